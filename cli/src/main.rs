@@ -1,0 +1,3 @@
+//! The `corn` command.
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! Lowers `.corn` text to static replay plans.
+
+pub mod source;
+pub mod syntax {
+    //! Text to syntax tree.
+    pub mod ast;
+}

@@ -1,0 +1,195 @@
+//! Values at run time.
+//!
+//! A [`Datum`] is one item of a value. Large contents sit behind an `Arc`: handing a datum to
+//! several readers in one process copies a pointer, never the bytes.
+
+use std::sync::Arc;
+
+use corn_plan::{Dim, Dtype, Kind, Literal};
+
+/// One item of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Datum {
+    /// UTF-8 text.
+    Text(Arc<str>),
+    /// A decoded picture.
+    Image(Arc<Image>),
+    /// Sound.
+    Audio(Arc<Audio>),
+    /// A dense tensor.
+    Tensor(Arc<Tensor>),
+    /// A 64-bit signed integer.
+    Int(i64),
+    /// A 64-bit float.
+    Float(f64),
+    /// A truth value.
+    Bool(bool),
+    /// The items of a list value.
+    List(Arc<[Datum]>),
+}
+
+/// A decoded picture: `height` rows of `width` RGB pixels, 8 bits a channel, no padding.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// `width × height × 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+/// Mono sound.
+#[derive(Clone, PartialEq)]
+pub struct Audio {
+    /// Samples a second.
+    pub rate_hz: u32,
+    /// Samples in −1..1.
+    pub samples: Vec<f32>,
+}
+
+/// A dense row-major tensor, little-endian.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Extents, outermost first; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// `shape` product × dtype size bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Image({}×{})", self.width, self.height)
+    }
+}
+
+impl std::fmt::Debug for Audio {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Audio({} samples at {} Hz)", self.samples.len(), self.rate_hz)
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({}{:?})", self.dtype.name(), self.shape)
+    }
+}
+
+impl Audio {
+    /// Duration in milliseconds, rounded up.
+    pub fn duration_ms(&self) -> u64 {
+        (self.samples.len() as u64 * 1000).div_ceil(u64::from(self.rate_hz.max(1)))
+    }
+}
+
+impl Tensor {
+    /// A rank-1 f32 tensor.
+    pub fn from_f32s(values: &[f32]) -> Self {
+        Self {
+            dtype: Dtype::F32,
+            shape: vec![values.len() as u64],
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    /// The elements of an f32 tensor; `None` for another dtype.
+    pub fn to_f32s(&self) -> Option<Vec<f32>> {
+        (self.dtype == Dtype::F32).then(|| {
+            self.bytes
+                .chunks_exact(4)
+                .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+                .collect()
+        })
+    }
+}
+
+impl Datum {
+    /// A text.
+    pub fn text(text: impl Into<Arc<str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// The modality word, as in [`Kind::word`]; `list` for a list.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Image(_) => "image",
+            Self::Audio(_) => "audio",
+            Self::Tensor(_) => "tensor",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float",
+            Self::Bool(_) => "bool",
+            Self::List(_) => "list",
+        }
+    }
+
+    /// Bytes of payload.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::Image(image) => image.rgb.len() as u64,
+            Self::Audio(audio) => audio.samples.len() as u64 * 4,
+            Self::Tensor(tensor) => tensor.bytes.len() as u64,
+            Self::Int(_) | Self::Float(_) => 8,
+            Self::Bool(_) => 1,
+            Self::List(items) => items.iter().map(Self::bytes).sum(),
+        }
+    }
+
+    /// Whether this item is of `kind` and within its bounds; the error says what is wrong.
+    pub fn check(&self, kind: &Kind) -> Result<(), String> {
+        let over = |what: &str, is: u64, max: u64, unit: &str| {
+            if is > max {
+                Err(format!("{what} of {is} {unit} is over the bound of {max} {unit}"))
+            } else {
+                Ok(())
+            }
+        };
+        match (self, kind) {
+            (Self::Text(text), Kind::Text { max_bytes }) => {
+                over("a text", text.len() as u64, *max_bytes, "bytes")
+            }
+            (Self::Text(text), Kind::Enum(words)) if words.iter().any(|word| **word == **text) => Ok(()),
+            (Self::Text(text), Kind::Enum(words)) => {
+                Err(format!("{text:?} is not one of {}", words.join(", ")))
+            }
+            (Self::Image(image), Kind::Image { max_bytes }) => {
+                over("a picture", image.rgb.len() as u64, *max_bytes, "bytes")
+            }
+            (Self::Audio(audio), Kind::Audio { max_ms, .. }) => {
+                over("a sound", audio.duration_ms(), *max_ms, "ms")
+            }
+            (Self::Tensor(tensor), Kind::Tensor { dtype, dims }) => check_tensor(tensor, *dtype, dims),
+            (Self::Int(_), Kind::Int) | (Self::Float(_), Kind::Float) | (Self::Bool(_), Kind::Bool) => Ok(()),
+            _ => Err(format!("{} where {} is declared", self.word(), kind.word())),
+        }
+    }
+}
+
+fn check_tensor(tensor: &Tensor, dtype: Dtype, dims: &[Dim]) -> Result<(), String> {
+    let fits = tensor.dtype == dtype
+        && tensor.shape.len() == dims.len()
+        && tensor.shape.iter().zip(dims).all(|(extent, dim)| match dim {
+            Dim::Fixed(fixed) => extent == fixed,
+            Dim::Upto { max, .. } => extent <= max,
+        });
+    if fits {
+        return Ok(());
+    }
+    let declared = Kind::Tensor { dtype, dims: dims.to_vec() };
+    Err(format!("tensor<{}>{:?} where {declared} is declared", tensor.dtype.name(), tensor.shape))
+}
+
+impl From<&Literal> for Datum {
+    fn from(literal: &Literal) -> Self {
+        match literal {
+            Literal::Int(value) => Self::Int(*value),
+            Literal::Float(value) => Self::Float(*value),
+            Literal::Bool(value) => Self::Bool(*value),
+            Literal::Text(text) => Self::text(text.as_str()),
+            Literal::Texts(texts) => Self::List(texts.iter().map(|text| Self::text(text.as_str())).collect()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What runs models: candle, ONNX Runtime and the exact reference executors.

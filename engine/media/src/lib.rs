@@ -1,0 +1,1 @@
+//! Reads, writes and converts images and audio at Corn's edges.

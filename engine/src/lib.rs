@@ -1,0 +1,1 @@
+//! Drives Corn's core with tokio.

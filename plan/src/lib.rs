@@ -1,0 +1,22 @@
+//! The plan: the one contract between Corn's compiler and its engine.
+//!
+//! The compiler writes a [`Plan`], the engine replays it, and neither names the other. This
+//! crate holds the plan's types, the text that a person reads and a worker parses
+//! ([`Plan::to_text`], [`Plan::parse`]), and the verifier that stands between text and trust
+//! ([`verify()`]). It depends on nothing else of Corn's and does no I/O.
+
+pub mod catalog;
+pub mod ids;
+pub mod plan;
+pub mod text;
+pub mod types;
+pub mod verify;
+
+pub use ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
+pub use plan::{
+    Adaptor, Batch, Component, Input, Literal, MemoryRow, Needs, Operand, Output, Plan, PlanHash, Port,
+    Program, Recording, Run, Signature, Stage, Step, Transport, Value, Weights, WeightsSource, Worker,
+};
+pub use text::ParseError;
+pub use types::{Dim, Dtype, Form, Kind, Type};
+pub use verify::{Verified, Violation, verify};

@@ -1,0 +1,1 @@
+//! What needs more than one of Corn's crates: whole programs, sessions, faults.
