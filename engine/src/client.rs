@@ -95,7 +95,8 @@ impl Answer {
                 match item {
                     None => Piece::End { output },
                     Some(datum) => {
-                        let consumed = WorkerEvent::Consumed { request: self.request, stage, value, count: 1 };
+                        let consumed =
+                            WorkerEvent::Consumed { request: self.request, stage, value, count: 1 };
                         let _ = self.workers[worker.0 as usize].send(consumed);
                         Piece::Item { output, datum }
                     }

@@ -62,7 +62,8 @@ impl Engine {
         let (events, coordinator_events) = unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let clients = Clients::default();
-        let (workers, inboxes): (Vec<_>, Vec<_>) = plan.plan().workers.iter().map(|_| unbounded_channel()).unzip();
+        let (workers, inboxes): (Vec<_>, Vec<_>) =
+            plan.plan().workers.iter().map(|_| unbounded_channel()).unzip();
         let mut engine = Self {
             coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan)))),
             ledgers: workers.iter().map(|_| Arc::default()).collect(),
@@ -118,9 +119,14 @@ impl Engine {
         self.ledgers.iter().map(|ledger| *ledger.lock().unwrap_or_else(PoisonError::into_inner)).collect()
     }
 
-    /// Stops every thread, after the turn of work that each is in.
-    pub fn stop(self) {
+    /// Stops every thread, after the turn of work that each is in, and waits for them. Blocks.
+    pub fn stop(mut self) {
+        let threads = std::mem::take(&mut self.threads);
         drop(self);
+        for thread in threads {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
     }
 
     /// Loads each needed component on a thread of its own, which then drives its executor.
@@ -146,7 +152,7 @@ impl Engine {
                 clock: self.clock,
             };
             let (loader, progress) = (Arc::clone(loader), Arc::clone(progress));
-            self.spawn(format!("corn-{}", host.component.name), move || {
+            self.spawn(&format!("corn-{}", host.component.name), move || {
                 match loader.load(&host.component, progress.as_ref()) {
                     Ok(executor) => {
                         let _ = ready.send(Ok(()));
@@ -212,14 +218,18 @@ impl Engine {
     }
 
     /// Runs `driver` on a thread of its own, so that workers are truly apart.
-    fn spawn_driver(&mut self, name: String, driver: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
+    fn spawn_driver(
+        &mut self,
+        name: String,
+        driver: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| Fault::setup(format!("no event loop for {name}: {error}")))?;
-        self.spawn(name, move || runtime.block_on(driver))
+        self.spawn(&name, move || runtime.block_on(driver))
     }
 
-    fn spawn(&mut self, name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Fault> {
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(work);
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Fault> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
         let thread = thread.map_err(|error| Fault::setup(format!("no thread for {name}: {error}")))?;
         self.threads.push(thread);
         Ok(())
@@ -236,7 +246,8 @@ impl Drop for Engine {
 /// The components that `recordings` call, with the worker of each replica of their stages.
 fn needed(plan: &Verified, recordings: &[RecordingId]) -> Vec<(ComponentId, WorkerId)> {
     let plan = plan.plan();
-    let steps = recordings.iter().flat_map(|id| &plan.recordings[*id].programs).flat_map(|program| &program.steps);
+    let steps =
+        recordings.iter().flat_map(|id| &plan.recordings[*id].programs).flat_map(|program| &program.steps);
     let called: BTreeSet<ComponentId> = steps
         .filter_map(|step| match step {
             Step::Run(run) => Some(run.component),

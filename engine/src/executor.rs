@@ -41,7 +41,8 @@ pub(crate) struct Host {
 impl Host {
     /// Drives `executor` until nobody can send commands any more.
     pub(crate) fn drive(self, mut executor: Box<dyn Executor>) {
-        let mut open = Open::default();
+        // Calls that the executor has not ended yet.
+        let mut open = BTreeSet::new();
         let mut turn = Turn::Idle;
         loop {
             let command = match turn {
@@ -75,47 +76,35 @@ impl Host {
         }
     }
 
-    fn command(&self, executor: &mut dyn Executor, command: Command, open: &mut Open) {
+    fn command(&self, executor: &mut dyn Executor, command: Command, open: &mut BTreeSet<CallId>) {
         match command {
             Command::Start(mut call) => {
-                open.calls.insert(call.id);
-                let inputs = call.inputs.iter_mut().zip(&self.component.inputs);
-                let converted = inputs.map(|(input, port)| match input {
-                    CallInput::Value(datum) => convert(datum, &port.ty.kind),
-                    CallInput::Absent | CallInput::Stream => Ok(()),
-                });
-                match converted.collect::<Result<(), Fault>>() {
-                    Ok(()) => executor.start(call),
-                    Err(fault) => self.failed(executor, call.id, fault, open),
+                open.insert(call.id);
+                for (input, port) in call.inputs.iter_mut().zip(&self.component.inputs) {
+                    if let CallInput::Value(datum) = input {
+                        convert(datum, &port.ty.kind);
+                    }
                 }
+                executor.start(call);
             }
             Command::Feed(call, port, mut item) => {
-                match convert(&mut item, &self.component.inputs[port as usize].ty.kind) {
-                    Ok(()) => executor.feed(call, port, item),
-                    Err(fault) => self.failed(executor, call, fault, open),
-                }
+                convert(&mut item, &self.component.inputs[port as usize].ty.kind);
+                executor.feed(call, port, item);
             }
             Command::End(call, port) => executor.end(call, port),
             Command::Grant(call, port, count) => executor.grant(call, port, count),
             Command::Abort(call) => {
-                open.calls.remove(&call);
+                open.remove(&call);
                 executor.cancel(call);
             }
         }
     }
 
-    fn failed(&self, executor: &mut dyn Executor, call: CallId, fault: Fault, open: &mut Open) {
-        if open.calls.remove(&call) {
-            executor.cancel(call);
-            self.report(Report::Failed { call, fault });
-        }
-    }
-
-    fn advance(&self, executor: &mut dyn Executor, open: &mut Open) -> Turn {
+    fn advance(&self, executor: &mut dyn Executor, open: &mut BTreeSet<CallId>) -> Turn {
         let from_us = self.clock.now_us();
         let turn = executor.advance(&mut |report| {
             if let Report::Done { call } | Report::Failed { call, .. } = &report {
-                open.calls.remove(call);
+                open.remove(call);
             }
             self.report(report);
         });
@@ -124,9 +113,9 @@ impl Host {
     }
 
     /// The executor's state cannot be trusted any more: its calls fail, now and from now on.
-    fn break_off(&self, open: &Open) {
+    fn break_off(&self, open: &BTreeSet<CallId>) {
         let fault = || Fault::component("it panicked; this is a bug of the component or of its executor");
-        for call in &open.calls {
+        for call in open {
             self.report(Report::Failed { call: *call, fault: fault() });
         }
         while let Ok(command) = self.commands.recv() {
@@ -142,19 +131,11 @@ impl Host {
     }
 }
 
-/// Calls that the executor has not ended yet.
-#[derive(Default)]
-struct Open {
-    calls: BTreeSet<CallId>,
-}
-
 /// Gives a port that names a rate sound of that rate.
-fn convert(datum: &mut Datum, kind: &Kind) -> Result<(), Fault> {
+fn convert(datum: &mut Datum, kind: &Kind) {
     if let (Datum::Audio(audio), Kind::Audio { rate_hz: Some(rate_hz), .. }) = (&*datum, kind)
         && audio.rate_hz != *rate_hz
     {
-        let converted = corn_media::resample(audio, *rate_hz);
-        *datum = Datum::Audio(converted.map_err(|error| Fault::request(error.to_string()))?.into());
+        *datum = Datum::Audio(corn_media::resample(audio, *rate_hz).into());
     }
-    Ok(())
 }

@@ -158,6 +158,9 @@ impl Datum {
             (Self::Image(image), Kind::Image { max_bytes }) => {
                 over("a picture", image.rgb.len() as u64, *max_bytes, "bytes")
             }
+            (Self::Audio(audio), Kind::Audio { .. }) if audio.rate_hz == 0 => {
+                Err("a sound of 0 samples a second".to_owned())
+            }
             (Self::Audio(audio), Kind::Audio { max_ms, .. }) => {
                 over("a sound", audio.duration_ms(), *max_ms, "ms")
             }
