@@ -196,7 +196,7 @@ impl Engine {
                 ledger: Arc::clone(&self.ledgers[id.0 as usize]),
                 stop: stopped.clone(),
             };
-            self.spawn_driver(format!("corn-{id}"), driver.drive())?;
+            self.spawn_driver(&format!("corn-{id}"), driver.drive())?;
         }
         Ok(())
     }
@@ -214,18 +214,18 @@ impl Engine {
             clients: self.clients.clone(),
             stop,
         };
-        self.spawn_driver("corn-coordinator".to_owned(), driver.drive())
+        self.spawn_driver("corn-coordinator", driver.drive())
     }
 
     /// Runs `driver` on a thread of its own, so that workers are truly apart.
     fn spawn_driver(
         &mut self,
-        name: String,
+        name: &str,
         driver: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| Fault::setup(format!("no event loop for {name}: {error}")))?;
-        self.spawn(&name, move || runtime.block_on(driver))
+        self.spawn(name, move || runtime.block_on(driver))
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Fault> {

@@ -1,1 +1,3 @@
 //! What runs models: candle, ONNX Runtime and the exact reference executors.
+
+pub mod reference;
