@@ -128,7 +128,7 @@ impl Coordinator {
                 )));
             };
             let ty = &recording.values[input.value].ty;
-            check_input(datum, ty).map_err(|problem| Fault::request(format!("input '{name}': {problem}")))?;
+            datum.check_type(ty).map_err(|problem| Fault::request(format!("input '{name}': {problem}")))?;
         }
         for input in &recording.inputs {
             let given = submission.inputs.iter().filter(|(name, _)| *name == input.name).count();
@@ -277,18 +277,5 @@ impl Coordinator {
         nearest.sort_by_key(|signature| distance(signature));
         let nearest: Vec<String> = nearest.iter().take(3).map(|signature| format!("  {signature}")).collect();
         Fault::request(format!("no route takes {asked}; the nearest are\n{}", nearest.join("\n")))
-    }
-}
-
-fn check_input(datum: &Datum, ty: &corn_plan::Type) -> Result<(), String> {
-    match (datum, ty.form) {
-        (Datum::List(items), corn_plan::Form::List { max }) if items.len() <= max as usize => {
-            items.iter().try_for_each(|item| item.check(&ty.kind))
-        }
-        (Datum::List(items), corn_plan::Form::List { max }) => {
-            Err(format!("{} items are given, and at most {max} are taken", items.len()))
-        }
-        (_, corn_plan::Form::List { .. }) => Err("a list is taken".to_owned()),
-        (datum, _) => datum.check(&ty.kind),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use corn_plan::{Dim, Dtype, Kind, Literal};
+use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
 
 /// One item of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,6 +135,21 @@ impl Datum {
             Self::Int(_) | Self::Float(_) => 8,
             Self::Bool(_) => 1,
             Self::List(items) => items.iter().map(Self::bytes).sum(),
+        }
+    }
+
+    /// Whether this is a whole value, or an item of a stream, of type `ty` and within its bounds;
+    /// the error says what is wrong.
+    pub fn check_type(&self, ty: &Type) -> Result<(), String> {
+        match (self, ty.form) {
+            (Self::List(items), Form::List { max }) if items.len() <= max as usize => {
+                items.iter().try_for_each(|item| item.check(&ty.kind))
+            }
+            (Self::List(items), Form::List { max }) => {
+                Err(format!("a list of {} items is over the bound of {max}", items.len()))
+            }
+            (_, Form::List { .. }) => Err(format!("{} where a list is declared", self.word())),
+            _ => self.check(&ty.kind),
         }
     }
 

@@ -4,19 +4,22 @@
 //! wait for it on a queue; [`Replay::settle`] lets them fire until nothing moves. No step is
 //! looked at that has no reason to move, so a replay's cost follows its steps, not their waiting.
 
+mod flow;
+mod run;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use corn_plan::{Adaptor, Plan, Run, StageId, Step, ValueId, WorkerId};
+use corn_plan::{Plan, StageId, Step, ValueId, WorkerId};
 
-use crate::adapt::{Adapting, join};
+use crate::adapt::Adapting;
 use crate::datum::Datum;
-use crate::executor::{Call, CallId, CallInput, Report};
+use crate::executor::CallId;
 use crate::fault::Fault;
 use crate::ledger::Ledger;
 use crate::message::{Body, CallTrace, HandOver, Header, WorkerAction};
 use crate::program::LoadedProgram;
-use crate::slot::{Next, Released, Slot};
+use crate::slot::{Released, Slot};
 
 /// What a replay may touch of its worker while it moves.
 pub(crate) struct Scope<'a> {
@@ -213,37 +216,6 @@ impl Replay {
         }
     }
 
-    /// An executor reports on a call of this replay.
-    pub(crate) fn report(
-        &mut self,
-        site: CallSite,
-        report: Report,
-        scope: &mut Scope<'_>,
-    ) -> Result<(), Fault> {
-        let program = Arc::clone(&self.program);
-        let Step::Run(run) = &program.steps[site.step] else {
-            unreachable!("calls belong to run steps");
-        };
-        match report {
-            Report::Emitted { port, item, .. } => self.emitted(site, run, port, item, scope),
-            Report::Took { port, count, .. } => {
-                if let Some(operand) = run.operands.iter().find(|operand| operand.port == port) {
-                    self.release(site.step, program.slot(operand.value), count, scope);
-                    self.wake(site.step);
-                }
-                Ok(())
-            }
-            Report::Done { call } => {
-                scope.calls.open.remove(&call);
-                self.call_done(site, run, scope)
-            }
-            Report::Failed { call, fault } => {
-                scope.calls.open.remove(&call);
-                Err(fault.in_component(&scope.plan.components[run.component].name))
-            }
-        }
-    }
-
     /// Lets steps fire until nothing moves.
     pub(crate) fn settle(&mut self, scope: &mut Scope<'_>) -> Result<(), Fault> {
         let program = Arc::clone(&self.program);
@@ -290,360 +262,6 @@ impl Replay {
         }
     }
 
-    fn fire_run(&mut self, step: usize, run: &Run, program: &LoadedProgram, scope: &mut Scope<'_>) {
-        let mut running = match std::mem::take(&mut self.steps[step].work) {
-            Work::Call(running) => running,
-            _ => match self.start(step, run, program, scope) {
-                Some(running) => running,
-                None => return,
-            },
-        };
-        for (position, operand) in run.operands.iter().enumerate() {
-            let slot = program.slot(operand.value);
-            if !self.slots[slot].is_stream() || running.ended[position] {
-                continue;
-            }
-            let reader = reader_of(program, slot, step);
-            loop {
-                match self.slots[slot].give(reader) {
-                    Next::Item(item) => {
-                        scope.actions.push(WorkerAction::Feed(
-                            run.component,
-                            running.call,
-                            operand.port,
-                            item,
-                        ));
-                    }
-                    Next::Ended => {
-                        scope.actions.push(WorkerAction::End(run.component, running.call, operand.port));
-                        running.ended[position] = true;
-                        break;
-                    }
-                    Next::Nothing => break,
-                }
-            }
-        }
-        self.steps[step].work = Work::Call(running);
-    }
-
-    /// Starts a call if every whole operand is there.
-    fn start(
-        &mut self,
-        step: usize,
-        run: &Run,
-        program: &LoadedProgram,
-        scope: &mut Scope<'_>,
-    ) -> Option<Running> {
-        let component = &scope.plan.components[run.component];
-        let mut inputs = vec![CallInput::Absent; component.inputs.len()];
-        for operand in &run.operands {
-            let slot = &self.slots[program.slot(operand.value)];
-            inputs[operand.port as usize] = match slot.whole() {
-                Some(datum) => CallInput::Value(datum.clone()),
-                None if slot.is_stream() => CallInput::Stream,
-                None => return None,
-            };
-        }
-        let mut outputs = vec![None; component.outputs.len()];
-        for (port, value) in &run.results {
-            outputs[*port as usize] = Some(self.slots[program.slot(*value)].room());
-        }
-        let id = scope.calls.open(CallSite { replay: self.number, step, element: 0 });
-        scope.actions.push(WorkerAction::Start(run.component, Call { id, inputs, outputs }));
-        let trace = self.trace(run, scope);
-        Some(Running { call: id, trace, ended: vec![false; run.operands.len()] })
-    }
-
-    fn trace(&self, run: &Run, scope: &Scope<'_>) -> CallTrace {
-        CallTrace {
-            request: self.header.request,
-            component: run.component,
-            started_us: scope.now_us,
-            first_us: None,
-            ended_us: scope.now_us,
-            items: 0,
-        }
-    }
-
-    fn fire_each(
-        &mut self,
-        step: usize,
-        run: &Run,
-        program: &LoadedProgram,
-        scope: &mut Scope<'_>,
-    ) -> Result<(), Fault> {
-        if matches!(self.steps[step].work, Work::Each(_)) {
-            return Ok(());
-        }
-        let wholes: Option<Vec<&Datum>> =
-            run.operands.iter().map(|operand| self.slots[program.slot(operand.value)].whole()).collect();
-        let Some(wholes) = wholes else { return Ok(()) };
-        let component = &scope.plan.components[run.component];
-        let count = each_count(run, &wholes).map_err(|fault| fault.in_component(&component.name))?;
-        let mut calls = Vec::with_capacity(count);
-        for element in 0..count {
-            let mut inputs = vec![CallInput::Absent; component.inputs.len()];
-            for (operand, whole) in run.operands.iter().zip(&wholes) {
-                let datum = match whole {
-                    Datum::List(items) if operand.each => items[element].clone(),
-                    whole => (*whole).clone(),
-                };
-                inputs[operand.port as usize] = CallInput::Value(datum);
-            }
-            let mut outputs = vec![None; component.outputs.len()];
-            for (port, _) in &run.results {
-                outputs[*port as usize] = Some(1);
-            }
-            let id = scope.calls.open(CallSite { replay: self.number, step, element });
-            scope.actions.push(WorkerAction::Start(run.component, Call { id, inputs, outputs }));
-            calls.push(id);
-        }
-        let made = run.results.iter().map(|_| vec![None; count]).collect();
-        let trace = self.trace(run, scope);
-        self.steps[step].work = Work::Each(Each { open: calls.len(), calls, trace, made });
-        if count == 0 { self.each_done(step, run, scope) } else { Ok(()) }
-    }
-
-    fn emitted(
-        &mut self,
-        site: CallSite,
-        run: &Run,
-        port: u32,
-        item: Datum,
-        scope: &mut Scope<'_>,
-    ) -> Result<(), Fault> {
-        let component = &scope.plan.components[run.component];
-        let Some(result) = run.results.iter().position(|(result, _)| *result == port) else {
-            let message = format!("it emitted on output {port}, which this recording does not use");
-            return Err(Fault::component(message).in_component(&component.name));
-        };
-        let trace = match &mut self.steps[site.step].work {
-            Work::Call(running) => &mut running.trace,
-            Work::Each(each) => &mut each.trace,
-            _ => unreachable!("a call is open, so its step has it under way"),
-        };
-        trace.first_us.get_or_insert(scope.now_us);
-        trace.items += 1;
-        let value = run.results[result].1;
-        if let Work::Each(each) = &mut self.steps[site.step].work {
-            let declared = &component.outputs[port as usize];
-            item.check(&declared.ty.kind)
-                .map_err(|problem| emitted_wrong(&component.name, &declared.name, &problem))?;
-            each.made[result][site.element] = Some(item);
-            return Ok(());
-        }
-        let slot = self.program.slot(value);
-        let name = &component.outputs[port as usize].name;
-        self.push(slot, item, scope).map_err(|fault| emitted_wrong(&component.name, name, &fault.message))
-    }
-
-    fn call_done(&mut self, site: CallSite, run: &Run, scope: &mut Scope<'_>) -> Result<(), Fault> {
-        if let Work::Each(each) = &mut self.steps[site.step].work {
-            each.open -= 1;
-            return if each.open == 0 { self.each_done(site.step, run, scope) } else { Ok(()) };
-        }
-        let program = Arc::clone(&self.program);
-        for (port, value) in &run.results {
-            let slot = program.slot(*value);
-            if self.slots[slot].is_stream() {
-                self.end(slot);
-            } else if !self.slots[slot].is_complete() {
-                return Err(ended_without(scope.plan, run, *port));
-            }
-        }
-        // What the call left untaken is nobody's any more.
-        for operand in &run.operands {
-            self.leave(site.step, program.slot(operand.value), scope);
-        }
-        if let Work::Call(running) = std::mem::take(&mut self.steps[site.step].work) {
-            let trace = CallTrace { ended_us: scope.now_us, ..running.trace };
-            scope.actions.push(WorkerAction::Trace(trace));
-        }
-        self.finish(site.step, scope);
-        Ok(())
-    }
-
-    fn each_done(&mut self, step: usize, run: &Run, scope: &mut Scope<'_>) -> Result<(), Fault> {
-        let Work::Each(each) = std::mem::take(&mut self.steps[step].work) else {
-            unreachable!("its calls have just ended");
-        };
-        for ((port, value), made) in run.results.iter().zip(each.made) {
-            let items: Option<Vec<Datum>> = made.into_iter().collect();
-            let items = items.ok_or_else(|| ended_without(scope.plan, run, *port))?;
-            self.push(self.program.slot(*value), Datum::List(items.into()), scope)?;
-        }
-        scope.actions.push(WorkerAction::Trace(CallTrace { ended_us: scope.now_us, ..each.trace }));
-        self.finish(step, scope);
-        Ok(())
-    }
-
-    fn fire_adapt(
-        &mut self,
-        step: usize,
-        adaptor: &Adaptor,
-        operands: &[ValueId],
-        result: ValueId,
-        scope: &mut Scope<'_>,
-    ) -> Result<(), Fault> {
-        let program = Arc::clone(&self.program);
-        let target = program.slot(result);
-        if matches!(adaptor, Adaptor::Join | Adaptor::List) {
-            let wholes: Option<Vec<&Datum>> =
-                operands.iter().map(|value| self.slots[program.slot(*value)].whole()).collect();
-            let Some(wholes) = wholes else { return Ok(()) };
-            let datum = match adaptor {
-                Adaptor::Join => join(wholes.into_iter()),
-                _ => Datum::List(wholes.into_iter().cloned().collect()),
-            };
-            self.push(target, datum, scope)?;
-            self.finish(step, scope);
-            return Ok(());
-        }
-        let mut adapt = match std::mem::take(&mut self.steps[step].work) {
-            Work::Adapt(adapt) => adapt,
-            _ => Adapt {
-                state: Adapting::new(adaptor, &program.slots[target].ty).expect("the others take streams"),
-                made: VecDeque::new(),
-                ended: false,
-            },
-        };
-        let source = program.slot(operands[0]);
-        let finished = self.adapt_items(step, &mut adapt, source, target, scope)?;
-        self.steps[step].work = Work::Adapt(adapt);
-        if finished {
-            self.end(target);
-            self.finish(step, scope);
-        }
-        Ok(())
-    }
-
-    /// Moves items through an adaptor while its result has room; whether it has ended.
-    fn adapt_items(
-        &mut self,
-        step: usize,
-        adapt: &mut Adapt,
-        source: usize,
-        target: usize,
-        scope: &mut Scope<'_>,
-    ) -> Result<bool, Fault> {
-        let program = Arc::clone(&self.program);
-        let reader = reader_of(&program, source, step);
-        loop {
-            while self.slots[target].room() > 0
-                && let Some(item) = adapt.made.pop_front()
-            {
-                self.push(target, item, scope)?;
-            }
-            if !adapt.made.is_empty() {
-                return Ok(false);
-            }
-            if adapt.ended {
-                return Ok(true);
-            }
-            if let Some(whole) = self.slots[source].whole() {
-                adapt.state.item(whole.clone(), &mut adapt.made)?;
-            } else {
-                match self.slots[source].give(reader) {
-                    Next::Item(item) => {
-                        adapt.state.item(item, &mut adapt.made)?;
-                        self.release(step, source, 1, scope);
-                        continue;
-                    }
-                    Next::Nothing => return Ok(false),
-                    Next::Ended => {}
-                }
-            }
-            adapt.state.end(&program.slots[target].ty, &mut adapt.made)?;
-            adapt.ended = true;
-        }
-    }
-
-    fn fire_send(&mut self, step: usize, value: ValueId, to: StageId, scope: &mut Scope<'_>) {
-        let program = Arc::clone(&self.program);
-        let slot = program.slot(value);
-        let worker = self.header.replicas[to.0 as usize];
-        let hand_over = |body: Body| {
-            let header = self.header.clone();
-            WorkerAction::HandOver(worker, HandOver { header, from: self.stage, to, value, body })
-        };
-        if let Some(whole) = self.slots[slot].whole() {
-            scope.actions.push(hand_over(Body::Item(whole.clone())));
-            self.finish(step, scope);
-            return;
-        }
-        let Some(window) = program.slots[slot].window() else { return };
-        let mut credit = match self.steps[step].work {
-            Work::Send { credit } => credit,
-            _ => window,
-        };
-        let reader = reader_of(&program, slot, step);
-        let mut sent = 0;
-        let mut ended = false;
-        while !ended {
-            let next =
-                if credit > 0 { self.slots[slot].give(reader) } else { self.slots[slot].ended_for(reader) };
-            match next {
-                Next::Item(item) => {
-                    credit -= 1;
-                    sent += 1;
-                    scope.actions.push(hand_over(Body::Item(item)));
-                }
-                Next::Ended => {
-                    scope.actions.push(hand_over(Body::End));
-                    ended = true;
-                }
-                Next::Nothing => break,
-            }
-        }
-        self.steps[step].work = Work::Send { credit };
-        self.release(step, slot, sent, scope);
-        if ended {
-            self.finish(step, scope);
-        }
-    }
-
-    fn fire_output(&mut self, step: usize, value: ValueId, scope: &mut Scope<'_>) {
-        let program = Arc::clone(&self.program);
-        let slot = program.slot(value);
-        let output =
-            |item| WorkerAction::Output { request: self.header.request, stage: self.stage, value, item };
-        if let Some(whole) = self.slots[slot].whole() {
-            scope.actions.push(output(Some(whole.clone())));
-            scope.actions.push(output(None));
-            self.finish(step, scope);
-            return;
-        }
-        let Some(full) = program.slots[slot].window() else { return };
-        let mut window = match self.steps[step].work {
-            Work::Output { window } => window,
-            _ => full,
-        };
-        let reader = reader_of(&program, slot, step);
-        let mut ended = false;
-        loop {
-            let next =
-                if window > 0 { self.slots[slot].give(reader) } else { self.slots[slot].ended_for(reader) };
-            match next {
-                Next::Item(item) => {
-                    window -= 1;
-                    scope.actions.push(output(Some(item)));
-                }
-                Next::Ended => {
-                    scope.actions.push(output(None));
-                    ended = true;
-                    break;
-                }
-                Next::Nothing => break,
-            }
-        }
-        self.steps[step].work = Work::Output { window };
-        if ended {
-            // What is still under way to the client is the client's from here on.
-            self.leave(step, slot, scope);
-            self.finish(step, scope);
-        }
-    }
-
     fn held(&self, value: ValueId) -> Result<usize, Fault> {
         let slot = self.program.find(value);
         slot.ok_or_else(|| {
@@ -653,7 +271,9 @@ impl Replay {
 
     fn push(&mut self, slot: usize, datum: Datum, scope: &mut Scope<'_>) -> Result<(), Fault> {
         let plan = &self.program.slots[slot];
-        check(&datum, &plan.ty).map_err(|problem| Fault::component(format!("{}: {problem}", plan.value)))?;
+        datum
+            .check_type(&plan.ty)
+            .map_err(|problem| Fault::component(format!("{}: {problem}", plan.value)))?;
         scope.ledger.hold(datum.bytes());
         let bytes = datum.bytes();
         match self.slots[slot].push(datum) {
@@ -775,37 +395,4 @@ impl Replay {
 fn reader_of(program: &LoadedProgram, slot: usize, step: usize) -> usize {
     let readers = &program.slots[slot].readers;
     readers.iter().position(|reader| *reader == step).expect("a step reads its operands")
-}
-
-fn check(datum: &Datum, ty: &corn_plan::Type) -> Result<(), String> {
-    match (datum, ty.form) {
-        (Datum::List(items), corn_plan::Form::List { max }) => {
-            if items.len() > max as usize {
-                return Err(format!("a list of {} items is over the bound of {max}", items.len()));
-            }
-            items.iter().try_for_each(|item| item.check(&ty.kind))
-        }
-        (_, corn_plan::Form::List { .. }) => Err(format!("{} where a list is declared", datum.word())),
-        _ => datum.check(&ty.kind),
-    }
-}
-
-fn each_count(run: &Run, wholes: &[&Datum]) -> Result<usize, Fault> {
-    let lengths = run.operands.iter().zip(wholes).filter(|(operand, _)| operand.each);
-    let mut lengths = lengths.map(|(_, whole)| if let Datum::List(items) = whole { items.len() } else { 0 });
-    let first = lengths.next().unwrap_or(0);
-    if lengths.all(|length| length == first) {
-        return Ok(first);
-    }
-    Err(Fault::request("it is called for each item of lists that differ in length"))
-}
-
-fn emitted_wrong(component: &str, port: &str, problem: &str) -> Fault {
-    Fault::component(format!("output '{port}': {problem}")).in_component(component)
-}
-
-fn ended_without(plan: &Plan, run: &Run, port: u32) -> Fault {
-    let component = &plan.components[run.component];
-    let name = &component.outputs[port as usize].name;
-    Fault::component(format!("it ended without making output '{name}'")).in_component(&component.name)
 }

@@ -1,6 +1,8 @@
 //! A whole cluster in one thread: coordinator, workers and executors, with a seed that decides
 //! who is heard next. Messages between any two keep their order; nothing else does.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code: what is wrong here fails the test")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -33,9 +35,12 @@ pub(crate) enum Party {
 enum Message {
     Coordinator(CoordinatorEvent),
     Worker(WorkerEvent),
-    Executor(Box<dyn FnOnce(&mut dyn Executor) + Send>),
+    Executor(Command),
     Client(ClientEvent),
 }
+
+/// Something an executor is told.
+type Command = Box<dyn FnOnce(&mut dyn Executor) + Send>;
 
 enum ClientEvent {
     Output { worker: usize, stage: StageId, value: ValueId, item: Option<Datum> },
@@ -109,15 +114,15 @@ impl Cluster {
         let inputs = inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect();
         let recording = corn_plan::RecordingId(recording);
         let submission = Submission { request, recording, inputs, deadline_us };
-        self.to_coordinator(Party::Client(request), CoordinatorEvent::Submit(submission));
+        self.tell_coordinator(Party::Client(request), CoordinatorEvent::Submit(submission));
     }
 
     pub(crate) fn cancel(&mut self, request: u64) {
         let request = RequestId(request);
-        self.to_coordinator(Party::Client(request), CoordinatorEvent::Cancel(request));
+        self.tell_coordinator(Party::Client(request), CoordinatorEvent::Cancel(request));
     }
 
-    fn to_coordinator(&mut self, from: Party, event: CoordinatorEvent) {
+    fn tell_coordinator(&mut self, from: Party, event: CoordinatorEvent) {
         self.send(from, Party::Coordinator, Message::Coordinator(event));
     }
 
@@ -246,7 +251,7 @@ impl Cluster {
     fn worker_acts(&mut self, worker: usize, action: WorkerAction) {
         let from = Party::Worker(worker);
         let executor = |component| Party::Executor(worker, component);
-        let command = |command: Box<dyn FnOnce(&mut dyn Executor) + Send>| Message::Executor(command);
+        let command = |command: Command| Message::Executor(command);
         match action {
             WorkerAction::Start(component, call) => {
                 let name = &self.plan.plan().components[component].name;
@@ -287,7 +292,7 @@ impl Cluster {
             }
             WorkerAction::Closed { request, stage, outcome } => {
                 *self.messages.entry("closed").or_default() += 1;
-                self.to_coordinator(from, CoordinatorEvent::Closed { request, stage, outcome });
+                self.tell_coordinator(from, CoordinatorEvent::Closed { request, stage, outcome });
             }
             WorkerAction::Trace(trace) => self.traces.push(trace),
         }
