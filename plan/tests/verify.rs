@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
+use std::fmt::Write;
+
 use corn_plan::{Plan, Violation, verify};
 
 const SPEAK: &str = include_str!("plans/speak.plan");
 const STALL: &str = include_str!("plans/stall.plan");
+
+/// A name, a plan's text, and edits that break it.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// The violations of a plan's text after `edits`, each of which must change something. The memory
 /// table is made right again, unless it is what is tested.
@@ -39,7 +44,7 @@ fn a_good_plan_is_verified_and_its_text_is_its_identity() {
 
 #[test]
 fn each_rule_is_refused_on_its_own() {
-    let cases: [(&str, &str, &[(&str, &str)]); 21] = [
+    let cases: [Case; 21] = [
         ("P1 twice in a program", SPEAK, &[("    input v0\n", "    input v0\n    input v0\n")]),
         ("P1 two programs", SPEAK, &[("  on s1\n", "  on s0\n  on s1\n")]),
         (
@@ -89,10 +94,10 @@ fn each_rule_is_refused_on_its_own() {
             report.lines().all(|line| line.starts_with(&format!("{rule}:"))),
             "{name} breaks more:\n{report}"
         );
-        all += &format!(
-            "{name}\n{}\n\n",
-            report.lines().map(|line| format!("    {line}\n")).collect::<String>().trim_end()
-        );
+        writeln!(all, "{name}").unwrap();
+        for line in report.lines() {
+            writeln!(all, "    {line}").unwrap();
+        }
     }
     insta::assert_snapshot!("refusals", all);
 }
@@ -140,7 +145,7 @@ fn wrong_texts_are_refused_with_their_line() {
     for (from, to) in cases {
         let text = if from.is_empty() { String::new() } else { SPEAK.replacen(from, to, 1) };
         let error = Plan::parse(&text).unwrap_err();
-        all += &format!("{to:?}\n    {error}\n");
+        writeln!(all, "{to:?}\n    {error}").unwrap();
     }
     insta::assert_snapshot!("wrong_texts", all);
 }
