@@ -87,6 +87,11 @@ impl Engine {
         &self.plan
     }
 
+    /// µs since the engine started: the clock of what an [`Observer`] is told.
+    pub fn now_us(&self) -> u64 {
+        self.clock.now_us()
+    }
+
     /// The recording for what a request brings and asks for.
     pub fn look_up(&self, signature: &Signature) -> Result<RecordingId, Fault> {
         self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).look_up(signature)
