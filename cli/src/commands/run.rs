@@ -1,6 +1,9 @@
 //! `corn run`: one request, replayed in this process.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use corn_core::{Blame, Fault};
 use corn_engine::{Answer, Ask, Engine, NoObserver, Observer, Piece};
@@ -17,6 +20,9 @@ use crate::request::outputs::Outputs;
 use crate::request::{bindings, choose, inputs};
 use crate::timings::Timings;
 
+/// How long an interrupted fetch may take to stop.
+const FETCH_STOPS_WITHIN: Duration = Duration::from_secs(2);
+
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let plan = program::load(&args.file, &args.placement)?;
     let given = bindings("in", &args.inputs)?;
@@ -30,12 +36,18 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let ask = Ask { recording, inputs, deadline: args.deadline };
     let (store, interrupt) = open_store(&args.file, args.offline)?;
     let executors = Executors::new(store, pins(&args.file)?);
+    let is_loading = AtomicBool::new(true);
     let outcome = runtime.block_on(async {
+        let mut replay = pin!(replay(args, &plan, executors, ask, outputs, &is_loading));
         tokio::select! {
-            outcome = replay(args, &plan, executors, ask, outputs) => outcome,
+            outcome = &mut replay => outcome,
             _ = tokio::signal::ctrl_c() => {
-                interrupt.stop();
-                Err(Failure::Fault(Fault::new(Blame::Cancelled, "interrupted; nothing was written")))
+                interrupt.raise();
+                if is_loading.load(Ordering::Relaxed) {
+                    // A fetch ends its child process and leaves what can be resumed.
+                    let _ = tokio::time::timeout(FETCH_STOPS_WITHIN, &mut replay).await;
+                }
+                Err(Failure::Fault(Fault::new(Blame::Cancelled, "interrupted; no file was written")))
             }
         }
     });
@@ -49,6 +61,7 @@ async fn replay(
     executors: Executors,
     ask: Ask,
     mut outputs: Outputs,
+    is_loading: &AtomicBool,
 ) -> Result<(), Failure> {
     let bars = Arc::new(Bars::new(args.json));
     let recording = ask.recording;
@@ -59,6 +72,7 @@ async fn replay(
     let progress = Arc::clone(&bars) as Arc<dyn corn_core::executor::Progress>;
     let started = Engine::start(Arc::clone(plan), &[recording], loader, progress, observer).await;
     bars.clear();
+    is_loading.store(false, Ordering::Relaxed);
     let engine = started?;
     let from_us = engine.now_us();
     let mut answer = engine.submit(ask);
