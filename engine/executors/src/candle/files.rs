@@ -11,6 +11,8 @@ use candle_core::{DType, Device, Tensor};
 use corn_core::Fault;
 use corn_core::executor::Progress;
 
+use super::dense::Rows;
+
 /// The file or folder that weights parameter `name` was fetched to.
 pub(super) fn required<'a>(
     files: &'a BTreeMap<String, PathBuf>,
@@ -96,6 +98,31 @@ impl Tensors {
     /// Takes tensor `name`, whatever its shape.
     pub(super) fn take_any(&mut self, name: &str) -> Result<Tensor, Fault> {
         self.by_name.remove(name).ok_or_else(|| self.wrong(format_args!("it has no tensor {name}")))
+    }
+
+    /// Takes tensor `name`, a plain list of so many floats.
+    pub(super) fn floats(&mut self, name: &str, count: usize) -> Result<Vec<f32>, Fault> {
+        let tensor = self.take(name, &[count])?;
+        tensor.to_vec1().map_err(|error| self.wrong(format_args!("tensor {name}: {}", brief(&error))))
+    }
+
+    /// Takes tensor `name`, rows of `width` floats.
+    pub(super) fn rows(&mut self, name: &str, width: usize) -> Result<Rows, Fault> {
+        let tensor = self.take_any(name)?;
+        match tensor.dims() {
+            &[count, found] if count > 0 && found == width => {}
+            dims => {
+                return Err(self.wrong(format_args!("tensor {name} has shape {dims:?}, not rows of {width}")));
+            }
+        }
+        let data = tensor.flatten_all().and_then(|tensor| tensor.to_vec1());
+        let data = data.map_err(|error| self.wrong(format_args!("tensor {name}: {}", brief(&error))))?;
+        Ok(Rows::new(width, data))
+    }
+
+    /// Bytes of all tensors not yet taken.
+    pub(super) fn bytes(&self) -> u64 {
+        self.by_name.values().map(|tensor| tensor.elem_count() as u64 * 4).sum()
     }
 
     /// The extents of tensor `name`, if it is there.

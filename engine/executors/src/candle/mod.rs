@@ -7,8 +7,12 @@
 //! Calls give one [`CallInput`](corn_core::executor::CallInput) for each input port *of the entry*, in its order; ports
 //! that a component leaves out are `Absent`.
 
+mod attention;
+mod dense;
+mod efficientnet;
 mod files;
 mod llama;
+mod minilm;
 mod options;
 mod threads;
 
@@ -17,6 +21,7 @@ use std::path::PathBuf;
 
 use corn_core::Fault;
 use corn_core::executor::{Executor, Progress};
+use corn_core::interleaved::Interleaved;
 use corn_plan::Literal;
 use corn_plan::catalog::{Entry, EntryPort, LiteralKind};
 
@@ -67,11 +72,17 @@ pub fn load(
     max_open: u32,
     progress: &dyn Progress,
 ) -> Result<Box<dyn Executor>, Fault> {
-    match name {
-        llama::NAME => Ok(Box::new(llama::load(files, options, cpus, max_open, progress)?)),
-        _ => {
-            let names: Vec<_> = ENTRIES.iter().map(|entry| entry.name).collect();
-            Err(Fault::setup(format!("candle has no entry {name:?}; it has {}", names.join(", "))))
+    Ok(match name {
+        llama::NAME => Box::new(llama::load(files, options, cpus, max_open, progress)?),
+        efficientnet::NAME => {
+            Box::new(Interleaved::new(efficientnet::load(files, options, cpus, progress)?, max_open))
         }
-    }
+        minilm::NAME => Box::new(Interleaved::new(minilm::load(files, cpus, progress)?, max_open)),
+        _ => return Err(unknown(name)),
+    })
+}
+
+fn unknown(name: &str) -> Fault {
+    let names: Vec<_> = ENTRIES.iter().map(|entry| entry.name).collect();
+    Fault::setup(format!("candle has no entry {name:?}; it has {}", names.join(", ")))
 }

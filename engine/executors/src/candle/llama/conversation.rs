@@ -6,9 +6,9 @@ use corn_core::executor::{Call, CallId, CallInput};
 use corn_core::{Datum, Fault};
 
 use super::Reader;
-use super::attention::Memory;
 use super::sampler::{Choice, Sampler};
 use super::writer::{Writer, Written};
+use crate::candle::attention::Memory;
 use crate::candle::options::Options;
 
 /// What holds where a request does not say otherwise.
@@ -21,11 +21,12 @@ pub(super) struct Defaults {
 
 impl Defaults {
     pub(super) fn read(options: &Options<'_>) -> Result<Self, Fault> {
+        let penalty = options.float("repetition_penalty", 1.0, 1.0..=2.0)?;
         let choice = Choice {
             temperature: options.float("temperature", 0.0, 0.0..=10.0)?,
             top_p: options.float("top_p", 1.0, f64::MIN_POSITIVE..=1.0)?,
             seed: options.int("seed", 0, i64::MIN..=i64::MAX)?.cast_unsigned(),
-            repetition_penalty: options.float("repetition_penalty", 1.0, 1.0..=2.0)?,
+            repetition_penalty: Some(penalty as f32).filter(|penalty| *penalty > 1.0),
         };
         Ok(Self {
             max_tokens: options.int("max_tokens", 256, 1..=i64::from(u32::MAX))?,

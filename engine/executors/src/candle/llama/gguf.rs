@@ -14,7 +14,7 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use corn_core::Fault;
 use corn_core::executor::Progress;
 
-use super::attention::Heads;
+use crate::candle::attention::Heads;
 use crate::candle::files::{brief, unusable};
 
 /// An open GGUF file.

@@ -5,13 +5,12 @@
 //! pass of the network over the next token of *every* conversation that may write, and over a chunk of one
 //! prompt that is still being read. So many calls cost little more than one, a long prompt does not hold up
 //! others, and calls come and go at any turn (continuous batching). Every call gets, to the
-//! token, what it would get alone; see [`linear`].
+//! token, what it would get alone; see [`quantized`].
 
-mod attention;
 mod conversation;
 mod gguf;
-mod linear;
 mod network;
+mod quantized;
 mod sampler;
 mod template;
 #[cfg(test)]

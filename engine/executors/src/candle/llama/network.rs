@@ -14,9 +14,10 @@ use candle_core::{Device, Tensor};
 use corn_core::Fault;
 use rayon::prelude::*;
 
-use super::attention::Memory;
 use super::gguf::{Gguf, Sizes};
-use super::linear::{Linear, Rows};
+use super::quantized::Linear;
+use crate::candle::attention::Memory;
+use crate::candle::dense::Rows;
 use crate::candle::files::{Working, brief};
 use crate::candle::threads::Threads;
 
@@ -129,35 +130,22 @@ impl Network {
         for feed in feeds.iter_mut() {
             for offset in 0..feed.tokens.len() {
                 let position = feed.memory.tokens() + offset;
-                self.rotate(row_mut(&mut queries, row), position);
-                self.rotate(row_mut(&mut keys, row), position);
+                self.rotate(queries.row_mut(row), position);
+                self.rotate(keys.row_mut(row), position);
                 feed.memory.remember(index, heads, keys.row(row), values.row(row));
                 row += 1;
             }
         }
-        let views: Vec<(&Memory, usize)> = feeds
-            .iter()
-            .flat_map(|feed| {
-                let memory = &*feed.memory;
-                (0..feed.tokens.len()).map(move |offset| (memory, memory.tokens() + offset + 1))
-            })
-            .collect();
-        let mut seen = vec![0.0; queries.data.len()];
-        let look = |((memory, tokens), (query, output)): (&(&Memory, usize), (&[f32], &mut [f32]))| {
-            memory.attend(index, heads, query, *tokens, output);
-        };
-        let width = queries.width;
-        match threads {
-            Some(threads) => threads.run(|| {
-                let outputs = seen.par_chunks_exact_mut(width);
-                views.par_iter().zip(queries.data.par_chunks_exact(width).zip(outputs)).for_each(look);
-            }),
-            None => {
-                let outputs = seen.chunks_exact_mut(width);
-                views.iter().zip(queries.data.chunks_exact(width).zip(outputs)).for_each(look);
-            }
+        let mut seen = Rows::new(queries.width, vec![0.0; queries.data.len()]);
+        let mut looks = looks(feeds, &queries, &mut seen);
+        let run =
+            |look: &mut Look<'_>| look.memory.attend(index, heads, look.query, look.tokens, look.output);
+        if let Some(threads) = threads {
+            threads.run(|| looks.par_iter_mut().for_each(run));
+        } else {
+            looks.iter_mut().for_each(run);
         }
-        add(rows, &layer.attention_output.forward(&Rows::new(width, seen), threads)?);
+        rows.add(&layer.attention_output.forward(&seen, threads)?);
         Ok(())
     }
 
@@ -169,7 +157,7 @@ impl Network {
         for (gate, up) in gate.data.iter_mut().zip(&up.data) {
             *gate = *gate / (1.0 + (-*gate).exp()) * up;
         }
-        add(rows, &layer.down.forward(&gate, threads)?);
+        rows.add(&layer.down.forward(&gate, threads)?);
         Ok(())
     }
 
@@ -250,9 +238,10 @@ fn linear(file: &mut Gguf<'_>, name: &str, shape: [usize; 2], threads: usize) ->
 /// Wave lengths grow geometrically; Llama 3.1 and later stretch them by a factor for each pair.
 fn turns(file: &mut Gguf<'_>, sizes: &Sizes) -> Result<Vec<f32>, Fault> {
     let pairs = sizes.rotated / 2;
-    let factors = match file.has("rope_freqs.weight") {
-        true => file.floats("rope_freqs.weight", pairs)?,
-        false => vec![1.0; pairs],
+    let factors = if file.has("rope_freqs.weight") {
+        file.floats("rope_freqs.weight", pairs)?
+    } else {
+        vec![1.0; pairs]
     };
     Ok(factors
         .iter()
@@ -261,13 +250,24 @@ fn turns(file: &mut Gguf<'_>, sizes: &Sizes) -> Result<Vec<f32>, Fault> {
         .collect())
 }
 
-fn row_mut(rows: &mut Rows, index: usize) -> &mut [f32] {
-    let width = rows.width;
-    &mut rows.data[index * width..(index + 1) * width]
+/// One row's look back at its conversation.
+struct Look<'a> {
+    memory: &'a Memory,
+    /// How many tokens it sees: itself and those before it.
+    tokens: usize,
+    query: &'a [f32],
+    output: &'a mut [f32],
 }
 
-fn add(rows: &mut Rows, more: &Rows) {
-    for (row, more) in rows.data.iter_mut().zip(&more.data) {
-        *row += more;
+fn looks<'a>(feeds: &'a [Feed<'_>], queries: &'a Rows, seen: &'a mut Rows) -> Vec<Look<'a>> {
+    let width = queries.width;
+    let mut rows = queries.data.chunks_exact(width).zip(seen.data.chunks_exact_mut(width));
+    let mut looks = Vec::new();
+    for feed in feeds {
+        let first = feed.memory.tokens() + 1;
+        for (tokens, (query, output)) in (first..first + feed.tokens.len()).zip(&mut rows) {
+            looks.push(Look { memory: feed.memory, tokens, query, output });
+        }
     }
+    looks
 }

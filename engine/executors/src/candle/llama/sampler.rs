@@ -13,8 +13,8 @@ pub(super) struct Choice {
     pub(super) top_p: f64,
     /// The same seed gives the same answer.
     pub(super) seed: u64,
-    /// Logits of tokens that the text has already are made this many times smaller; 1 leaves them alone.
-    pub(super) repetition_penalty: f64,
+    /// Logits of tokens that the text has already are made this many times smaller.
+    pub(super) repetition_penalty: Option<f32>,
 }
 
 impl Choice {
@@ -91,10 +91,7 @@ impl Sampler {
 
     /// The repetition penalty of CTRL (<https://arxiv.org/abs/1909.05858>), once for each token.
     fn discourage(&self, logits: &mut [f32], seen: &[u32]) {
-        if self.choice.repetition_penalty == 1.0 {
-            return;
-        }
-        let penalty = self.choice.repetition_penalty as f32;
+        let Some(penalty) = self.choice.repetition_penalty else { return };
         let mut seen = seen.to_vec();
         seen.sort_unstable();
         seen.dedup();
@@ -121,7 +118,7 @@ fn likeliest(logits: &[f32]) -> u32 {
 mod tests {
     use super::*;
 
-    const CHOICE: Choice = Choice { temperature: 1.0, top_p: 1.0, seed: 1, repetition_penalty: 1.0 };
+    const CHOICE: Choice = Choice { temperature: 1.0, top_p: 1.0, seed: 1, repetition_penalty: None };
 
     fn draws(choice: Choice, logits: &[f32], count: usize) -> Vec<u32> {
         let mut sampler = Sampler::new(choice);
@@ -170,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_penalty_makes_seen_tokens_less_likely() {
-        let choice = Choice { temperature: 0.0, repetition_penalty: 2.0, ..CHOICE };
+        let choice = Choice { temperature: 0.0, repetition_penalty: Some(2.0), ..CHOICE };
         let mut sampler = Sampler::new(choice);
         assert_eq!(sampler.sample(vec![3.0, 2.0, -1.0], &[]), 0);
         assert_eq!(sampler.sample(vec![3.0, 2.0, -1.0], &[0, 0]), 1);

@@ -14,31 +14,8 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
+use crate::candle::dense::Rows;
 use crate::candle::threads::Threads;
-
-/// Rows of activations, one after the other.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Rows {
-    /// Elements of one row.
-    pub(super) width: usize,
-    /// Whole rows.
-    pub(super) data: Vec<f32>,
-}
-
-impl Rows {
-    pub(super) fn new(width: usize, data: Vec<f32>) -> Self {
-        assert_eq!(data.len() % width, 0, "rows are whole");
-        Self { width, data }
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.data.len() / self.width
-    }
-
-    pub(super) fn row(&self, index: usize) -> &[f32] {
-        &self.data[index * self.width..(index + 1) * self.width]
-    }
-}
 
 /// A linear layer without bias: `outputs × inputs` weights, quantised.
 pub(super) struct Linear {

@@ -1,8 +1,12 @@
-//! What a conversation has read so far, and attention over it.
+//! Attention: step by step over what a call has read so far, or all rows over all rows at once.
 //!
-//! Plain loops over the conversation's own memory: no tensor of all conversations has to be put
+//! Step by step is plain loops over the call's own [`Memory`]: no tensor of all calls has to be put
 //! together, nothing is copied when a token is added, and a row's result depends on its own
-//! conversation alone, bit by bit.
+//! call alone, bit by bit.
+
+use candle_core::{Device, Result, Tensor};
+
+use super::dense::Rows;
 
 /// Keys and values of one conversation, for every layer and key-value head.
 #[derive(Default)]
@@ -100,6 +104,23 @@ impl Head {
     }
 }
 
+/// Attention of every query row over every key row, in `heads` heads.
+pub(super) fn attend_all(heads: usize, mut queries: Rows, keys: &Rows, values: &Rows) -> Result<Rows> {
+    let width = queries.width / heads;
+    let scale = 1.0 / (width as f32).sqrt();
+    queries.data.iter_mut().for_each(|element| *element *= scale);
+    let weights = by_head(&queries, heads)?.matmul(&by_head(keys, heads)?.t()?)?;
+    let weights = candle_nn::ops::softmax_last_dim(&weights)?;
+    let seen = weights.matmul(&by_head(values, heads)?)?;
+    Ok(Rows::new(queries.width, seen.transpose(0, 1)?.flatten_all()?.to_vec1()?))
+}
+
+/// `heads × rows × width of a head`.
+fn by_head(rows: &Rows, heads: usize) -> Result<Tensor> {
+    let tensor = Tensor::from_slice(&rows.data, (rows.count(), heads, rows.width / heads), &Device::Cpu)?;
+    tensor.transpose(0, 1)?.contiguous()
+}
+
 /// Sixteen sums side by side: a single one would make every addition wait for the one before.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
@@ -152,6 +173,25 @@ mod tests {
         memory.remember(0, HEADS, &[9.0, 9.0], &[500.0, 500.0]);
         let mut output = [0.0; 4];
         memory.attend(0, HEADS, &[1.0, 1.0, 1.0, 1.0], 1, &mut output);
-        assert_eq!(output, [3.0, 4.0, 3.0, 4.0]);
+        assert_eq!(output.map(f32::to_bits), [3.0, 4.0, 3.0, 4.0].map(f32::to_bits));
+    }
+
+    #[test]
+    fn all_at_once_is_the_same_as_row_by_row() {
+        let rows = |seed: usize| Rows::new(6, (0..24).map(|i| ((i * seed) % 7) as f32 / 3.0 - 1.0).collect());
+        let (queries, keys, values) = (rows(3), rows(5), rows(4));
+        let heads = Heads { queries: 2, key_values: 2, width: 3 };
+        let mut memory = Memory::new(1, heads);
+        for index in 0..4 {
+            memory.remember(0, heads, keys.row(index), values.row(index));
+        }
+        let all = attend_all(2, queries.clone(), &keys, &values).unwrap();
+        for index in 0..4 {
+            let mut output = [0.0; 6];
+            memory.attend(0, heads, queries.row(index), 4, &mut output);
+            for (found, expected) in all.row(index).iter().zip(output) {
+                assert!((found - expected).abs() < 1e-5, "row {index}");
+            }
+        }
     }
 }
