@@ -66,3 +66,20 @@ impl Loader for Executors {
         ports::by_name(inner, entry, component)
     }
 }
+
+impl Executors {
+    fn load_entry(
+        &self,
+        component: &Component,
+        files: &BTreeMap<String, PathBuf>,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Executor>, Fault> {
+        let Component { executor, entry, options, needs, batch, .. } = component;
+        match executor.as_str() {
+            "reference" => reference::load(component),
+            #[cfg(feature = "candle")]
+            "candle" => candle::load(entry, files, options, needs.cpus, batch.max, progress),
+            other => Err(Fault::setup(format!("this build of corn has no executor '{other}'"))),
+        }
+    }
+}
