@@ -1,0 +1,107 @@
+//! Mends the token sequence before the parser sees it, where a mistake is plain.
+//!
+//! An LR parser that meets a forgotten bracket or a slip in a keyword loses its place and answers with
+//! a shower of errors. Here such mistakes are found with the knowledge of the whole file, said
+//! once, and mended, so that what the parser reports afterwards is about something else. Each pass
+//! takes tokens and gives tokens:
+//!
+//! 1. [`later`] takes out constructs that the language does not have yet,
+//! 2. [`slips`] puts the keyword that was meant in place of the one that was written,
+//! 3. [`brackets`] balances brackets and bounds their depth: the tree is walked by recursion,
+//! 4. [`documentation`] drops `///` lines that belong to nothing.
+
+mod brackets;
+mod later;
+mod slips;
+
+use super::token::{Tok, Token};
+use crate::diagnostic::{Diagnostic, syntax};
+use crate::source::{FileId, Span};
+
+pub(crate) use self::later::is_reserved;
+
+/// The tokens being mended, with what is needed to judge them.
+struct Tokens<'t> {
+    file: FileId,
+    text: &'t str,
+    all: Vec<Token<'t>>,
+}
+
+/// `tokens` of `text`, mended. What was wrong is added to `found`.
+pub(crate) fn repair<'t>(
+    file: FileId,
+    text: &'t str,
+    tokens: Vec<Token<'t>>,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Token<'t>> {
+    let tokens = Tokens { file, text, all: tokens };
+    let tokens = later::later(tokens, found);
+    let tokens = slips::slips(tokens, found);
+    let tokens = brackets::brackets(tokens, found);
+    documentation(tokens, found).all
+}
+
+impl<'t> Tokens<'t> {
+    fn get(&self, index: usize) -> Option<&Tok<'t>> {
+        self.all.get(index).map(|token| &token.tok)
+    }
+
+    /// The token before `index`, documentation aside.
+    fn before(&self, index: usize) -> Option<&Tok<'t>> {
+        self.all[..index].iter().rev().map(|token| &token.tok).find(|tok| !matches!(tok, Tok::Doc(_)))
+    }
+
+    /// Whether the token is the first on its line.
+    fn starts_line(&self, index: usize) -> bool {
+        let from = index.checked_sub(1).map_or(0, |before| self.all[before].end as usize);
+        index == 0 || self.text[from..self.all[index].start as usize].contains('\n')
+    }
+
+    /// Whether something new begins here: first in a body, or first on its line after a complete
+    /// value or type.
+    fn is_fresh(&self, index: usize) -> bool {
+        match self.before(index) {
+            None | Some(Tok::OpenBrace) => true,
+            Some(tok) => tok.ends_value() && self.starts_line(index),
+        }
+    }
+
+    fn span(&self, index: usize) -> Span {
+        self.all[index].span(self.file)
+    }
+
+    /// The same text with other tokens.
+    fn with(&self, all: Vec<Token<'t>>) -> Self {
+        Self { file: self.file, text: self.text, all }
+    }
+
+    /// One token in place of those from `start` up to, without, `end`.
+    fn skipped(&self, start: usize, end: usize) -> Token<'t> {
+        Token { tok: Tok::Skipped, start: self.all[start].start, end: self.all[end - 1].end }
+    }
+}
+
+fn documentation<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+    let mut kept = Vec::with_capacity(tokens.all.len());
+    let mut index = 0;
+    while index < tokens.all.len() {
+        let lines = tokens.all[index..].iter().take_while(|token| matches!(token.tok, Tok::Doc(_))).count();
+        match tokens.get(index + lines) {
+            _ if lines == 0 => {
+                kept.push(tokens.all[index].clone());
+                index += 1;
+                continue;
+            }
+            Some(Tok::Component | Tok::Graph | Tok::Route) => {
+                kept.extend_from_slice(&tokens.all[index..index + lines]);
+            }
+            Some(Tok::Skipped) => {}
+            _ => {
+                let span = tokens.span(index).to(tokens.span(index + lines - 1));
+                found.push(syntax::misplaced_doc(span));
+            }
+        }
+        index += lines;
+    }
+    tokens.with(kept)
+}
