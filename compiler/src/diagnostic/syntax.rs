@@ -8,12 +8,18 @@ const LONGEST_QUOTE: usize = 32;
 
 /// `text` in backticks, shortened, with control characters made visible.
 pub(crate) fn quote(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST_QUOTE).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for character in text.chars().take(LONGEST_QUOTE) {
+        if character.is_control() {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+    }
     if text.chars().nth(LONGEST_QUOTE).is_some() {
         shown.push('…');
     }
-    // `escape_debug` also escapes quotes, which stand in no string here.
-    format!("`{}`", shown.replace("\\\"", "\"").replace("\\'", "'"))
+    format!("`{shown}`")
 }
 
 /// `a`, `a or b`, `a, b or c`.
@@ -27,16 +33,15 @@ pub(crate) fn either(choices: &[String]) -> String {
 
 pub(crate) fn strange_characters(span: Span, text: &str) -> Diagnostic {
     let hint = match text.chars().next() {
-        Some('#') => Some("a comment begins with `//`"),
         Some('/') => Some("a comment begins with `//`; there is no division"),
-        Some('“' | '”' | '„' | '‘' | '’' | '\'' | '`') => {
+        Some('“' | '”' | '„' | '‘' | '’' | '«' | '»' | '\'' | '`') => {
             Some("a text stands in plain double quotes: \"…\"")
         }
         Some('→') => Some("an arrow is written `->`"),
         Some('≤') => Some("a bound is written `<=`"),
         Some('–' | '—' | '−') => Some("use a plain hyphen `-`"),
         Some('\u{a0}' | '\u{2007}' | '\u{202f}') => Some("this is a no-break space; use a plain one"),
-        Some('\u{fffd}' | '\0') => Some("this looks like a binary file; a .corn file is UTF-8 text"),
+        Some('\u{fffd}') => Some("this looks like a binary file; a .corn file is UTF-8 text"),
         Some('*' | '-' | '%' | '!' | '&' | '|') => {
             Some("the language has no operators; what is computed is a component's work")
         }
@@ -50,6 +55,23 @@ pub(crate) fn strange_characters(span: Span, text: &str) -> Diagnostic {
         "not part of the language",
     )
     .maybe_hint(hint.map(str::to_owned))
+}
+
+pub(crate) fn foreign_quotes(span: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0001"), span, "a text stands in plain double quotes", "other quotes")
+        .hint("write `\"…\"`")
+}
+
+pub(crate) fn foreign_comment(span: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0001"), span, "a comment begins with `//`", "no comment here")
+        .hint("write `//` in front of each line of it")
+}
+
+/// `span` is where the first byte is that no text has.
+pub(crate) fn binary_file(span: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0001"), span, "this file is not text", "a zero byte").hint(
+        "a .corn file is UTF-8 text; weights, media and plans are named on the command line in other places",
+    )
 }
 
 pub(crate) fn unterminated_string(span: Span) -> Diagnostic {
@@ -120,10 +142,24 @@ pub(crate) fn missing_value(after: Span, after_text: &str, found: &str) -> Diagn
         .hint("a value is a name, a call such as `f(x)`, a literal, a list or a `when`")
 }
 
+pub(crate) fn missing_result(arrow: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0013"), arrow, "a type is missing after `->`", "followed by the body").hint(
+        "say what the graph makes: `-> text { … }`, or with names `-> { reply: text, voice: audio } { … }`",
+    )
+}
+
+pub(crate) fn missing_port_name(keyword: Span, word: &str) -> Diagnostic {
+    Diagnostic::new(Code("E0011"), keyword, format!("this `{word}` port has no name"), "a name must follow")
+        .hint(format!("such as `{word} text: text`"))
+}
+
 pub(crate) fn missing_type(after: Span, found: &str) -> Diagnostic {
     Diagnostic::new(Code("E0013"), after, "a type is missing after `:`", format!("followed by {found}"))
         .hint("types are such as `text`, `audio<16kHz>`, `stream<text>` or `tensor<f32>[384]`")
 }
+
+/// So many further open brackets are shown.
+const MOST_OTHERS: usize = 2;
 
 /// `others` are further brackets that the same mistake leaves open.
 pub(crate) fn unclosed(
@@ -135,7 +171,7 @@ pub(crate) fn unclosed(
     let closing = closing_of(bracket);
     let mut found =
         Diagnostic::new(Code("E0014"), open, format!("`{bracket}` is never closed"), "opened here");
-    for other in others {
+    for other in others.iter().take(MOST_OTHERS) {
         found = found.label(*other, "also open");
     }
     let before = match stopped {

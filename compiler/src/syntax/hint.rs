@@ -1,7 +1,6 @@
 //! Puts a parser's error into words: what could have stood there, said shortly, and what the
 //! author probably meant.
 
-use super::repair;
 use super::token::{Tok, Token};
 use super::tree::Unexpected;
 use crate::diagnostic::{Diagnostic, syntax};
@@ -25,58 +24,42 @@ pub(crate) fn explain<'t>(
     tokens: &[Token<'t>],
     error: &Unexpected<'t>,
 ) -> Option<Diagnostic> {
-    let (start, expected) = match error {
-        Unexpected::UnrecognizedToken { token, expected } => (token.0, expected.as_slice()),
-        Unexpected::UnrecognizedEof { location, expected } => (*location, expected.as_slice()),
-        Unexpected::ExtraToken { token } => (token.0, [].as_slice()),
-        Unexpected::InvalidToken { location } => (*location, [].as_slice()),
+    let (at, expected) = match error {
+        Unexpected::UnrecognizedToken { token: (start, tok, end), expected } => {
+            // Tokens that `repair` put in are empty, so several can begin at one place.
+            let first = tokens.partition_point(|token| token.start < *start);
+            let is_same = |token: &Token<'_>| token.end == *end && token.tok == *tok;
+            (first + tokens[first..].iter().position(is_same).unwrap_or(0), expected.as_slice())
+        }
+        Unexpected::UnrecognizedEof { expected, .. } => (tokens.len(), expected.as_slice()),
+        Unexpected::ExtraToken { token: (start, ..) } | Unexpected::InvalidToken { location: start } => {
+            (tokens.partition_point(|token| token.start < *start), [].as_slice())
+        }
         Unexpected::User { error } => match *error {},
     };
-    let at = match error {
-        Unexpected::UnrecognizedEof { .. } => tokens.len(),
-        _ => tokens.partition_point(|token| token.start < start),
-    };
-    let at = at + tokens[at..].iter().take_while(|token| !is_same(token, error)).count();
     let place = Place { file, text, tokens, at, expected };
-    place.explain()
-}
-
-/// Inserted tokens are empty, so that several can begin at one place.
-fn is_same(token: &Token<'_>, error: &Unexpected<'_>) -> bool {
-    match error {
-        Unexpected::UnrecognizedToken { token: (_, tok, end), .. } => token.end == *end && token.tok == *tok,
-        _ => true,
+    if place.is_reported() {
+        return None;
     }
+    Some(place.missing().unwrap_or_else(|| {
+        syntax::unexpected(place.shown(), &place.found_words(), &place.expected_words(), place.hint())
+    }))
 }
 
 impl<'t> Place<'t, '_> {
-    fn explain(&self) -> Option<Diagnostic> {
-        if matches!(self.found(), Some(Tok::Error | Tok::Skipped)) {
-            return None;
-        }
-        if let Some(word) = self.found().and_then(Tok::reserved)
-            && self.wants_name_only()
-            && !self.at_line_start()
-        {
-            return Some(syntax::reserved_name(self.span(), word, repair::is_reserved(word)));
-        }
-        if let Some(missing) = self.missing() {
-            return Some(missing);
-        }
-        Some(syntax::unexpected(self.span(), &self.found_words(), &self.expected_words(), self.hint()))
-    }
-
     fn found(&self) -> Option<&Tok<'t>> {
         self.tokens.get(self.at).map(|token| &token.tok)
     }
 
-    /// The `n`th token before.
-    fn before(&self, n: usize) -> Option<&Token<'t>> {
-        self.at.checked_sub(n).and_then(|index| self.tokens.get(index))
+    /// Whether the token stands for something of which was said before what is wrong.
+    fn is_reported(&self) -> bool {
+        self.tokens
+            .get(self.at)
+            .is_some_and(|token| token.start == token.end || matches!(token.tok, Tok::Error | Tok::Skipped))
     }
 
-    fn before_tok(&self, n: usize) -> Option<&Tok<'t>> {
-        self.before(n).map(|token| &token.tok)
+    fn before(&self) -> Option<&Token<'t>> {
+        self.at.checked_sub(1).and_then(|index| self.tokens.get(index))
     }
 
     /// The place of the token, or that just after the last one.
@@ -90,8 +73,23 @@ impl<'t> Place<'t, '_> {
         }
     }
 
+    /// Where to show the mistake: at the token, but if that begins a part of its own, after the one
+    /// before, where something is missing.
+    fn shown(&self) -> Span {
+        let begins = self.found().is_none_or(|tok| {
+            let is_clause = matches!(tok, Tok::In | Tok::Out | Tok::Run | Tok::Needs | Tok::Batch);
+            is_clause || *tok == Tok::Let || tok.begins_item()
+        });
+        match self.before() {
+            Some(before) if begins && self.at_line_start() => {
+                Span { file: self.file, start: before.end, end: before.end }
+            }
+            _ => self.span(),
+        }
+    }
+
     fn at_line_start(&self) -> bool {
-        let from = self.before(1).map_or(0, |before| before.end as usize);
+        let from = self.before().map_or(0, |before| before.end as usize);
         self.text[from..self.span().start as usize].contains('\n')
     }
 
@@ -111,21 +109,14 @@ impl<'t> Place<'t, '_> {
         self.expects("component") && self.expects("route")
     }
 
-    /// Whether nothing but a name, or what closes the list of names, can stand here.
-    fn wants_name_only(&self) -> bool {
-        self.expects("name") && !self.expects_value() && !self.expects_type()
-    }
-
-    /// The innermost bracket that is open here and the token before it.
-    fn bracket(&self) -> Option<(&Tok<'t>, Option<&Tok<'t>>)> {
+    /// The innermost bracket that is open here.
+    fn bracket(&self) -> Option<&Tok<'t>> {
         let mut closed = 0_usize;
-        for index in (0..self.at).rev() {
-            match &self.tokens[index].tok {
+        for token in self.tokens[..self.at].iter().rev() {
+            match &token.tok {
                 Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace => closed += 1,
                 Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace if closed > 0 => closed -= 1,
-                tok @ (Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace) => {
-                    return Some((tok, index.checked_sub(1).map(|before| &self.tokens[before].tok)));
-                }
+                tok @ (Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace) => return Some(tok),
                 tok if tok.begins_item() => return None,
                 _ => {}
             }
@@ -135,82 +126,107 @@ impl<'t> Place<'t, '_> {
 
     /// Mistakes that are something left out: they are shown where it should follow.
     fn missing(&self) -> Option<Diagnostic> {
-        let before = self.before(1)?;
+        let before = self.before()?;
         let span = before.span(self.file);
-        match &before.tok {
-            Tok::Let if self.expects("name") => Some(syntax::missing_name(span, "let", "let llm = …")),
-            Tok::Component if self.expects("name") => {
-                Some(syntax::missing_name(span, "component", "component Chat(…) { … }"))
-            }
-            Tok::Graph if self.expects("name") => {
-                Some(syntax::missing_name(span, "graph", "graph hello(prompt: text) -> text { … }"))
-            }
-            Tok::Route if self.expects("name") => {
-                Some(syntax::missing_name(span, "route", "route talk = assistant(speech) -> voice"))
-            }
-            Tok::Equals if self.expects_value() => {
-                Some(syntax::missing_value(span, "=", &self.found_words()))
-            }
-            Tok::Colon if self.expects_type() => Some(syntax::missing_type(span, &self.found_words())),
-            Tok::Colon if self.expects_value() => Some(syntax::missing_value(span, ":", &self.found_words())),
-            _ => None,
-        }
+        let found = self.found_words();
+        Some(match &before.tok {
+            tok if self.expects("name") && !self.expects_value() && !self.expects_type() => match tok {
+                Tok::Let => syntax::missing_name(span, "let", "let llm = …"),
+                Tok::Component => syntax::missing_name(span, "component", "component Chat(…) { … }"),
+                Tok::Graph => syntax::missing_name(span, "graph", "graph hello(prompt: text) -> text { … }"),
+                Tok::Route => syntax::missing_name(span, "route", "route talk = assistant(speech) -> voice"),
+                Tok::Use => syntax::use_without_names(span, "std::llm"),
+                Tok::In => syntax::missing_port_name(span, "in"),
+                Tok::Out => syntax::missing_port_name(span, "out"),
+                _ => return None,
+            },
+            Tok::Equals if self.expects_value() => syntax::missing_value(span, "=", &found),
+            Tok::Colon if self.expects_type() => syntax::missing_type(span, &found),
+            Tok::Colon if self.expects_value() => syntax::missing_value(span, ":", &found),
+            _ => return None,
+        })
     }
 
     fn hint(&self) -> Option<String> {
-        let open = self.bracket();
-        let opens = |wanted: &Tok<'_>| open.is_some_and(|(tok, _)| tok == wanted);
         let hint = match self.found() {
-            Some(Tok::Equals) if opens(&Tok::OpenParen) => "a named argument has a colon: `max_tokens: 256`",
-            Some(Tok::Equals) => "only `let name = …` binds; values cannot be changed",
-            Some(Tok::Colon | Tok::Comma) if opens(&Tok::OpenBrace) && self.expects("}") => {
-                "outputs with names are a record in braces of its own: `{ { reply, voice: say(reply) } }`"
+            Some(Tok::Name(item)) if self.is_type_constructor() => {
+                return Some(format!("what it is made of stands in angle brackets: `<{item}>`"));
             }
-            Some(Tok::OpenBrace) if self.expects("->") => {
+            Some(tok) => self.hint_at(tok),
+            None => None,
+        };
+        let hint = hint.or_else(|| {
+            if self.expects("->") && self.bracket().is_none() {
+                Some("what is made follows an arrow: `-> reply`")
+            } else if self.in_arguments() {
+                Some("arguments and items are separated by commas")
+            } else {
+                None
+            }
+        });
+        hint.map(str::to_owned)
+    }
+
+    /// What the author probably meant by `found`.
+    fn hint_at(&self, found: &Tok<'t>) -> Option<&'static str> {
+        let in_braces = self.bracket() == Some(&Tok::OpenBrace);
+        Some(match found {
+            Tok::Equals if self.bracket() == Some(&Tok::OpenParen) => {
+                "a named argument has a colon: `max_tokens: 256`"
+            }
+            Tok::Equals => "only `let name = …` binds; values cannot be changed",
+            Tok::Colon | Tok::Comma if in_braces && self.expects("let") => {
+                "several outputs are a record in braces of its own: `{ { reply, voice: say(reply) } }`"
+            }
+            Tok::OpenBrace if self.expects("->") => {
                 "a graph says what it makes before its body: `-> text { … }`"
             }
-            Some(Tok::OpenBrace | Tok::Arrow) if self.expects("(") => {
+            Tok::OpenBrace | Tok::Arrow if self.expects("(") => {
                 "parameters stand in parentheses, also if there are none: `()`"
             }
-            Some(Tok::OpenParen) if self.is_condition() => {
-                "`when` takes names of optional inputs: `when photo { look(photo) }`"
-            }
-            Some(Tok::OpenParen) if self.expects_value() => {
-                "parentheses stand only after what is called: `f(x)`"
-            }
-            Some(Tok::For) => "each item of a list: `[f(item) for item in items]`",
-            Some(Tok::Less | Tok::Greater | Tok::AtMost | Tok::Plus) if self.expects("}") => {
+            _ if self.is_condition() => "`when` takes names of optional inputs: `when photo { look(photo) }`",
+            Tok::OpenParen if self.expects_value() => "parentheses stand only after what is called: `f(x)`",
+            Tok::For => "each item of a list: `[f(item) for item in items]`",
+            Tok::Less | Tok::Greater | Tok::AtMost | Tok::Plus if in_braces => {
                 "the language does not compute; let a component do it"
             }
-            Some(Tok::Question) => "`?` stands after a type, or after an input of a route",
-            Some(Tok::Str(_)) if self.expects("->") => "a result is a type: `-> text`",
-            _ if self.expects("->") && self.expects("{").eq(&false) && opens(&Tok::OpenParen).eq(&false) => {
-                "what is made follows an arrow: `-> reply`"
+            Tok::Max | Tok::Window if self.before().is_some_and(|before| before.tok == Tok::Question) => {
+                "`?` stands last in a type"
             }
-            _ if self.in_arguments(open.map(|(tok, _)| tok)) => "arguments and items are separated by commas",
+            Tok::Name(_) if self.expects(":") && !self.expects(",") => {
+                "each parameter and port says its type: `prompt: text`"
+            }
+            Tok::Question => "`?` stands after a type, or after an input of a route",
             _ => return None,
-        };
-        Some(hint.to_owned())
+        })
     }
 
     /// Whether this is in what follows `when`.
     fn is_condition(&self) -> bool {
-        let mut back = 1;
-        while let Some(tok) = self.before_tok(back) {
-            match tok {
+        for token in self.tokens[..self.at].iter().rev() {
+            match &token.tok {
                 Tok::When => return true,
                 Tok::Comma | Tok::Dot => {}
                 tok if tok.name().is_some() => {}
                 _ => return false,
             }
-            back += 1;
         }
         false
     }
 
-    fn in_arguments(&self, open: Option<&Tok<'t>>) -> bool {
-        let listed = matches!(open, Some(Tok::OpenParen | Tok::OpenBracket));
-        listed && self.expects(",") && self.before_tok(1).is_some_and(Tok::ends_value)
+    fn is_type_constructor(&self) -> bool {
+        let before = self.before().and_then(|before| before.tok.name());
+        self.expects("<") && matches!(before, Some("stream" | "list" | "tensor" | "audio"))
+    }
+
+    fn in_arguments(&self) -> bool {
+        let listed = matches!(self.bracket(), Some(Tok::OpenParen | Tok::OpenBracket));
+        let begins = match self.found() {
+            Some(Tok::Str(_) | Tok::Int(_) | Tok::Float(_) | Tok::Quantity(_) | Tok::OpenBracket) => true,
+            Some(tok) => tok.name().is_some(),
+            None => false,
+        };
+        listed && begins && self.expects(",") && self.before().is_some_and(|before| before.tok.ends_value())
     }
 
     /// What was found, for a message.
@@ -219,8 +235,6 @@ impl<'t> Place<'t, '_> {
         match &token.tok {
             Tok::Str(_) => "a text".to_owned(),
             Tok::Doc(_) => "documentation".to_owned(),
-            // Put in by `repair`: the place is where a bracket was missing.
-            _ if token.start == token.end => "nothing".to_owned(),
             _ => syntax::quote(&self.text[token.start as usize..token.end as usize]),
         }
     }
@@ -240,31 +254,25 @@ impl<'t> Place<'t, '_> {
             group("a line of the component (`in`, `out`, `run`, `needs` or `batch`)", &CLAUSE);
         }
         if self.expects_value() {
-            group(
-                if self.expects("let") && !self.expects_item() { "`let` or a value" } else { "a value" },
-                &VALUE,
-            );
-            covered.push("let");
+            if self.expects("let") && !self.expects_item() {
+                group("`let`", &["let"]);
+            }
+            group("a value", &VALUE);
         } else if self.expects_type() {
             group("a type", &TYPE);
         } else if self.expects("quantity") {
-            group("a number", &["int", "float", "quantity", "name"]);
-            covered.extend(NAME);
+            group("a number", &NUMBER);
         } else if self.expects("name") {
             group("a name", &NAME);
         }
-        // What continues a value or a type is always possible and seldom what was meant.
-        let continues = [".", "(", "max", "window", "<", "::", "+"];
-        let rest: Vec<&str> = self
-            .expected
-            .iter()
-            .map(|terminal| terminal.trim_matches('"'))
-            .filter(|terminal| !covered.contains(terminal))
-            .collect();
-        let closing: Vec<&str> =
-            rest.iter().copied().filter(|terminal| !continues.contains(terminal)).collect();
-        let shown = if closing.is_empty() && words.is_empty() { rest } else { closing };
-        words.extend(shown.into_iter().take(MOST_EXPECTED).map(in_words));
+        let mut rest: Vec<&str> = self.expected.iter().map(|terminal| terminal.trim_matches('"')).collect();
+        rest.retain(|terminal| !covered.contains(terminal));
+        // What continues a value or a type is nearly always possible and seldom what was meant.
+        if !words.is_empty() || rest.iter().any(|terminal| !CONTINUES.contains(terminal)) {
+            rest.retain(|terminal| !CONTINUES.contains(terminal));
+        }
+        rest.sort_by_key(|terminal| *terminal != ",");
+        words.extend(rest.into_iter().take(MOST_EXPECTED).map(in_words));
         words
     }
 }
@@ -275,11 +283,14 @@ const MOST_EXPECTED: usize = 4;
 const ITEM: [&str; 5] = ["use", "let", "component", "graph", "route"];
 const CLAUSE: [&str; 5] = ["in", "out", "run", "needs", "batch"];
 const NAME: [&str; 7] = ["name", "run", "needs", "batch", "within", "max", "window"];
-const TYPE: [&str; 5] = ["name", "enum", "{", "int", "float"];
+const NUMBER: [&str; 10] =
+    ["int", "float", "quantity", "name", "run", "needs", "batch", "within", "max", "window"];
+const TYPE: [&str; 6] = ["name", "enum", "{", "int", "float", "quantity"];
 const VALUE: [&str; 16] = [
     "name", "run", "needs", "batch", "within", "max", "window", "string", "int", "float", "quantity", "true",
     "false", "[", "{", "when",
 ];
+const CONTINUES: [&str; 12] = [".", "(", "max", "window", "<", "::", "+", "?", ":", "for", "within", "<="];
 
 fn in_words(terminal: &str) -> String {
     match terminal {

@@ -20,6 +20,10 @@ pub fn parse(file: FileId, text: &str) -> (File, Vec<Diagnostic>) {
         let start = Span { file, start: 0, end: 0 };
         return (File::default(), vec![syntax::file_too_large(start, text.len(), MAX_SOURCE_BYTES)]);
     }
+    if let Some(zero) = text.find('\0') {
+        let start = zero as u32;
+        return (File::default(), vec![syntax::binary_file(Span { file, start, end: start + 1 })]);
+    }
     let (tokens, mut problems) = token::tokens(file, text);
     let tokens = repair::repair(file, text, tokens, &mut problems);
 

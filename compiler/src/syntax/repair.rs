@@ -8,7 +8,8 @@
 //! 1. [`later`] takes out constructs that the language does not have yet,
 //! 2. [`slips`] puts the keyword that was meant in place of the one that was written,
 //! 3. [`brackets`] balances brackets and bounds their depth: the tree is walked by recursion,
-//! 4. [`documentation`] drops `///` lines that belong to nothing.
+//! 4. [`results`] puts a broken type where a graph's result is missing, since its body could be one,
+//! 5. [`documentation`] drops `///` lines that belong to nothing.
 
 mod brackets;
 mod later;
@@ -17,8 +18,6 @@ mod slips;
 use super::token::{Tok, Token};
 use crate::diagnostic::{Diagnostic, syntax};
 use crate::source::{FileId, Span};
-
-pub(crate) use self::later::is_reserved;
 
 /// The tokens being mended, with what is needed to judge them.
 struct Tokens<'t> {
@@ -38,6 +37,7 @@ pub(crate) fn repair<'t>(
     let tokens = later::later(tokens, found);
     let tokens = slips::slips(tokens, found);
     let tokens = brackets::brackets(tokens, found);
+    let tokens = results(tokens, found);
     documentation(tokens, found).all
 }
 
@@ -70,6 +70,20 @@ impl<'t> Tokens<'t> {
         self.all[index].span(self.file)
     }
 
+    /// The token after the braces that open at `index`.
+    fn after_braces(&self, index: usize) -> Option<&Tok<'t>> {
+        let mut depth = 0_usize;
+        for (index, token) in self.all.iter().enumerate().skip(index) {
+            match token.tok {
+                Tok::OpenBrace => depth += 1,
+                Tok::CloseBrace if depth == 1 => return self.get(index + 1),
+                Tok::CloseBrace => depth -= 1,
+                _ => {}
+            }
+        }
+        None
+    }
+
     /// The same text with other tokens.
     fn with(&self, all: Vec<Token<'t>>) -> Self {
         Self { file: self.file, text: self.text, all }
@@ -79,6 +93,30 @@ impl<'t> Tokens<'t> {
     fn skipped(&self, start: usize, end: usize) -> Token<'t> {
         Token { tok: Tok::Skipped, start: self.all[start].start, end: self.all[end - 1].end }
     }
+}
+
+/// `-> { … }` followed by no body: the braces are the body, and the type is missing.
+fn results<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+    let mut kept = Vec::with_capacity(tokens.all.len());
+    let mut in_graph = false;
+    let mut depth = 0_usize;
+    for (index, token) in tokens.all.iter().enumerate() {
+        kept.push(token.clone());
+        match &token.tok {
+            tok if tok.begins_item() => in_graph = *tok == Tok::Graph,
+            Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace => depth += 1,
+            Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace => depth = depth.saturating_sub(1),
+            Tok::Arrow if in_graph && depth == 0 && tokens.get(index + 1) == Some(&Tok::OpenBrace) => {
+                let after = tokens.after_braces(index + 1);
+                if !matches!(after, Some(Tok::OpenBrace | Tok::Question | Tok::Max | Tok::Window)) {
+                    found.push(syntax::missing_result(tokens.span(index)));
+                    kept.push(Token { tok: Tok::Skipped, start: token.end, end: token.end });
+                }
+            }
+            _ => {}
+        }
+    }
+    tokens.with(kept)
 }
 
 fn documentation<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {

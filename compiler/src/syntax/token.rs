@@ -5,7 +5,7 @@
 //! Newlines mean nothing to the parser; every item, binding and clause begins with a word of its
 //! own. Ordinary comments are left out, `///` comments are tokens.
 
-use logos::{Lexer, Logos};
+use logos::{Lexer, Logos, Skip};
 
 use crate::diagnostic::{Diagnostic, syntax};
 use crate::source::{FileId, Span};
@@ -61,6 +61,8 @@ pub(crate) enum Tok<'t> {
     Name(&'t str),
     #[regex(r#""([^"\\\r\n]|\\[^\r\n])*""#, |lex| string(lex, true))]
     #[regex(r#""([^"\\\r\n]|\\[^\r\n])*\\?"#, |lex| string(lex, false))]
+    #[regex("[“„][^“”\r\n]*[“”]", foreign_string)]
+    #[regex("'[^'\r\n]*'", foreign_string)]
     Str(String),
     #[regex("-?[0-9][0-9_]*", integer)]
     Int(i64),
@@ -111,6 +113,8 @@ pub(crate) enum Tok<'t> {
     Semicolon,
 
     /// Characters that are no token; already reported.
+    #[regex(r"#[^\n]*", foreign_comment, allow_greedy = true)]
+    #[regex(r"/\*([^*]|\*+[^*/])*\*+/", foreign_comment)]
     Error,
     /// Tokens that `repair` took out; already reported. Stands for an item, a clause, a type or a value.
     Skipped,
@@ -225,6 +229,20 @@ fn foreign_name<'t>(lex: &mut Lexer<'t, Tok<'t>>) -> &'t str {
     let problem = syntax::foreign_name(place(lex), lex.slice());
     lex.extras.found.push(problem);
     lex.slice()
+}
+
+/// A text in the quotes of a word processor or of another language.
+fn foreign_string<'t>(lex: &mut Lexer<'t, Tok<'t>>) -> String {
+    let problem = syntax::foreign_quotes(place(lex));
+    lex.extras.found.push(problem);
+    let slice = lex.slice();
+    slice.trim_matches(['“', '”', '„', '\'']).to_owned()
+}
+
+fn foreign_comment<'t>(lex: &mut Lexer<'t, Tok<'t>>) -> Skip {
+    let problem = syntax::foreign_comment(place(lex));
+    lex.extras.found.push(problem);
+    Skip
 }
 
 fn doc<'t>(lex: &mut Lexer<'t, Tok<'t>>) -> &'t str {
@@ -397,6 +415,13 @@ mod tests {
     }
 
     #[test]
+    fn what_other_languages_write_is_understood_and_refused() {
+        let (tokens, found) = read("# no\n/* no\n * no **/ “a” 'b' /*/ let");
+        assert_eq!(tokens[..2], [Tok::Str("a".to_owned()), Tok::Str("b".to_owned())]);
+        assert_eq!(found.len(), 5, "{found:?}");
+    }
+
+    #[test]
     fn comments_are_left_out_and_docs_are_kept() {
         let (tokens, found) = read("// no\n/// Yes.\r\n//// no\n///\n//\nlet //");
         assert_eq!(tokens, [Tok::Doc("Yes."), Tok::Doc(""), Tok::Let]);
@@ -405,7 +430,7 @@ mod tests {
 
     #[test]
     fn strange_characters_are_one_error_where_they_touch() {
-        let (tokens, found) = read("a @@# b $ é; ;");
+        let (tokens, found) = read("a @@^ b $ é; ;");
         assert_eq!(tokens, [Tok::Name("a"), Tok::Error, Tok::Name("b"), Tok::Error, Tok::Name("é")]);
         assert_eq!(found.len(), 4, "{found:?}");
     }

@@ -5,9 +5,7 @@ use std::convert::Infallible;
 
 use lalrpop_util::ParseError;
 
-use super::ast::{
-    Arg, Block, DimExpr, DimExtent, Expr, ExprKind, Item, Let, Name, Param, TypeExpr, TypeKind, Use,
-};
+use super::ast::{Block, DimExpr, DimExtent, Expr, ExprKind, Item, Let, Name, TypeExpr, TypeKind, Use};
 use super::token::Tok;
 use crate::diagnostic::{Diagnostic, syntax};
 use crate::source::{FileId, Span};
@@ -68,25 +66,18 @@ pub(crate) fn named(name: Option<Name>, span: Span, item: impl FnOnce(Name) -> I
     name.map_or(Item::Error(span), item)
 }
 
-/// An argument list without its broken names.
-pub(crate) fn argument(name: Option<Name>, value: Expr) -> Arg {
-    Arg { name, value }
-}
-
-/// Parameters without the broken ones.
-pub(crate) fn parameters(params: Vec<Option<Param>>) -> Vec<Param> {
-    params.into_iter().flatten().collect()
-}
-
-/// A block: bindings, then one value.
-pub(crate) fn block(found: &mut Found<'_>, statements: Vec<Statement>, span: Span) -> Block {
+/// A block: bindings, then one value. Of one whose closing brace had to be put in nothing is said: what
+/// stands in it may not be meant to.
+pub(crate) fn block(found: &mut Found<'_>, statements: Vec<Statement>, span: Span, is_closed: bool) -> Block {
     let mut lets: Vec<Let> = Vec::new();
     let mut value: Option<Expr> = None;
-    let mut broken = false;
+    let mut broken = !is_closed;
     for statement in statements {
         match statement {
             Statement::Let(binding) => {
-                if let Some(dropped) = value.take() {
+                if let Some(dropped) = value.take()
+                    && !broken
+                {
                     found.diagnostics.push(syntax::let_after_value(binding.name.span, dropped.span));
                 }
                 lets.push(binding);

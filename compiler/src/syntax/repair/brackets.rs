@@ -78,9 +78,9 @@ impl<'t> Balance<'t, '_> {
         let tok = &token.tok;
         if tok.begins_item() {
             self.close_down_to(1, token.start, Some(index));
-        } else if *tok == Tok::Let {
-            let block = self.frames.iter().rposition(|frame| matches!(frame.bracket, '{' | ' '));
-            self.close_down_to(block.map_or(1, |block| block + 1), token.start, Some(index));
+        } else if self.ends_lists(index) {
+            let braces = self.frames.iter().rposition(|frame| matches!(frame.bracket, '{' | ' '));
+            self.close_down_to(braces.map_or(1, |braces| braces + 1), token.start, Some(index));
         }
         if let Some(bracket) = opening(tok) {
             return self.open(index, bracket);
@@ -100,6 +100,26 @@ impl<'t> Balance<'t, '_> {
         }
         self.kept.push(token.clone());
         index + 1
+    }
+
+    /// Whether the token can stand in no parentheses and no square brackets.
+    fn ends_lists(&self, index: usize) -> bool {
+        match &self.tokens.all[index].tok {
+            Tok::Let | Tok::Out | Tok::Arrow => true,
+            Tok::In => index < 2 || self.tokens.get(index - 2) != Some(&Tok::For),
+            // The body of a component whose parameters are not closed.
+            Tok::OpenBrace => {
+                self.is_in_parameters() && self.tokens.before(index).is_some_and(Tok::ends_value)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_in_parameters(&self) -> bool {
+        let open = self.frames.last().filter(|frame| frame.bracket == '(');
+        let open = open.and_then(|frame| self.kept.iter().rposition(|token| token.start == frame.span.start));
+        let head = open.and_then(|open| open.checked_sub(2)).map(|head| &self.kept[head].tok);
+        matches!(head, Some(Tok::Component | Tok::Graph))
     }
 
     fn frame(&mut self) -> &mut Frame {

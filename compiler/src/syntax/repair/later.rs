@@ -1,9 +1,10 @@
-//! Takes out constructs of later versions whole, so that each is one clear message.
+//! Takes out constructs of later versions whole, so that each is one clear message; also words of the
+//! language that are used as names, which would end what they stand in.
 
 use super::Tokens;
 use crate::diagnostic::{Diagnostic, syntax};
 use crate::source::Span;
-use crate::syntax::token::Tok;
+use crate::syntax::token::{Tok, Token};
 
 /// Words that begin an item of a later version. They are names everywhere else.
 const ITEMS: [&str; 4] = ["cluster", "place", "serve", "workload"];
@@ -12,7 +13,7 @@ const ITEMS: [&str; 4] = ["cluster", "place", "serve", "workload"];
 const VALUES: [&str; 5] = ["switch", "loop", "match", "if", "else"];
 
 /// Whether `word` is kept for a later version.
-pub(crate) fn is_reserved(word: &str) -> bool {
+fn is_reserved(word: &str) -> bool {
     VALUES.contains(&word)
 }
 
@@ -22,7 +23,16 @@ pub(super) fn later<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Toke
     let mut depth = 0_usize;
     let mut index = 0;
     while index < tokens.all.len() {
-        match &tokens.all[index].tok {
+        let token = &tokens.all[index];
+        if let Some(word) = token.tok.reserved()
+            && is_keyword_as_name(&tokens, index, depth)
+        {
+            found.push(syntax::reserved_name(tokens.span(index), word, false));
+            kept.push(Token { tok: Tok::Name(word), ..token.clone() });
+            index += 1;
+            continue;
+        }
+        match &token.tok {
             Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace => depth += 1,
             Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace => depth = depth.saturating_sub(1),
             tok if tok.begins_item() => depth = 0,
@@ -39,7 +49,7 @@ pub(super) fn later<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Toke
             }
             _ => {}
         }
-        kept.push(tokens.all[index].clone());
+        kept.push(token.clone());
         index += 1;
     }
     // What is strange inside may be right in the version that has the construct.
@@ -53,6 +63,20 @@ pub(super) fn later<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Toke
 fn begins_later_item(tokens: &Tokens<'_>, index: usize, depth: usize) -> bool {
     let is_word = matches!(&tokens.all[index].tok, Tok::Name(word) if ITEMS.contains(word));
     is_word && depth == 0 && tokens.is_fresh(index)
+}
+
+/// Whether a word of the language stands where only a name can: before a colon, or where a parameter
+/// or an argument is alone. (A port without a name has its keyword before a colon too.)
+fn is_keyword_as_name(tokens: &Tokens<'_>, index: usize, depth: usize) -> bool {
+    let tok = &tokens.all[index].tok;
+    let is_port = matches!(tok, Tok::In | Tok::Out) && tokens.is_fresh(index);
+    match tokens.get(index + 1) {
+        Some(Tok::Colon) => depth > 0 && !is_port,
+        Some(Tok::Comma | Tok::CloseParen | Tok::Question) => {
+            depth > 0 && !matches!(tok, Tok::True | Tok::False | Tok::In | Tok::Out | Tok::For)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a kept word stands where only a name can.

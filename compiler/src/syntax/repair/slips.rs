@@ -41,6 +41,18 @@ enum Place {
     Inside,
 }
 
+impl Place {
+    /// The words that can stand here where only a keyword can.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::TopLevel => &ITEMS,
+            Self::ComponentBody => &CLAUSES,
+            Self::Braces => &["let"],
+            Self::Inside => &[],
+        }
+    }
+}
+
 pub(super) fn slips<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     let mut kept: Vec<Token<'t>> = Vec::with_capacity(tokens.all.len());
     let mut places = vec![Place::TopLevel];
@@ -95,13 +107,7 @@ fn slip<'t>(
     let binds =
         tokens.get(index + 1).and_then(Tok::name).filter(|_| tokens.get(index + 2) == Some(&Tok::Equals));
     let replace = |keyword: Tok<'t>| Token { tok: keyword, start: span.start, end: span.end };
-    let words: &[&str] = match place {
-        Place::TopLevel => &ITEMS,
-        Place::ComponentBody => &CLAUSES,
-        Place::Braces => &["let"],
-        Place::Inside => &[],
-    };
-    let meant = meant(word, words);
+    let meant = meant(word, place.words());
     match (place, binds) {
         (Place::TopLevel | Place::Braces, Some(name)) if matches!(meant, None | Some("let")) => {
             found.push(syntax::binding_without_let(span, word, name));
@@ -131,8 +137,12 @@ fn slip<'t>(
 
 /// The one of `words` that was probably meant.
 fn meant(word: &str, words: &[&'static str]) -> Option<&'static str> {
-    let foreign = FOREIGN.iter().find(|(other, ours)| *other == word && words.contains(ours));
-    foreign.map(|(_, ours)| *ours).or_else(|| nearest(word, words.iter().copied()))
+    let foreign = FOREIGN.iter().filter(|(_, ours)| words.contains(ours));
+    let exact = foreign.clone().find(|(other, _)| *other == word).map(|(_, ours)| *ours);
+    exact.or_else(|| nearest(word, words.iter().copied())).or_else(|| {
+        let near = nearest(word, foreign.clone().map(|(other, _)| *other))?;
+        foreign.clone().find(|(other, _)| *other == near).map(|(_, ours)| *ours)
+    })
 }
 
 fn keyword(word: &str) -> Option<Tok<'static>> {
@@ -159,6 +169,11 @@ fn end_of_unknown(tokens: &Tokens<'_>, start: usize, place: Place) -> usize {
         match tok {
             tok if tok.begins_item() => return index,
             Tok::Let if depth == 0 => return index,
+            Tok::Name(word)
+                if depth == 0 && tokens.is_fresh(index) && meant(word, place.words()).is_some() =>
+            {
+                return index;
+            }
             Tok::In | Tok::Out | Tok::Run | Tok::Needs | Tok::Batch
                 if place == Place::ComponentBody && depth == 0 && tokens.starts_line(index) =>
             {
