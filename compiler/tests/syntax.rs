@@ -23,8 +23,8 @@ fn cases() {
 }
 
 fn described(path: &Path) -> String {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let bytes = fs::read(path).unwrap();
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a case has a plain name");
+    let bytes = fs::read(path).expect("a case can be read");
     let mut sources = SourceMap::default();
     let file = sources.add(name, String::from_utf8_lossy(&bytes));
     let (tree, problems) = parse(file, &sources.file(file).text);
