@@ -1,7 +1,5 @@
 //! Lowers `.corn` text to static replay plans.
 
+pub mod diagnostic;
 pub mod source;
-pub mod syntax {
-    //! Text to syntax tree.
-    pub mod ast;
-}
+pub mod syntax;
