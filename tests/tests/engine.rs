@@ -12,7 +12,27 @@ use corn_plan::{Signature, Verified};
 use corn_tests::{engine, plan};
 
 const SPEAK: &str = r#"
-use std::reference::{Words, Tone, Upper, Mean}
+component Words() {
+    in  text: text
+    out words: stream<text max 1KiB>
+    run reference "text.words"
+    batch 4
+}
+component Tone() {
+    in  text: stream<text>
+    out voice: stream<audio<16kHz> max 2min>
+    run reference "tone.speak"
+}
+component Upper() {
+    in  text: text max 1KiB
+    out text: text max 2KiB
+    run reference "text.upper"
+}
+component Mean() {
+    in  image: image
+    out colour: tensor<f32>[3]
+    run reference "image.mean"
+}
 
 let words = Words()
 let tone  = Tone()
