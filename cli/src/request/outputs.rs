@@ -84,6 +84,10 @@ impl Outputs {
                 self.in_line = !text.ends_with('\n');
                 return show(text);
             }
+            (Target::Terminal, datum) if !self.json && !matches!(datum, Datum::Text(_)) => {
+                let label = if several { format!("{}: ", sink.name) } else { String::new() };
+                return show(&format!("{label}{}\n", one(datum)));
+            }
             (Target::Text(file), Datum::Text(text)) => {
                 file.writer.write_all(text.as_bytes()).map_err(|error| failed(error.to_string()))?;
                 if self.json {
