@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corn_compiler::diagnostic::render;
-use corn_compiler::source::SourceMap;
+use corn_compiler::source::{FileId, SourceMap};
 use corn_compiler::syntax::{parse, print};
 
 #[test]
@@ -19,6 +19,25 @@ fn cases() {
         insta::with_settings!({ snapshot_path => &folder, prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, described(&path));
         });
+    }
+}
+
+/// The programs that come with Corn say nothing that the parser objects to, and are printed and read back.
+#[test]
+fn programs_that_come_with_it() {
+    for folder in ["../stdlib", "../dsl-examples"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "corn") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let (tree, problems) = parse(FileId(0), &text);
+            assert_eq!(problems, [], "{}", path.display());
+            let (again, problems) = parse(FileId(0), &print(&tree));
+            assert_eq!((print(&again), problems), (print(&tree), vec![]), "{}", path.display());
+        }
     }
 }
 
