@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
-use corn_core::{Datum, Image};
+use corn_core::{Audio, Datum, Image};
 use corn_executors::candle;
 use corn_plan::Literal;
 
@@ -154,3 +154,83 @@ fn minilm_places_like_texts_near_each_other() {
     // Longer than one window.
     assert!(cosine(&person, &embed(&"That is a happy person. ".repeat(200))) > 0.4);
 }
+
+fn recording(path: &str) -> Option<Audio> {
+    let mut reader = hound::WavReader::open(model_file(path)?).unwrap();
+    let spec = reader.spec();
+    let channels = usize::from(spec.channels);
+    let samples: Vec<f32> =
+        reader.samples::<i16>().map(|sample| f32::from(sample.unwrap()) / 32768.0).collect();
+    // A plain mean over channels and over neighbours is good enough a resampler for speech.
+    let together = channels * (spec.sample_rate as usize).div_ceil(16_000);
+    let samples = samples.chunks(together).map(|frame| frame.iter().sum::<f32>() / together as f32).collect();
+    Some(Audio { rate_hz: 16_000, samples })
+}
+
+/// Edits of words that turn `found` into `said`, by the length of `said`.
+fn word_error_rate(said: &str, found: &str) -> f64 {
+    let words = |text: &str| -> Vec<String> {
+        let text = text.to_lowercase().replace(|c: char| !c.is_alphanumeric() && c != '\'', " ");
+        text.split_whitespace().map(str::to_owned).collect()
+    };
+    let (said, found) = (words(said), words(found));
+    let mut row: Vec<usize> = (0..=found.len()).collect();
+    for (index, said) in said.iter().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], index + 1);
+        for (column, found) in found.iter().enumerate() {
+            let exchange = before + usize::from(said != found);
+            before = row[column + 1];
+            row[column + 1] = exchange.min(before + 1).min(row[column] + 1);
+        }
+    }
+    row[found.len()] as f64 / said.len() as f64
+}
+
+#[test]
+fn whisper_writes_down_what_is_said() {
+    let Some(weights) = model_file("converted_whisper_tiny_en") else { return };
+    let mut whisper = load("whisper.transcribe", &[("weights", weights)], &[], 1);
+    let mut transcribe = |sound: Audio| {
+        let (start, seconds) = (Instant::now(), sound.duration_ms() as f64 / 1000.0);
+        whisper.start(call(1, vec![CallInput::Value(Datum::Audio(sound.into()))]));
+        let text = joined(&run(&mut *whisper)[&CallId(1)]);
+        let took = start.elapsed().as_secs_f64();
+        eprintln!("{seconds:.1} s of sound in {took:.2} s: {text}");
+        text
+    };
+    for (file, said) in [("beckett.wav", BECKETT), ("two_cities.wav", DICKENS)] {
+        let Some(sound) = recording(&format!("moonshine_voice/moonshine_voice/assets/{file}")) else {
+            return;
+        };
+        let rate = word_error_rate(said, &transcribe(sound));
+        eprintln!("word error rate {rate:.3}");
+        assert!(rate < 0.05, "{file}: {rate}");
+    }
+    let silence = Audio { rate_hz: 16_000, samples: vec![0.0; 50_000] };
+    assert_eq!(transcribe(silence), "");
+    assert_eq!(transcribe(Audio { rate_hz: 16_000, samples: Vec::new() }), "");
+}
+
+#[test]
+fn recordings_that_are_heard_in_turns_do_not_mix() {
+    let Some(weights) = model_file("converted_whisper_tiny_en") else { return };
+    let Some(first) = recording("moonshine_voice/moonshine_voice/assets/beckett.wav") else { return };
+    let Some(second) = recording("moonshine_voice/moonshine_voice/assets/endgame_nagg_nell.wav") else {
+        return;
+    };
+    let mut whisper = load("whisper.transcribe", &[("weights", weights)], &[], 1);
+    for (id, sound) in [(1, first), (2, second)] {
+        whisper.start(call(id, vec![CallInput::Value(Datum::Audio(sound.into()))]));
+    }
+    let texts = run(&mut *whisper);
+    assert!(word_error_rate(BECKETT, &joined(&texts[&CallId(1)])) < 0.05);
+    assert!(joined(&texts[&CallId(2)]).contains("What are you talking about?"));
+}
+
+const BECKETT: &str = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.";
+const DICKENS: &str = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of
+    foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the
+    season of Darkness, it was the spring of hope, it was the winter of despair, we had everything before us, we had
+    nothing before us, we were all going direct to Heaven, we were all going direct the other way – in short, the
+    period was so far like the present period, that some of its noisiest authorities insisted on its being received,
+    for good or for evil, in the superlative degree of comparison only.";

@@ -78,6 +78,16 @@ impl Affine {
         Ok(Self { weight, bias: None, outputs })
     }
 
+    /// A layer of these weights (`outputs × inputs`) and this bias.
+    pub(super) fn new(weight: Tensor, bias: Vec<f32>) -> Self {
+        Self { weight, outputs: bias.len(), bias: Some(bias) }
+    }
+
+    /// The weights that make element `output` of a row.
+    pub(super) fn weights_of(&self, output: u32) -> Result<Vec<f32>> {
+        self.weight.get(output as usize)?.to_vec1()
+    }
+
     /// Elements of the rows it takes.
     pub(super) fn inputs(&self) -> usize {
         self.weight.dims()[1]
@@ -181,7 +191,7 @@ mod tests {
     #[test]
     fn an_affine_layer_multiplies_and_adds() {
         let weight = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0, 5.0, 6.0], (2, 3), &Device::Cpu).unwrap();
-        let layer = Affine { weight, bias: Some(vec![10.0, 20.0]), outputs: 2 };
+        let layer = Affine::new(weight, vec![10.0, 20.0]);
         let rows = layer.forward(&Rows::new(3, vec![1.0, 0.0, 1.0, 0.0, 1.0, 0.0])).unwrap();
         assert_eq!(rows, Rows::new(2, vec![14.0, 30.0, 12.0, 25.0]));
     }

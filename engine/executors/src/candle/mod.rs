@@ -15,6 +15,7 @@ mod llama;
 mod minilm;
 mod options;
 mod threads;
+mod whisper;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ pub fn load(
 ) -> Result<Box<dyn Executor>, Fault> {
     Ok(match name {
         llama::NAME => Box::new(llama::load(files, options, cpus, max_open, progress)?),
+        whisper::NAME => Box::new(Interleaved::new(whisper::load(files, options, cpus, progress)?, max_open)),
         efficientnet::NAME => {
             Box::new(Interleaved::new(efficientnet::load(files, options, cpus, progress)?, max_open))
         }
