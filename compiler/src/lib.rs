@@ -1,5 +1,6 @@
 //! Lowers `.corn` text to static replay plans.
 
+pub mod diagnostic;
 pub mod source;
 pub mod syntax {
     //! Text to syntax tree.
