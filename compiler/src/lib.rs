@@ -2,7 +2,4 @@
 
 pub mod diagnostic;
 pub mod source;
-pub mod syntax {
-    //! Text to syntax tree.
-    pub mod ast;
-}
+pub mod syntax;

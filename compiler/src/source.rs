@@ -19,6 +19,7 @@ pub struct Span {
 
 impl Span {
     /// The smallest span of one file that covers both.
+    #[must_use]
     pub fn to(self, other: Self) -> Self {
         debug_assert_eq!(self.file, other.file, "a span stays in one file");
         Self { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
@@ -34,6 +35,22 @@ pub struct SourceFile {
     pub text: String,
 }
 
+impl SourceFile {
+    /// The text that `bytes` are, or a sentence that says where they are no text.
+    pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> Result<Self, String> {
+        let name = name.into();
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Self { name, text: text.to_owned() }),
+            Err(error) => {
+                let good = &bytes[..error.valid_up_to()];
+                let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
+                let advice = "save the file as UTF-8 text, or check that it is a .corn file";
+                Err(format!("{name}: line {line} is not UTF-8 text; {advice}"))
+            }
+        }
+    }
+}
+
 /// Every text of one compilation.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
@@ -41,10 +58,15 @@ pub struct SourceMap {
 }
 
 impl SourceMap {
-    /// Adds a text and returns its number.
+    /// Adds a text and returns its number. A byte order mark at its start is left out, so that
+    /// places are those that an editor shows.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).expect("fewer than 2³² files"));
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        let mut text = text.into();
+        if text.starts_with('\u{feff}') {
+            text.remove(0);
+        }
+        self.files.push(SourceFile { name: name.into(), text });
         id
     }
 
@@ -70,4 +92,27 @@ pub trait Sources {
 
     /// Module paths that exist, for hints.
     fn known(&self) -> Vec<String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_count_characters_and_skip_a_byte_order_mark() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("a", "\u{feff}ab\r\né\tc");
+        assert_eq!(sources.line_column(file, 1), (1, 2));
+        assert_eq!(sources.line_column(file, 4), (2, 1));
+        assert_eq!(sources.line_column(file, 6), (2, 2));
+        assert_eq!(sources.line_column(file, 7), (2, 3));
+        assert_eq!(sources.line_column(file, 99), (2, 4));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_with_their_line() {
+        assert_eq!(SourceFile::from_bytes("a", b"let").map(|file| file.text), Ok("let".to_owned()));
+        let refusal = SourceFile::from_bytes("a.corn", b"let\n\xff\xfe").unwrap_err();
+        assert!(refusal.starts_with("a.corn: line 2 is not UTF-8"), "{refusal}");
+    }
 }

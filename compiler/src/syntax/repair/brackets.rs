@@ -1,0 +1,265 @@
+//! Balances brackets, so that the parser never loses its place over one, and bounds how deep they
+//! and chains such as `a.b.c` go, since the tree is walked by recursion.
+
+use super::Tokens;
+use crate::diagnostic::{Diagnostic, syntax};
+use crate::source::Span;
+use crate::syntax::token::{Tok, Token};
+
+/// Brackets and links of chains around one place.
+pub(super) const DEEPEST: usize = 128;
+
+/// An open bracket.
+struct Frame {
+    bracket: char,
+    span: Span,
+    /// Links of the chain of fields and calls that is being read in it.
+    chain: usize,
+}
+
+struct Balance<'t, 'f> {
+    tokens: &'f Tokens<'t>,
+    found: &'f mut Vec<Diagnostic>,
+    kept: Vec<Token<'t>>,
+    /// The first is the file itself.
+    frames: Vec<Frame>,
+    /// The sum of all frames and their chains.
+    depth: usize,
+}
+
+pub(super) fn brackets<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+    let file = Frame { bracket: ' ', span: Span { file: tokens.file, start: 0, end: 0 }, chain: 0 };
+    let kept = Vec::with_capacity(tokens.all.len());
+    let mut balance = Balance { tokens: &tokens, found, kept, frames: vec![file], depth: 0 };
+    let mut index = 0;
+    while index < tokens.all.len() {
+        index = balance.token(index);
+    }
+    let end = tokens.all.last().map_or(0, |last| last.end);
+    balance.close_down_to(1, end, None);
+    let kept = balance.kept;
+    tokens.with(kept)
+}
+
+fn opening(tok: &Tok<'_>) -> Option<char> {
+    Some(match tok {
+        Tok::OpenParen => '(',
+        Tok::OpenBracket => '[',
+        Tok::OpenBrace => '{',
+        Tok::Less => '<',
+        _ => return None,
+    })
+}
+
+/// The bracket that `tok` closes.
+fn closing(tok: &Tok<'_>) -> Option<char> {
+    Some(match tok {
+        Tok::CloseParen => '(',
+        Tok::CloseBracket => '[',
+        Tok::CloseBrace => '{',
+        Tok::Greater => '<',
+        _ => return None,
+    })
+}
+
+fn closer(bracket: char) -> Tok<'static> {
+    match bracket {
+        '(' => Tok::CloseParen,
+        '[' => Tok::CloseBracket,
+        '<' => Tok::Greater,
+        _ => Tok::CloseBrace,
+    }
+}
+
+impl<'t> Balance<'t, '_> {
+    /// Takes the token at `index` and returns where to go on.
+    fn token(&mut self, index: usize) -> usize {
+        let token = &self.tokens.all[index];
+        let tok = &token.tok;
+        if tok.begins_item() {
+            self.close_down_to(1, token.start, Some(index));
+        } else if self.ends_lists(index) {
+            let braces = self.frames.iter().rposition(|frame| matches!(frame.bracket, '{' | ' '));
+            self.close_down_to(braces.map_or(1, |braces| braces + 1), token.start, Some(index));
+        }
+        if let Some(bracket) = opening(tok) {
+            return self.open(index, bracket);
+        }
+        if let Some(bracket) = closing(tok) {
+            self.close(index, bracket);
+            return index + 1;
+        }
+        if *tok == Tok::Dot {
+            if !self.link(index) {
+                return self.rest_of_frame(index);
+            }
+        } else if tok.name().is_none() {
+            let frame = self.frame();
+            let chain = std::mem::take(&mut frame.chain);
+            self.depth -= chain;
+        }
+        self.kept.push(token.clone());
+        index + 1
+    }
+
+    /// Whether the token can stand in no parentheses and no square brackets.
+    fn ends_lists(&self, index: usize) -> bool {
+        match &self.tokens.all[index].tok {
+            Tok::Let | Tok::Out | Tok::Arrow => true,
+            Tok::In => index < 2 || self.tokens.get(index - 2) != Some(&Tok::For),
+            // The body of a component whose parameters are not closed.
+            Tok::OpenBrace => {
+                self.is_in_parameters() && self.tokens.before(index).is_some_and(Tok::ends_value)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_in_parameters(&self) -> bool {
+        let open = self.frames.last().filter(|frame| frame.bracket == '(');
+        let open = open.and_then(|frame| self.kept.iter().rposition(|token| token.start == frame.span.start));
+        let head = open.and_then(|open| open.checked_sub(2)).map(|head| &self.kept[head].tok);
+        matches!(head, Some(Tok::Component | Tok::Graph))
+    }
+
+    fn frame(&mut self) -> &mut Frame {
+        self.frames.last_mut().expect("the file's own frame is never closed")
+    }
+
+    /// Counts a link of a chain; false if it is too long.
+    fn link(&mut self, index: usize) -> bool {
+        if self.depth >= DEEPEST {
+            self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
+            return false;
+        }
+        self.frame().chain += 1;
+        self.depth += 1;
+        true
+    }
+
+    fn open(&mut self, index: usize, bracket: char) -> usize {
+        let token = &self.tokens.all[index];
+        let after_value = matches!(
+            self.kept.last().map(|last| &last.tok),
+            Some(Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace)
+        );
+        let called = bracket == '(' && after_value;
+        if self.depth >= DEEPEST || (called && !self.link(index)) {
+            if !called {
+                self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
+            }
+            let end = self.end_of_group(index);
+            self.kept.push(token.clone());
+            let inside = Token { tok: Tok::Skipped, start: token.end, end: token.end };
+            self.kept.push(inside);
+            let place = self.tokens.all[end - 1].end;
+            self.kept.push(Token { tok: closer(bracket), start: place, end: place });
+            return end;
+        }
+        self.frames.push(Frame { bracket, span: self.tokens.span(index), chain: 0 });
+        self.depth += 1;
+        self.kept.push(token.clone());
+        index + 1
+    }
+
+    fn close(&mut self, index: usize, bracket: char) {
+        let token = &self.tokens.all[index];
+        if bracket == '<' {
+            if self.frame().bracket == '<' {
+                self.pop();
+            }
+            self.kept.push(token.clone());
+            return;
+        }
+        let angles = self.frames.iter().rev().take_while(|frame| frame.bracket == '<').count();
+        for _ in 0..angles {
+            self.pop();
+        }
+        let partner = self.frames.iter().rposition(|frame| frame.bracket == bracket);
+        let top = self.frame().bracket;
+        match partner {
+            Some(partner) => {
+                self.close_down_to(partner + 1, token.start, Some(index));
+                self.pop();
+                self.kept.push(token.clone());
+            }
+            None if matches!(top, '(' | '[') => {
+                let open = self.frame().span;
+                let wrong = syntax::closing_of(bracket);
+                self.found.push(syntax::wrong_closing(self.tokens.span(index), wrong, open, top));
+                self.pop();
+                self.kept.push(Token { tok: closer(top), start: token.start, end: token.end });
+            }
+            None => {
+                let stray = syntax::closing_of(bracket);
+                self.found.push(syntax::closes_nothing(self.tokens.span(index), stray));
+            }
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(frame) = self.frames.pop() {
+            self.depth -= 1 + frame.chain;
+        }
+    }
+
+    /// Closes brackets until `left` frames are open, because of the token at `because` or the end.
+    fn close_down_to(&mut self, left: usize, place: u32, because: Option<usize>) {
+        let open: Vec<Span> = self.frames[left..]
+            .iter()
+            .rev()
+            .filter(|frame| frame.bracket != '<')
+            .map(|frame| frame.span)
+            .collect();
+        if let [innermost, others @ ..] = open.as_slice() {
+            let tokens = self.tokens;
+            let at = |span: Span| &tokens.text[span.start as usize..span.end as usize];
+            let bracket = at(*innermost).chars().next().unwrap_or('{');
+            let stopped = because.map(|index| (tokens.span(index), at(tokens.span(index))));
+            self.found.push(syntax::unclosed(*innermost, bracket, others, stopped));
+        }
+        while self.frames.len() > left {
+            let bracket = self.frame().bracket;
+            if bracket != '<' {
+                self.kept.push(Token { tok: closer(bracket), start: place, end: place });
+            }
+            self.pop();
+        }
+    }
+
+    /// One past the bracket group that opens at `start`.
+    fn end_of_group(&self, start: usize) -> usize {
+        let mut depth = 0_usize;
+        for (index, token) in self.tokens.all.iter().enumerate().skip(start) {
+            if opening(&token.tok).is_some() {
+                depth += 1;
+            } else if closing(&token.tok).is_some() {
+                depth = depth.saturating_sub(1);
+            } else if token.tok.begins_item() {
+                return index;
+            }
+            if depth == 0 {
+                return index + 1;
+            }
+        }
+        self.tokens.all.len()
+    }
+
+    /// The place where the innermost open bracket is closed, or an item begins.
+    fn rest_of_frame(&self, start: usize) -> usize {
+        let mut depth = 0_usize;
+        for (index, token) in self.tokens.all.iter().enumerate().skip(start) {
+            if opening(&token.tok).is_some() {
+                depth += 1;
+            } else if closing(&token.tok).is_some() {
+                if depth == 0 {
+                    return index;
+                }
+                depth -= 1;
+            } else if token.tok.begins_item() || (token.tok == Tok::Let && depth == 0) {
+                return index;
+            }
+        }
+        self.tokens.all.len()
+    }
+}

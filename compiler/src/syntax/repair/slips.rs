@@ -1,0 +1,190 @@
+//! Puts the keyword that was meant in place of the word that was written.
+//!
+//! Where only a keyword can stand, a name is a slip: at the start of an item, of a component's line,
+//! and before `name =`. The nearest keyword is taken; with none near, the part is taken out whole.
+
+use super::Tokens;
+use crate::diagnostic::{Diagnostic, nearest, syntax};
+use crate::syntax::token::{Tok, Token};
+
+const ITEMS: [&str; 5] = ["use", "let", "component", "graph", "route"];
+const CLAUSES: [&str; 5] = ["in", "out", "run", "needs", "batch"];
+
+/// What other languages call it.
+const FOREIGN: [(&str, &str); 16] = [
+    ("import", "use"),
+    ("from", "use"),
+    ("include", "use"),
+    ("var", "let"),
+    ("const", "let"),
+    ("val", "let"),
+    ("fn", "graph"),
+    ("def", "graph"),
+    ("func", "graph"),
+    ("function", "graph"),
+    ("model", "component"),
+    ("class", "component"),
+    ("input", "in"),
+    ("output", "out"),
+    ("require", "needs"),
+    ("requires", "needs"),
+];
+
+/// Which words can begin something where a token stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    TopLevel,
+    ComponentBody,
+    /// In a block or a record.
+    Braces,
+    /// In other brackets.
+    Inside,
+}
+
+impl Place {
+    /// The words that can stand here where only a keyword can.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::TopLevel => &ITEMS,
+            Self::ComponentBody => &CLAUSES,
+            Self::Braces => &["let"],
+            Self::Inside => &[],
+        }
+    }
+}
+
+pub(super) fn slips<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+    let mut kept: Vec<Token<'t>> = Vec::with_capacity(tokens.all.len());
+    let mut places = vec![Place::TopLevel];
+    let mut in_component = false;
+    let mut index = 0;
+    while index < tokens.all.len() {
+        let token = &tokens.all[index];
+        let place = places.last().copied().unwrap_or(Place::TopLevel);
+        match &token.tok {
+            tok if tok.begins_item() => {
+                places.truncate(1);
+                in_component = *tok == Tok::Component;
+            }
+            Tok::OpenBrace if in_component && place == Place::TopLevel => places.push(Place::ComponentBody),
+            Tok::OpenBrace => places.push(Place::Braces),
+            Tok::OpenParen | Tok::OpenBracket => places.push(Place::Inside),
+            Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace if places.len() > 1 => {
+                places.pop();
+            }
+            Tok::Name(word) => {
+                let end = slip(&tokens, index, word, place, &mut kept, found);
+                if end > index {
+                    if place == Place::TopLevel {
+                        in_component = kept.last().is_some_and(|last| last.tok == Tok::Component);
+                    }
+                    index = end;
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        kept.push(token.clone());
+        index += 1;
+    }
+    tokens.with(kept)
+}
+
+/// Mends what begins at `index`, if it is a slip, and returns where to go on; `index` itself if the token is
+/// to be kept.
+fn slip<'t>(
+    tokens: &Tokens<'t>,
+    index: usize,
+    word: &str,
+    place: Place,
+    kept: &mut Vec<Token<'t>>,
+    found: &mut Vec<Diagnostic>,
+) -> usize {
+    let span = tokens.span(index);
+    if !tokens.is_fresh(index) {
+        return index;
+    }
+    let binds =
+        tokens.get(index + 1).and_then(Tok::name).filter(|_| tokens.get(index + 2) == Some(&Tok::Equals));
+    let replace = |keyword: Tok<'t>| Token { tok: keyword, start: span.start, end: span.end };
+    let meant = meant(word, place.words());
+    match (place, binds) {
+        (Place::TopLevel | Place::Braces, Some(name)) if matches!(meant, None | Some("let")) => {
+            found.push(syntax::binding_without_let(span, word, name));
+            kept.push(replace(Tok::Let));
+            index + 1
+        }
+        (Place::TopLevel | Place::Braces, _) if tokens.get(index + 1) == Some(&Tok::Equals) => {
+            found.push(syntax::binding_without_let(span, "", word));
+            kept.push(Token { tok: Tok::Let, start: span.start, end: span.start });
+            index
+        }
+        (Place::TopLevel | Place::ComponentBody, _) => {
+            let constructor =
+                if place == Place::TopLevel { syntax::unknown_item } else { syntax::unknown_clause };
+            found.push(constructor(span, word, meant));
+            if let Some(keyword) = meant.and_then(keyword) {
+                kept.push(replace(keyword));
+                return index + 1;
+            }
+            let end = end_of_unknown(tokens, index, place);
+            kept.push(tokens.skipped(index, end));
+            end
+        }
+        (Place::Braces | Place::Inside, _) => index,
+    }
+}
+
+/// The one of `words` that was probably meant.
+fn meant(word: &str, words: &[&'static str]) -> Option<&'static str> {
+    let foreign = FOREIGN.iter().filter(|(_, ours)| words.contains(ours));
+    let exact = foreign.clone().find(|(other, _)| *other == word).map(|(_, ours)| *ours);
+    exact.or_else(|| nearest(word, words.iter().copied())).or_else(|| {
+        let near = nearest(word, foreign.clone().map(|(other, _)| *other))?;
+        foreign.clone().find(|(other, _)| *other == near).map(|(_, ours)| *ours)
+    })
+}
+
+fn keyword(word: &str) -> Option<Tok<'static>> {
+    Some(match word {
+        "use" => Tok::Use,
+        "let" => Tok::Let,
+        "component" => Tok::Component,
+        "graph" => Tok::Graph,
+        "route" => Tok::Route,
+        "in" => Tok::In,
+        "out" => Tok::Out,
+        "run" => Tok::Run,
+        "needs" => Tok::Needs,
+        "batch" => Tok::Batch,
+        _ => return None,
+    })
+}
+
+/// One past the last token of an unknown item or clause: before the next known one.
+fn end_of_unknown(tokens: &Tokens<'_>, start: usize, place: Place) -> usize {
+    let mut depth = 0_usize;
+    let mut index = start + 1;
+    while let Some(tok) = tokens.get(index) {
+        match tok {
+            tok if tok.begins_item() => return index,
+            Tok::Let if depth == 0 => return index,
+            Tok::Name(word)
+                if depth == 0 && tokens.is_fresh(index) && meant(word, place.words()).is_some() =>
+            {
+                return index;
+            }
+            Tok::In | Tok::Out | Tok::Run | Tok::Needs | Tok::Batch
+                if place == Place::ComponentBody && depth == 0 && tokens.starts_line(index) =>
+            {
+                return index;
+            }
+            Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace => depth += 1,
+            Tok::CloseBrace if depth == 0 && place == Place::ComponentBody => return index,
+            Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        index += 1;
+    }
+    tokens.all.len()
+}

@@ -1,0 +1,32 @@
+//! Every file in `cases/syntax`: its tree as canonical text and what is said about it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use corn_compiler::diagnostic::render;
+use corn_compiler::source::SourceMap;
+use corn_compiler::syntax::{parse, print};
+
+#[test]
+fn cases() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/syntax");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "corn"));
+    paths.sort();
+    assert!(paths.len() > 10, "the cases are not where they should be");
+    for path in paths {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        insta::with_settings!({ snapshot_path => &folder, prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, described(&path));
+        });
+    }
+}
+
+fn described(path: &Path) -> String {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let bytes = fs::read(path).unwrap();
+    let mut sources = SourceMap::default();
+    let file = sources.add(name, String::from_utf8_lossy(&bytes));
+    let (tree, problems) = parse(file, &sources.file(file).text);
+    format!("{}\n{}", print(&tree), render(&problems, &sources, false))
+}
