@@ -43,7 +43,7 @@ impl SourceFile {
             Ok(text) => Ok(Self { name, text: text.to_owned() }),
             Err(error) => {
                 let good = &bytes[..error.valid_up_to()];
-                let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
+                let line = good.split(|&byte| byte == b'\n').count();
                 let advice = "save the file as UTF-8 text, or check that it is a .corn file";
                 Err(format!("{name}: line {line} is not UTF-8 text; {advice}"))
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corn_compiler::diagnostic::render;
-use corn_compiler::source::SourceMap;
+use corn_compiler::source::{FileId, SourceMap};
 use corn_compiler::syntax::{parse, print};
 
 #[test]
@@ -22,9 +22,28 @@ fn cases() {
     }
 }
 
+/// The programs that come with Corn say nothing that the parser objects to, and are printed and read back.
+#[test]
+fn programs_that_come_with_it() {
+    for folder in ["../stdlib", "../dsl-examples"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "corn") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let (tree, problems) = parse(FileId(0), &text);
+            assert_eq!(problems, [], "{}", path.display());
+            let (again, problems) = parse(FileId(0), &print(&tree));
+            assert_eq!((print(&again), problems), (print(&tree), vec![]), "{}", path.display());
+        }
+    }
+}
+
 fn described(path: &Path) -> String {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let bytes = fs::read(path).unwrap();
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a case has a plain name");
+    let bytes = fs::read(path).expect("a case can be read");
     let mut sources = SourceMap::default();
     let file = sources.add(name, String::from_utf8_lossy(&bytes));
     let (tree, problems) = parse(file, &sources.file(file).text);

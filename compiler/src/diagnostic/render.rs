@@ -76,7 +76,7 @@ mod tests {
             .label(Span { file, start: 9, end: 13 }, "of this call")
             .note("the text ends first")
             .hint("add `)`");
-        insta::assert_snapshot!(render(&[diagnostic.clone()], &sources, false), @r"
+        insta::assert_snapshot!(render(std::slice::from_ref(&diagnostic), &sources, false), @r"
         error[E0016]: `(` is never closed
          --> a.corn:1:13
           |

@@ -64,13 +64,13 @@ impl<'t> Place<'t, '_> {
 
     /// The place of the token, or that just after the last one.
     fn span(&self) -> Span {
-        match self.tokens.get(self.at) {
-            Some(token) => token.span(self.file),
-            None => {
+        self.tokens.get(self.at).map_or_else(
+            || {
                 let end = self.tokens.last().map_or(0, |last| last.end);
                 Span { file: self.file, start: end, end }
-            }
-        }
+            },
+            |token| token.span(self.file),
+        )
     }
 
     /// Where to show the mistake: at the token, but if that begins a part of its own, after the one
@@ -78,7 +78,7 @@ impl<'t> Place<'t, '_> {
     fn shown(&self) -> Span {
         let begins = self.found().is_none_or(|tok| {
             let is_clause = matches!(tok, Tok::In | Tok::Out | Tok::Run | Tok::Needs | Tok::Batch);
-            is_clause || *tok == Tok::Let || tok.begins_item()
+            is_clause || matches!(tok, Tok::Let | Tok::CloseBrace) || tok.begins_item()
         });
         match self.before() {
             Some(before) if begins && self.at_line_start() => {
@@ -114,9 +114,9 @@ impl<'t> Place<'t, '_> {
         let mut closed = 0_usize;
         for token in self.tokens[..self.at].iter().rev() {
             match &token.tok {
-                Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace => closed += 1,
-                Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace if closed > 0 => closed -= 1,
-                tok @ (Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace) => return Some(tok),
+                tok if tok.closes() => closed += 1,
+                tok if tok.opens() && closed == 0 => return Some(tok),
+                tok if tok.opens() => closed -= 1,
                 tok if tok.begins_item() => return None,
                 _ => {}
             }
@@ -187,7 +187,7 @@ impl<'t> Place<'t, '_> {
             _ if self.is_condition() => "`when` takes names of optional inputs: `when photo { look(photo) }`",
             Tok::OpenParen if self.expects_value() => "parentheses stand only after what is called: `f(x)`",
             Tok::For => "each item of a list: `[f(item) for item in items]`",
-            Tok::Less | Tok::Greater | Tok::AtMost | Tok::Plus if in_braces => {
+            Tok::Less | Tok::Greater | Tok::AtMost | Tok::Plus if self.expects("let") => {
                 "the language does not compute; let a component do it"
             }
             Tok::Max | Tok::Window if self.before().is_some_and(|before| before.tok == Tok::Question) => {
@@ -283,8 +283,7 @@ const MOST_EXPECTED: usize = 4;
 const ITEM: [&str; 5] = ["use", "let", "component", "graph", "route"];
 const CLAUSE: [&str; 5] = ["in", "out", "run", "needs", "batch"];
 const NAME: [&str; 7] = ["name", "run", "needs", "batch", "within", "max", "window"];
-const NUMBER: [&str; 10] =
-    ["int", "float", "quantity", "name", "run", "needs", "batch", "within", "max", "window"];
+const NUMBER: [&str; 4] = ["int", "float", "quantity", "name"];
 const TYPE: [&str; 6] = ["name", "enum", "{", "int", "float", "quantity"];
 const VALUE: [&str; 16] = [
     "name", "run", "needs", "batch", "within", "max", "window", "string", "int", "float", "quantity", "true",

@@ -34,11 +34,11 @@ pub(crate) fn repair<'t>(
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Token<'t>> {
     let tokens = Tokens { file, text, all: tokens };
-    let tokens = later::later(tokens, found);
-    let tokens = slips::slips(tokens, found);
-    let tokens = brackets::brackets(tokens, found);
-    let tokens = results(tokens, found);
-    documentation(tokens, found).all
+    let tokens = later::later(&tokens, found);
+    let tokens = slips::slips(&tokens, found);
+    let tokens = brackets::brackets(&tokens, found);
+    let tokens = results(&tokens, found);
+    documentation(&tokens, found).all
 }
 
 impl<'t> Tokens<'t> {
@@ -96,7 +96,7 @@ impl<'t> Tokens<'t> {
 }
 
 /// `-> { … }` followed by no body: the braces are the body, and the type is missing.
-fn results<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+fn results<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     let mut kept = Vec::with_capacity(tokens.all.len());
     let mut in_graph = false;
     let mut depth = 0_usize;
@@ -104,8 +104,8 @@ fn results<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
         kept.push(token.clone());
         match &token.tok {
             tok if tok.begins_item() => in_graph = *tok == Tok::Graph,
-            Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace => depth += 1,
-            Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace => depth = depth.saturating_sub(1),
+            tok if tok.opens() => depth += 1,
+            tok if tok.closes() => depth = depth.saturating_sub(1),
             Tok::Arrow if in_graph && depth == 0 && tokens.get(index + 1) == Some(&Tok::OpenBrace) => {
                 let after = tokens.after_braces(index + 1);
                 if !matches!(after, Some(Tok::OpenBrace | Tok::Question | Tok::Max | Tok::Window)) {
@@ -119,7 +119,7 @@ fn results<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     tokens.with(kept)
 }
 
-fn documentation<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+fn documentation<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     let mut kept = Vec::with_capacity(tokens.all.len());
     let mut index = 0;
     while index < tokens.all.len() {

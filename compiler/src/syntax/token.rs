@@ -14,8 +14,7 @@ use crate::source::{FileId, Span};
 #[derive(Logos, Clone, Debug, PartialEq)]
 #[logos(extras = Problems)]
 #[logos(skip r"[ \t\r\n\f]+")]
-#[logos(skip(r"//([^/\n][^\n]*)?", allow_greedy = true))]
-#[logos(skip(r"////[^\n]*", allow_greedy = true))]
+#[logos(skip(r"//([^/\n][^\n]*|//[^\n]*)?", allow_greedy = true))]
 pub(crate) enum Tok<'t> {
     #[token("use")]
     Use,
@@ -72,7 +71,7 @@ pub(crate) enum Tok<'t> {
     #[regex(r"-?[0-9][0-9_]*(\.[0-9][0-9_]*)?([eE][+-]?[0-9]+)?[A-Za-zµ%][A-Za-z0-9_]*", quantity)]
     Quantity((f64, &'t str)),
     /// The text after `///`.
-    #[regex("///[^\n]*", doc, allow_greedy = true)]
+    #[regex(r"///([^/\n][^\n]*)?", doc, allow_greedy = true)]
     Doc(&'t str),
 
     #[token("(")]
@@ -174,14 +173,24 @@ impl<'t> Tok<'t> {
         matches!(self, Self::Use | Self::Component | Self::Graph | Self::Route)
     }
 
+    /// Whether it opens parentheses, square brackets or braces.
+    pub(crate) fn opens(&self) -> bool {
+        matches!(self, Self::OpenParen | Self::OpenBracket | Self::OpenBrace)
+    }
+
+    /// Whether it closes them.
+    pub(crate) fn closes(&self) -> bool {
+        matches!(self, Self::CloseParen | Self::CloseBracket | Self::CloseBrace)
+    }
+
     /// Whether a value or a type can end with it.
     pub(crate) fn ends_value(&self) -> bool {
-        match self {
-            Self::Str(_) | Self::Int(_) | Self::Float(_) | Self::Quantity(_) => true,
-            Self::CloseParen | Self::CloseBracket | Self::CloseBrace | Self::Greater => true,
-            Self::True | Self::False | Self::Question | Self::Skipped | Self::Error => true,
-            other => other.name().is_some(),
-        }
+        let is_literal = matches!(
+            self,
+            Self::Str(_) | Self::Int(_) | Self::Float(_) | Self::Quantity(_) | Self::True | Self::False
+        );
+        let is_end = matches!(self, Self::Greater | Self::Question | Self::Skipped | Self::Error);
+        is_literal || is_end || self.closes() || self.name().is_some()
     }
 }
 

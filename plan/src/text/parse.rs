@@ -126,7 +126,7 @@ fn component(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
 }
 
 fn component_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
-    let component = plan.components.iter_mut().last().expect("a component's lines follow its first");
+    let component = plan.components.last_mut().expect("a component's lines follow its first");
     match line.word("'run', 'weights', 'option', 'in', 'out', 'needs' or 'batch'")?.as_str() {
         "run" => {
             component.executor = line.word("an executor")?;

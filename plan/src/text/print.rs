@@ -113,10 +113,7 @@ fn write_recording(out: &mut String, plan: &Plan, id: &str, recording: &Recordin
         for step in &program.steps {
             let line = step_line(plan, step);
             let note = note(recording, step);
-            match note.is_empty() {
-                true => writeln!(out, "    {line}")?,
-                false => writeln!(out, "    {line:<56} # {note}")?,
-            }
+            writeln!(out, "    {line:<56} # {note}")?;
         }
     }
     Ok(())

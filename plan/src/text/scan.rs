@@ -45,8 +45,8 @@ impl Line {
         if first == '"' {
             return self.quoted(rest);
         }
-        let digits_follow = rest[1..].starts_with(|c: char| c.is_ascii_digit());
-        if first.is_ascii_digit() || (first == '-' && digits_follow) {
+        let digits_follow = first == '-' && rest[1..].starts_with(|c: char| c.is_ascii_digit());
+        if first.is_ascii_digit() || digits_follow {
             let mut previous = first;
             let end = rest[1..].find(|c: char| {
                 let exponent_sign = matches!(c, '-' | '+') && previous == 'e';

@@ -20,7 +20,7 @@ pub(super) fn check(report: &mut Report<'_>) {
             let (components, request, capacity) =
                 (Bytes(row.components_bytes), Bytes(row.request_bytes), Bytes(capacity));
             let message = format!(
-                "worker {id} has {capacity}, but its components take {components} and {} requests in flight take {request} each",
+                "worker {id} has {capacity:#}, but its components take {components:#} and {} requests in flight take {request:#} each",
                 plan.inflight
             );
             report.violated("P6", message);

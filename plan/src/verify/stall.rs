@@ -21,22 +21,39 @@ pub(super) fn check(report: &mut Report<'_>) {
     for (id, recording) in report.plan.recordings.enumerate() {
         let mut replay = Replay::new(recording);
         while replay.advance() {}
-        if let Some(stuck) = replay.stuck() {
-            report.violated("P4", stuck_message(id, recording, stuck));
+        if let Some(message) = stuck_message(id, recording, &replay) {
+            report.violated("P4", message);
         }
     }
 }
 
-fn stuck_message(id: RecordingId, recording: &Recording, (program, step): (usize, usize)) -> String {
-    let stage = recording.programs[program].stage;
-    let step = &recording.programs[program].steps[step];
-    let mut values = step.reads();
-    values.extend(step.writes());
-    let names: Vec<&str> = values.iter().map(|value| recording.values[*value].name.as_str()).collect();
-    format!(
-        "recording {id} stalls on {stage}: the step with {} waits for ever, because a stream it shares is held back by a reader that waits for this step",
-        names.join(", ")
-    )
+/// A step that waits for a whole value while it holds a stream back is the cause; others follow
+/// from it.
+fn stuck_message(id: RecordingId, recording: &Recording, replay: &Replay<'_>) -> Option<String> {
+    let name = |value: &ValueId| recording.values[*value].name.as_str();
+    let mut any = None;
+    for (program, done) in replay.done.iter().enumerate() {
+        let stage = recording.programs[program].stage;
+        for (index, _) in done.iter().enumerate().filter(|(_, done)| !**done) {
+            let step = &recording.programs[program].steps[index];
+            let slots = &replay.slots[program];
+            let reads = step.reads();
+            let awaited = reads.iter().find(|value| slots[value].window.is_none() && !slots[value].ended);
+            let held = reads.iter().find(|value| slots[value].window.is_some());
+            if let Some((awaited, held)) = awaited.zip(held) {
+                return Some(format!(
+                    "recording {id} stalls on {stage}: a step waits for the whole of '{}', which cannot end, because the same step holds the stream '{}' back until it starts",
+                    name(awaited),
+                    name(held),
+                ));
+            }
+            let values: Vec<&str> = reads.iter().chain(&step.writes()).map(name).collect();
+            any.get_or_insert_with(|| {
+                format!("recording {id} stalls on {stage}: the step with {} never ends", values.join(", "))
+            });
+        }
+    }
+    any
 }
 
 /// A value on one stage.
@@ -99,13 +116,6 @@ impl<'a> Replay<'a> {
             }
         }
         moved
-    }
-
-    fn stuck(&self) -> Option<(usize, usize)> {
-        self.done
-            .iter()
-            .enumerate()
-            .find_map(|(program, done)| done.iter().position(|done| !done).map(|step| (program, step)))
     }
 
     fn step(&mut self, program: usize, index: usize) -> bool {

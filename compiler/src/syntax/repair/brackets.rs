@@ -12,6 +12,8 @@ pub(super) const DEEPEST: usize = 128;
 /// An open bracket.
 struct Frame {
     bracket: char,
+    /// Whether it holds the parameters of a component or graph.
+    parameters: bool,
     span: Span,
     /// Links of the chain of fields and calls that is being read in it.
     chain: usize,
@@ -27,10 +29,15 @@ struct Balance<'t, 'f> {
     depth: usize,
 }
 
-pub(super) fn brackets<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
-    let file = Frame { bracket: ' ', span: Span { file: tokens.file, start: 0, end: 0 }, chain: 0 };
+pub(super) fn brackets<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+    let file = Frame {
+        bracket: ' ',
+        parameters: false,
+        span: Span { file: tokens.file, start: 0, end: 0 },
+        chain: 0,
+    };
     let kept = Vec::with_capacity(tokens.all.len());
-    let mut balance = Balance { tokens: &tokens, found, kept, frames: vec![file], depth: 0 };
+    let mut balance = Balance { tokens, found, kept, frames: vec![file], depth: 0 };
     let mut index = 0;
     while index < tokens.all.len() {
         index = balance.token(index);
@@ -71,7 +78,7 @@ fn closer(bracket: char) -> Tok<'static> {
     }
 }
 
-impl<'t> Balance<'t, '_> {
+impl Balance<'_, '_> {
     /// Takes the token at `index` and returns where to go on.
     fn token(&mut self, index: usize) -> usize {
         let token = &self.tokens.all[index];
@@ -109,17 +116,18 @@ impl<'t> Balance<'t, '_> {
             Tok::In => index < 2 || self.tokens.get(index - 2) != Some(&Tok::For),
             // The body of a component whose parameters are not closed.
             Tok::OpenBrace => {
-                self.is_in_parameters() && self.tokens.before(index).is_some_and(Tok::ends_value)
+                let in_parameters = self.frames.last().is_some_and(|frame| frame.parameters);
+                let after_value = self.tokens.before(index).is_some_and(Tok::ends_value);
+                in_parameters && after_value && !self.is_after_when()
             }
             _ => false,
         }
     }
 
-    fn is_in_parameters(&self) -> bool {
-        let open = self.frames.last().filter(|frame| frame.bracket == '(');
-        let open = open.and_then(|frame| self.kept.iter().rposition(|token| token.start == frame.span.start));
-        let head = open.and_then(|open| open.checked_sub(2)).map(|head| &self.kept[head].tok);
-        matches!(head, Some(Tok::Component | Tok::Graph))
+    /// Whether `when` and names come before.
+    fn is_after_when(&self) -> bool {
+        let mut before = self.kept.iter().rev().map(|token| &token.tok);
+        before.find(|tok| tok.name().is_none() && **tok != Tok::Comma) == Some(&Tok::When)
     }
 
     fn frame(&mut self) -> &mut Frame {
@@ -128,7 +136,8 @@ impl<'t> Balance<'t, '_> {
 
     /// Counts a link of a chain; false if it is too long.
     fn link(&mut self, index: usize) -> bool {
-        if self.depth >= DEEPEST {
+        // A called value is followed by the brackets of the call.
+        if self.depth + 1 >= DEEPEST {
             self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
             return false;
         }
@@ -139,24 +148,22 @@ impl<'t> Balance<'t, '_> {
 
     fn open(&mut self, index: usize, bracket: char) -> usize {
         let token = &self.tokens.all[index];
-        let after_value = matches!(
-            self.kept.last().map(|last| &last.tok),
-            Some(Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace)
-        );
-        let called = bracket == '(' && after_value;
-        if self.depth >= DEEPEST || (called && !self.link(index)) {
-            if !called {
-                self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
-            }
+        let after_value = self.kept.last().is_some_and(|last| last.tok.closes());
+        if bracket == '(' && after_value && !self.link(index) {
+            return self.rest_of_frame(index);
+        }
+        if self.depth >= DEEPEST {
+            self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
             let end = self.end_of_group(index);
-            self.kept.push(token.clone());
-            let inside = Token { tok: Tok::Skipped, start: token.end, end: token.end };
-            self.kept.push(inside);
             let place = self.tokens.all[end - 1].end;
+            self.kept.push(token.clone());
+            self.kept.push(Token { tok: Tok::Skipped, start: token.end, end: token.end });
             self.kept.push(Token { tok: closer(bracket), start: place, end: place });
             return end;
         }
-        self.frames.push(Frame { bracket, span: self.tokens.span(index), chain: 0 });
+        let head = self.kept.len().checked_sub(2).map(|head| &self.kept[head].tok);
+        let parameters = bracket == '(' && matches!(head, Some(Tok::Component | Tok::Graph));
+        self.frames.push(Frame { bracket, parameters, span: self.tokens.span(index), chain: 0 });
         self.depth += 1;
         self.kept.push(token.clone());
         index + 1
@@ -227,7 +234,7 @@ impl<'t> Balance<'t, '_> {
         }
     }
 
-    /// One past the bracket group that opens at `start`.
+    /// One past the bracket group that opens at `start`, or where something else begins.
     fn end_of_group(&self, start: usize) -> usize {
         let mut depth = 0_usize;
         for (index, token) in self.tokens.all.iter().enumerate().skip(start) {
@@ -235,7 +242,7 @@ impl<'t> Balance<'t, '_> {
                 depth += 1;
             } else if closing(&token.tok).is_some() {
                 depth = depth.saturating_sub(1);
-            } else if token.tok.begins_item() {
+            } else if token.tok.begins_item() || token.tok == Tok::Let {
                 return index;
             }
             if depth == 0 {

@@ -17,7 +17,7 @@ fn is_reserved(word: &str) -> bool {
     VALUES.contains(&word)
 }
 
-pub(super) fn later<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+pub(super) fn later<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     let mut kept = Vec::with_capacity(tokens.all.len());
     let mut taken_out: Vec<Span> = Vec::new();
     let mut depth = 0_usize;
@@ -25,7 +25,7 @@ pub(super) fn later<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Toke
     while index < tokens.all.len() {
         let token = &tokens.all[index];
         if let Some(word) = token.tok.reserved()
-            && is_keyword_as_name(&tokens, index, depth)
+            && is_keyword_as_name(tokens, index, depth)
         {
             found.push(syntax::reserved_name(tokens.span(index), word, false));
             kept.push(Token { tok: Tok::Name(word), ..token.clone() });
@@ -33,15 +33,15 @@ pub(super) fn later<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Toke
             continue;
         }
         match &token.tok {
-            Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace => depth += 1,
-            Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace => depth = depth.saturating_sub(1),
+            tok if tok.opens() => depth += 1,
+            tok if tok.closes() => depth = depth.saturating_sub(1),
             tok if tok.begins_item() => depth = 0,
-            Tok::Name(word) if is_reserved(word) && is_used_as_name(&tokens, index) => {
+            Tok::Name(word) if is_reserved(word) && is_used_as_name(tokens, index) => {
                 found.push(syntax::reserved_name(tokens.span(index), word, true));
             }
-            Tok::Name(word) if is_reserved(word) || begins_later_item(&tokens, index, depth) => {
+            Tok::Name(word) if is_reserved(word) || begins_later_item(tokens, index, depth) => {
                 found.push(syntax::not_yet(tokens.span(index), word));
-                let end = end_of_construct(&tokens, index);
+                let end = end_of_construct(tokens, index);
                 taken_out.push(tokens.span(index).to(tokens.span(end - 1)));
                 kept.push(tokens.skipped(index, end));
                 index = end;
@@ -119,19 +119,18 @@ fn end_of_construct(tokens: &Tokens<'_>, start: usize) -> usize {
     let mut depth = 0_usize;
     let mut index = start + 1;
     while let Some(tok) = tokens.get(index) {
-        match tok {
-            tok if tok.begins_item() => return index,
-            Tok::Let if depth == 0 => return index,
-            Tok::OpenParen | Tok::OpenBracket | Tok::OpenBrace => depth += 1,
-            Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace if depth == 0 => return index,
-            Tok::CloseParen | Tok::CloseBracket => depth -= 1,
-            Tok::CloseBrace => {
-                depth -= 1;
-                if depth == 0 && tokens.get(index + 1) != Some(&Tok::Name("else")) {
-                    return index + 1;
-                }
+        let is_outside = depth == 0 && (*tok == Tok::Let || tok.closes());
+        if is_outside || tok.begins_item() {
+            return index;
+        }
+        if tok.opens() {
+            depth += 1;
+        } else if tok.closes() {
+            depth -= 1;
+            let goes_on = tokens.get(index + 1) == Some(&Tok::Name("else"));
+            if depth == 0 && *tok == Tok::CloseBrace && !goes_on {
+                return index + 1;
             }
-            _ => {}
         }
         index += 1;
     }

@@ -53,9 +53,10 @@ impl Place {
     }
 }
 
-pub(super) fn slips<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
+pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     let mut kept: Vec<Token<'t>> = Vec::with_capacity(tokens.all.len());
     let mut places = vec![Place::TopLevel];
+    // Whether the next brace opens a component's body.
     let mut in_component = false;
     let mut index = 0;
     while index < tokens.all.len() {
@@ -66,14 +67,17 @@ pub(super) fn slips<'t>(tokens: Tokens<'t>, found: &mut Vec<Diagnostic>) -> Toke
                 places.truncate(1);
                 in_component = *tok == Tok::Component;
             }
-            Tok::OpenBrace if in_component && place == Place::TopLevel => places.push(Place::ComponentBody),
+            Tok::OpenBrace if in_component && place == Place::TopLevel => {
+                in_component = false;
+                places.push(Place::ComponentBody);
+            }
             Tok::OpenBrace => places.push(Place::Braces),
             Tok::OpenParen | Tok::OpenBracket => places.push(Place::Inside),
-            Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace if places.len() > 1 => {
+            tok if tok.closes() && places.len() > 1 => {
                 places.pop();
             }
             Tok::Name(word) => {
-                let end = slip(&tokens, index, word, place, &mut kept, found);
+                let end = slip(tokens, index, word, place, &mut kept, found);
                 if end > index {
                     if place == Place::TopLevel {
                         in_component = kept.last().is_some_and(|last| last.tok == Tok::Component);

@@ -1,0 +1,349 @@
+//! What holds for every text and every tree: parsing never panics and ends, every place lies in the
+//! text, and printing then parsing gives the same tree.
+
+use corn_compiler::diagnostic::{render, to_json};
+use corn_compiler::source::{FileId, SourceMap, Span};
+use corn_compiler::syntax::ast::{
+    Arg, Block, Clause, Component, DimExpr, DimExtent, Expr, ExprKind, File, Graph, Item, Let, Name, Param,
+    Port, Route, Str, TypeExpr, TypeKind, Use,
+};
+use corn_compiler::syntax::{parse, print};
+use proptest::prelude::*;
+
+const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
+
+/// Parses, and checks what holds for any text.
+fn check(text: &str) -> File {
+    let mut sources = SourceMap::default();
+    let file = sources.add("any.corn", text);
+    let text = &sources.file(file).text;
+    let (tree, problems) = parse(file, text);
+    for label in problems.iter().flat_map(|problem| &problem.labels) {
+        let Span { start, end, .. } = label.span;
+        assert!(start <= end && end as usize <= text.len(), "{label:?}");
+        assert!(text.is_char_boundary(start as usize) && text.is_char_boundary(end as usize), "{label:?}");
+    }
+    assert_eq!(to_json(&problems, &sources).len(), problems.len());
+    assert_eq!(render(&problems, &sources, false).is_empty(), problems.is_empty());
+    let printed = print(&tree);
+    assert!(!printed.contains("<error>") || !problems.is_empty(), "a broken tree has no message");
+    tree
+}
+
+/// The tree as text without places.
+fn without_places(tree: &File) -> String {
+    let debug = format!("{tree:?}");
+    let mut kept = String::new();
+    let mut rest = debug.as_str();
+    while let Some(at) = rest.find("Span { file: ") {
+        kept.push_str(&rest[..at]);
+        let after = &rest[at..];
+        rest = &after[after.find('}').expect("a span is closed") + 1..];
+    }
+    kept + rest
+}
+
+fn word() -> impl Strategy<Value = String> + Clone {
+    let kept = [
+        "use",
+        "let",
+        "component",
+        "graph",
+        "route",
+        "in",
+        "out",
+        "for",
+        "when",
+        "enum",
+        "true",
+        "false",
+        "switch",
+        "loop",
+        "match",
+        "if",
+        "else",
+        "run",
+        "needs",
+        "batch",
+        "within",
+        "max",
+        "window",
+        "tensor",
+    ];
+    "[A-Za-z_][A-Za-z0-9_]{0,6}".prop_filter("a keyword", move |word| !kept.contains(&word.as_str()))
+}
+
+/// Also words with a meaning elsewhere.
+fn name() -> impl Strategy<Value = Name> + Clone {
+    let elsewhere = prop::sample::select(vec!["run", "needs", "batch", "within", "max", "window"]);
+    prop_oneof![9 => word(), 1 => elsewhere.prop_map(str::to_owned)]
+        .prop_map(|text| Name { text, span: NOWHERE })
+}
+
+fn plain_name() -> impl Strategy<Value = Name> + Clone {
+    word().prop_map(|text| Name { text, span: NOWHERE })
+}
+
+fn string() -> impl Strategy<Value = String> + Clone {
+    prop_oneof!["[ -~]{0,8}", "\\PC{0,6}", "[\\x00\n\r\t\u{7f}-\u{9f}\"\\\\]{0,4}"]
+        .prop_map(|text: String| text)
+}
+
+fn literal() -> impl Strategy<Value = Str> + Clone {
+    string().prop_map(|text| Str { text, span: NOWHERE })
+}
+
+fn expr_of(kind: ExprKind) -> Expr {
+    Expr { kind, span: NOWHERE }
+}
+
+fn finite() -> impl Strategy<Value = f64> + Clone {
+    prop_oneof![prop::num::f64::NORMAL, Just(0.0), (-1000_i32..1000).prop_map(f64::from)]
+}
+
+fn number() -> impl Strategy<Value = ExprKind> + Clone {
+    prop_oneof![
+        any::<i64>().prop_map(ExprKind::Int),
+        finite().prop_map(ExprKind::Float),
+        (finite(), "[A-Za-zµ%][A-Za-z]{0,3}").prop_map(|(number, unit)| ExprKind::Quantity { number, unit }),
+    ]
+}
+
+fn bound() -> impl Strategy<Value = Expr> + Clone {
+    prop_oneof![number(), word().prop_map(ExprKind::Name)].prop_map(expr_of)
+}
+
+fn expr() -> impl Strategy<Value = Expr> + Clone {
+    let leaf = prop_oneof![
+        name().prop_map(|name| ExprKind::Name(name.text)),
+        number(),
+        string().prop_map(ExprKind::Str),
+        any::<bool>().prop_map(ExprKind::Bool),
+    ];
+    leaf.prop_map(expr_of).prop_recursive(4, 24, 3, |inner| {
+        let args = prop::collection::vec((prop::option::of(name()), inner.clone()), 0..3);
+        let args = args.prop_map(|args| args.into_iter().map(|(name, value)| Arg { name, value }).collect());
+        let fields = prop::collection::vec((name(), prop::option::of(inner.clone())), 0..3);
+        prop_oneof![
+            (inner.clone(), args)
+                .prop_map(|(callee, args)| ExprKind::Call { callee: Box::new(callee), args }),
+            (inner.clone(), name()).prop_map(|(base, name)| ExprKind::Field { base: Box::new(base), name }),
+            prop::collection::vec(inner.clone(), 0..3).prop_map(ExprKind::List),
+            (inner.clone(), name(), inner.clone()).prop_map(|(body, item, list)| ExprKind::Each {
+                body: Box::new(body),
+                item,
+                list: Box::new(list),
+            }),
+            (prop::collection::vec(name(), 1..3), block_of(inner.clone()))
+                .prop_map(|(present, body)| ExprKind::When { present, body }),
+            fields.prop_map(ExprKind::Record),
+        ]
+        .prop_map(expr_of)
+    })
+}
+
+fn block_of(value: impl Strategy<Value = Expr> + Clone) -> impl Strategy<Value = Block> {
+    (prop::collection::vec((name(), value.clone()), 0..3), value).prop_map(|(lets, value)| Block {
+        lets: lets.into_iter().map(|(name, value)| Let { name, value, span: NOWHERE }).collect(),
+        value: Some(Box::new(value)),
+        span: NOWHERE,
+    })
+}
+
+fn dim() -> impl Strategy<Value = DimExpr> + Clone {
+    let size = 0..i64::MAX as u64;
+    let extent = prop_oneof![
+        size.clone().prop_map(DimExtent::Fixed),
+        (name(), prop::option::of(size)).prop_map(|(name, max)| DimExtent::Symbol(name, max)),
+    ];
+    extent.prop_map(|extent| DimExpr { extent, span: NOWHERE })
+}
+
+fn ty() -> impl Strategy<Value = TypeExpr> + Clone {
+    let leaf = prop_oneof![
+        plain_name().prop_map(TypeKind::Named),
+        (plain_name(), number())
+            .prop_map(|(name, rate)| TypeKind::Rated { name, rate: Box::new(expr_of(rate)) }),
+        (plain_name(), prop::collection::vec(dim(), 0..3))
+            .prop_map(|(dtype, dims)| TypeKind::Tensor { dtype, dims }),
+        prop::collection::vec(literal(), 0..3).prop_map(TypeKind::Enum),
+    ];
+    let bounds = || (prop::option::of(bound()), prop::option::of(bound()), any::<bool>());
+    let whole = |(kind, (max, window, optional)): (TypeKind, (Option<Expr>, Option<Expr>, bool))| TypeExpr {
+        kind,
+        max: max.map(Box::new),
+        window: window.map(Box::new),
+        optional,
+        span: NOWHERE,
+    };
+    (leaf, bounds()).prop_map(whole).prop_recursive(3, 8, 2, move |inner| {
+        let kind = prop_oneof![
+            (plain_name(), inner.clone())
+                .prop_map(|(name, item)| TypeKind::Of { name, item: Box::new(item) }),
+            prop::collection::vec((name(), inner), 0..3).prop_map(TypeKind::Record),
+        ];
+        (kind, bounds()).prop_map(whole)
+    })
+}
+
+fn params() -> impl Strategy<Value = Vec<Param>> {
+    let param = (name(), ty(), prop::option::of(expr()));
+    prop::collection::vec(
+        param.prop_map(|(name, ty, default)| Param { name, ty, default, span: NOWHERE }),
+        0..3,
+    )
+}
+
+fn docs() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec("([a-z.][a-z .]{0,8}[a-z.])?", 0..3)
+}
+
+fn clause() -> impl Strategy<Value = Clause> {
+    let port = (name(), ty()).prop_map(|(name, ty)| Port { name, ty, span: NOWHERE });
+    let needs = prop::collection::vec((plain_name(), bound()), 1..3);
+    prop_oneof![
+        port.clone().prop_map(Clause::In),
+        port.prop_map(Clause::Out),
+        (name(), literal()).prop_map(|(executor, entry)| Clause::Run { executor, entry, span: NOWHERE }),
+        needs.prop_map(|needs| Clause::Needs { needs, span: NOWHERE }),
+        (bound(), prop::option::of(bound())).prop_map(|(max, within)| Clause::Batch {
+            max,
+            within,
+            span: NOWHERE
+        }),
+    ]
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    let path = prop::collection::vec(name(), 1..3);
+    let names = prop::collection::vec(name(), 1..3);
+    let inputs = prop::collection::vec((name(), any::<bool>()), 0..3);
+    let clauses = prop::collection::vec(clause(), 0..4);
+    prop_oneof![
+        (path, names.clone()).prop_map(|(module, names)| Item::Use(Use { module, names, span: NOWHERE })),
+        (name(), expr()).prop_map(|(name, value)| Item::Let(Let { name, value, span: NOWHERE })),
+        (docs(), name(), params(), clauses).prop_map(|(docs, name, params, clauses)| {
+            Item::Component(Component { docs, name, params, clauses, span: NOWHERE })
+        }),
+        (docs(), name(), params(), ty(), block_of(expr())).prop_map(|(docs, name, params, output, body)| {
+            Item::Graph(Graph { docs, name, params, output, body, span: NOWHERE })
+        }),
+        (docs(), name(), name(), inputs, names).prop_map(|(docs, name, graph, inputs, outputs)| {
+            Item::Route(Route { docs, name, graph, inputs, outputs, span: NOWHERE })
+        }),
+    ]
+}
+
+/// Tokens, so that the parser is reached and not only the lexer.
+fn soup() -> impl Strategy<Value = String> {
+    let tokens = vec![
+        "use",
+        "let",
+        "component",
+        "graph",
+        "route",
+        "in",
+        "out",
+        "for",
+        "when",
+        "enum",
+        "true",
+        "run",
+        "needs",
+        "batch",
+        "within",
+        "max",
+        "window",
+        "name",
+        "lte",
+        "switch",
+        "place",
+        "\"s\"",
+        "\"",
+        "1",
+        "2.5",
+        "3s",
+        "/// d\n",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "<",
+        ">",
+        "<=",
+        "->",
+        "::",
+        ":",
+        ",",
+        ".",
+        "?",
+        "=",
+        "+",
+        ";",
+        "@",
+        "\n",
+    ];
+    prop::collection::vec(prop::sample::select(tokens), 0..60).prop_map(|tokens| tokens.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        check(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_text_is_read_without_a_panic(text in "\\PC{0,80}") {
+        check(&text);
+    }
+
+    #[test]
+    fn any_tokens_are_read_without_a_panic(text in soup()) {
+        check(&text);
+    }
+
+    #[test]
+    fn a_printed_tree_is_read_back(items in prop::collection::vec(item(), 0..4)) {
+        let tree = File { items };
+        let text = print(&tree);
+        let (read, problems) = parse(FileId(0), &text);
+        prop_assert_eq!(&problems, &vec![], "{}", text);
+        prop_assert_eq!(without_places(&read), without_places(&tree), "{}", text);
+        prop_assert_eq!(print(&read), text);
+    }
+}
+
+#[test]
+fn depth_is_bounded_in_every_construct() {
+    let deep = [
+        ("f(", "x", ")"),
+        ("[", "x", "]"),
+        ("{ a: ", "x", " }"),
+        ("when a { ", "x", " }"),
+        ("[x for x in ", "x", "]"),
+        ("", "x", ".y"),
+        ("", "x", "()"),
+        ("{ let a = when b ", "{ x }", " a }"),
+    ];
+    for (open, middle, close) in deep {
+        let text = format!("let a = {}{middle}{}\nlet b = c", open.repeat(100_000), close.repeat(100_000));
+        let (tree, problems) = parse(FileId(0), &text);
+        assert!(
+            problems.iter().any(|problem| problem.code.as_str() == "E0008"),
+            "{open}{close}: {problems:?}"
+        );
+        assert!(print(&tree).ends_with("let b = c\n"), "{open}{close}");
+    }
+    let types = format!("component C(a: {}text{}) {{}}", "list<".repeat(100_000), ">".repeat(100_000));
+    assert_eq!(parse(FileId(0), &types).1[0].code.as_str(), "E0008");
+}
+
+#[test]
+fn a_file_too_large_is_refused() {
+    let (tree, problems) = parse(FileId(0), &" ".repeat(corn_compiler::syntax::MAX_SOURCE_BYTES + 1));
+    assert_eq!((tree.items.len(), problems.len(), problems[0].code.as_str()), (0, 1, "E0007"));
+}
