@@ -264,10 +264,9 @@ impl Graph {
 
     /// Replaces `from` by `to` wherever it is read.
     pub fn redirect(&mut self, from: ValueId, to: ValueId) {
-        for operand in self.nodes.iter_mut().flat_map(|node| &mut node.operands) {
-            if operand.value == from {
-                operand.value = to;
-            }
+        for node in self.nodes.ids() {
+            let read = self.nodes[node].operands.iter_mut().filter(|operand| operand.value == from);
+            read.for_each(|operand| operand.value = to);
         }
         for output in self.outputs.iter_mut().filter(|output| output.value == from) {
             output.value = to;

@@ -142,8 +142,11 @@ impl Body<'_, '_> {
         base: Span,
         span: Span,
     ) -> Option<(Adaptor, Type, bool)> {
-        let takes = [("size", false), ("left", true), ("first", true)]
-            .map(|(name, optional)| Takes { name, span: None, optional });
+        let takes = [("size", false), ("left", true), ("first", true)].map(|(name, optional)| Takes {
+            name,
+            span: None,
+            optional,
+        });
         let filled = self.context.arguments("`windows`", &takes, args, span)?;
         self.mark_used(args);
         let size = self.item_count(filled[0], 1)?.unwrap_or(1);
@@ -215,7 +218,9 @@ impl Body<'_, '_> {
         let collected = match (&ty.kind, max) {
             (_, Some((Const::Poison, _))) => return None,
             (Kind::Text { .. }, None) => Type::value(Kind::Text { max_bytes: DEFAULT_TEXT_MAX_BYTES }),
-            (Kind::Text { .. }, Some((Const::Bytes(max_bytes @ 1..), _))) => Type::value(Kind::Text { max_bytes }),
+            (Kind::Text { .. }, Some((Const::Bytes(max_bytes @ 1..), _))) => {
+                Type::value(Kind::Text { max_bytes })
+            }
             (Kind::Audio { rate_hz, .. }, None) => {
                 Type::value(Kind::Audio { rate_hz: *rate_hz, max_ms: DEFAULT_AUDIO_MAX_MS })
             }
@@ -244,7 +249,8 @@ impl Body<'_, '_> {
 fn window_kind(item: &Kind, most: u64, always: bool) -> Option<Kind> {
     Some(match item {
         Kind::Tensor { dtype, dims } => {
-            let count = if always { Dim::Fixed(most) } else { Dim::Upto { name: "items".to_owned(), max: most } };
+            let count =
+                if always { Dim::Fixed(most) } else { Dim::Upto { name: "items".to_owned(), max: most } };
             let dims = std::iter::once(count).chain(dims.iter().cloned()).collect();
             Kind::Tensor { dtype: *dtype, dims }
         }

@@ -108,8 +108,7 @@ impl Body<'_, '_> {
     /// Adds a name to those that can be seen; a name means one thing.
     pub(crate) fn enter(&mut self, name: &ast::Name, eval: Eval) {
         let first = self.locals.iter().find(|local| local.name == name.text).map(|local| local.span);
-        let first =
-            first.or_else(|| Some(self.context.names.scopes[self.module].get(&name.text)?.span));
+        let first = first.or_else(|| Some(self.context.names.scopes[self.module].get(&name.text)?.span));
         if let Some(first) = first {
             self.context.report(semantic::names::taken(name, first));
         }

@@ -129,7 +129,13 @@ impl Body<'_, '_> {
     }
 
     /// What is called once for every item neither takes nor makes streams.
-    fn may_run_each(&mut self, declared: &Declared<'_>, operands: &[Operand], name: &str, span: Span) -> bool {
+    fn may_run_each(
+        &mut self,
+        declared: &Declared<'_>,
+        operands: &[Operand],
+        name: &str,
+        span: Span,
+    ) -> bool {
         if let Some(port) = declared.outputs.iter().find(|port| port.ty.is_stream()) {
             self.context.report(semantic::constructs::stream_in_each(name, &port.name, span, port.span));
             return false;

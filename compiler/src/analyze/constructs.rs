@@ -30,7 +30,8 @@ impl Body<'_, '_> {
                 Eval::Poison => broken = true,
                 _ => {
                     let declared = local.span;
-                    self.context.report(semantic::constructs::always_present(&name.text, name.span, declared));
+                    self.context
+                        .report(semantic::constructs::always_present(&name.text, name.span, declared));
                 }
             }
         }
@@ -70,7 +71,9 @@ impl Body<'_, '_> {
             return Eval::Poison;
         }
         let of = self.eval(list);
-        let Some((value, _)) = self.value(of, None, list.span) else { return self.each_of_nothing(body, item) };
+        let Some((value, _)) = self.value(of, None, list.span) else {
+            return self.each_of_nothing(body, item);
+        };
         let value_ty = self.graph.values[value].ty.clone();
         let Form::List { max } = value_ty.form else {
             let made = &self.graph.values[value];
@@ -96,7 +99,8 @@ impl Body<'_, '_> {
                 Eval::Poison
             }
             _ => {
-                self.context.report(semantic::constructs::each_without_item(&item.text, body.span, item.span));
+                self.context
+                    .report(semantic::constructs::each_without_item(&item.text, body.span, item.span));
                 Eval::Poison
             }
         }
@@ -191,7 +195,9 @@ impl Body<'_, '_> {
 /// The kind that holds items of both kinds, with the larger bound.
 fn common(one: &Kind, other: &Kind) -> Option<Kind> {
     match (one, other) {
-        (Kind::Text { max_bytes: a }, Kind::Text { max_bytes: b }) => Some(Kind::Text { max_bytes: *a.max(b) }),
+        (Kind::Text { max_bytes: a }, Kind::Text { max_bytes: b }) => {
+            Some(Kind::Text { max_bytes: *a.max(b) })
+        }
         (Kind::Image { max_bytes: a }, Kind::Image { max_bytes: b }) => {
             Some(Kind::Image { max_bytes: *a.max(b) })
         }

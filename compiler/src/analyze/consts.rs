@@ -131,8 +131,7 @@ impl Context<'_> {
                 Const::Poison
             }
             None => {
-                let mut known =
-                    self.visible(place.module, |entity| matches!(entity, Entity::Component(_)));
+                let mut known = self.visible(place.module, |entity| matches!(entity, Entity::Component(_)));
                 known.extend(FUNCTIONS.map(Candidate::named));
                 self.report(semantic::names::unknown(function, callee.span, &known));
                 Const::Poison
@@ -223,10 +222,7 @@ impl ParamType {
             (Self::Enum(words), Const::Literal(Literal::Text(word))) => {
                 words.contains(&word).then_some(Const::Literal(Literal::Text(word)))
             }
-            (
-                Self::Int,
-                value @ Const::Literal(Literal::Int(_)),
-            )
+            (Self::Int, value @ Const::Literal(Literal::Int(_)))
             | (Self::Float, value @ Const::Literal(Literal::Float(_)))
             | (Self::Bool, value @ Const::Literal(Literal::Bool(_)))
             | (Self::Text, value @ Const::Literal(Literal::Text(_)))

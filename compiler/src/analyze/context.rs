@@ -107,7 +107,12 @@ pub(crate) struct DeclaredPort {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(modules: &'a [Module], names: Names<'a>, catalog: &'a Catalog, found: Diagnostics) -> Self {
+    pub(crate) fn new(
+        modules: &'a [Module],
+        names: Names<'a>,
+        catalog: &'a Catalog,
+        found: Diagnostics,
+    ) -> Self {
         Self {
             modules,
             catalog,

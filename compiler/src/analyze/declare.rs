@@ -76,8 +76,13 @@ impl<'a> Context<'a> {
                 if accepted.is_none() {
                     let taken = ty.describe();
                     let name = &param.name.text;
-                    let problem =
-                        semantic::calls::wrong_argument(name, &taken, &given, default.span, Some(param.ty.span));
+                    let problem = semantic::calls::wrong_argument(
+                        name,
+                        &taken,
+                        &given,
+                        default.span,
+                        Some(param.ty.span),
+                    );
                     self.report(problem);
                 }
                 accepted
@@ -178,7 +183,8 @@ impl<'a> Context<'a> {
         if let Some(known) = catalog.find(&executor.text, &entry.text) {
             return Some(known);
         }
-        let here: Vec<&Entry> = catalog.entries.iter().filter(|known| known.executor == executor.text).collect();
+        let here: Vec<&Entry> =
+            catalog.entries.iter().filter(|known| known.executor == executor.text).collect();
         if here.is_empty() {
             let executors: BTreeSet<&str> = catalog.entries.iter().map(|known| known.executor).collect();
             let known: Vec<Candidate> = executors.into_iter().map(Candidate::named).collect();
@@ -196,9 +202,12 @@ impl<'a> Context<'a> {
         {
             for port in ports {
                 let Some(takes) = known.iter().find(|known| known.name == port.name) else {
-                    let known: Vec<Candidate> = known.iter().map(|known| Candidate::named(known.name)).collect();
+                    let known: Vec<Candidate> =
+                        known.iter().map(|known| Candidate::named(known.name)).collect();
                     let name = entry_name(entry);
-                    self.report(semantic::components::unknown_port(&port.name, inputs, &name, port.span, &known));
+                    self.report(semantic::components::unknown_port(
+                        &port.name, inputs, &name, port.span, &known,
+                    ));
                     continue;
                 };
                 if !matches_port(port, takes) || (port.optional && !takes.optional) {
@@ -206,12 +215,15 @@ impl<'a> Context<'a> {
                     let takes = format!("`{}`{may}", words(takes));
                     let given = format!("`{}{}`", port.ty, if port.optional { "?" } else { "" });
                     let (name, port_name) = (entry_name(entry), &port.name);
-                    self.report(semantic::components::port_differs(port_name, &given, &name, &takes, port.span));
+                    self.report(semantic::components::port_differs(
+                        port_name, &given, &name, &takes, port.span,
+                    ));
                 }
             }
             for missing in known.iter().filter(|known| inputs && !known.optional) {
                 if !ports.iter().any(|port| port.name == missing.name) {
-                    let (name, port) = (entry_name(entry), format!("in {}: {}", missing.name, words(missing)));
+                    let (name, port) =
+                        (entry_name(entry), format!("in {}: {}", missing.name, words(missing)));
                     self.report(semantic::components::port_missing(&name, &port, run));
                 }
             }
@@ -221,8 +233,9 @@ impl<'a> Context<'a> {
     fn check_params(&mut self, declared: &mut Declared<'a>, entry: &Entry, run: Span) {
         let name = entry_name(entry);
         for weights in entry.weights {
-            let has =
-                |param: &DeclaredParam| param.name == *weights && matches!(param.ty, ParamType::Weights | ParamType::Poison);
+            let has = |param: &DeclaredParam| {
+                param.name == *weights && matches!(param.ty, ParamType::Weights | ParamType::Poison)
+            };
             if !declared.params.iter().any(has) {
                 self.report(semantic::components::weights_missing(&name, weights, run));
             }

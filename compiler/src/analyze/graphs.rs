@@ -224,7 +224,9 @@ impl Body<'_, '_> {
         }
         for (name, span, resolved) in &promised.fields {
             match evals.iter().find(|(made, _)| made == name) {
-                Some((_, eval)) => whole &= self.output(name, *span, resolved, eval.clone(), made.place(name)),
+                Some((_, eval)) => {
+                    whole &= self.output(name, *span, resolved, eval.clone(), made.place(name))
+                }
                 None => {
                     // A field with a name like this one's was reported above.
                     if whole {
@@ -244,7 +246,8 @@ impl Body<'_, '_> {
             self.context.report(semantic::routes::output_may_be_absent(name, &needs, at, declared));
             return false;
         }
-        let what = if name == ONLY_OUTPUT { "the graph's output".to_owned() } else { format!("output `{name}`") };
+        let what =
+            if name == ONLY_OUTPUT { "the graph's output".to_owned() } else { format!("output `{name}`") };
         let wanted = Wanted {
             what,
             declared: Some(declared),
@@ -269,7 +272,8 @@ impl Body<'_, '_> {
             (Kind::Audio { rate_hz: is, .. }, Kind::Audio { rate_hz: Some(promised), .. })
                 if *is != Some(*promised) =>
             {
-                let problem = semantic::routes::other_rate(&made.ty, wanted.ty, at, wanted.declared, made.declared);
+                let problem =
+                    semantic::routes::other_rate(&made.ty, wanted.ty, at, wanted.declared, made.declared);
                 self.context.report(problem);
                 false
             }

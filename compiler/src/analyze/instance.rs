@@ -95,7 +95,13 @@ impl Context<'_> {
                 None => {
                     let taken = param.ty.describe();
                     let declared = Some(param.span);
-                    self.report(semantic::calls::wrong_argument(&param.name, &taken, &given, expr.span, declared));
+                    self.report(semantic::calls::wrong_argument(
+                        &param.name,
+                        &taken,
+                        &given,
+                        expr.span,
+                        declared,
+                    ));
                     whole = false;
                 }
             }
@@ -116,7 +122,12 @@ impl Context<'_> {
                         other => {
                             let given = other.describe();
                             let taken = ParamType::Bytes.describe();
-                            self.report(semantic::components::bad_amount("memory", &taken, &given, amount.span));
+                            self.report(semantic::components::bad_amount(
+                                "memory",
+                                &taken,
+                                &given,
+                                amount.span,
+                            ));
                             return None;
                         }
                     },

@@ -113,7 +113,12 @@ impl Context<'_> {
         for input in &graph.inputs {
             let is_named = named.iter().any(|name| name.text == input.name);
             if whole && !input.optional && input.default.is_none() && !is_named {
-                self.report(semantic::routes::input_left_out(&route.name, &input.name, &graph.name, input.span));
+                self.report(semantic::routes::input_left_out(
+                    &route.name,
+                    &input.name,
+                    &graph.name,
+                    input.span,
+                ));
                 whole = false;
             }
         }

@@ -45,7 +45,8 @@ impl Drawing<'_> {
             }
             let indent = indent + if is_last { "   " } else { "│  " };
             let operands = self.graph.nodes[id].operands.iter().rev();
-            let below = operands.enumerate().map(|(place, operand)| (operand.value, indent.clone(), place == 0));
+            let below =
+                operands.enumerate().map(|(place, operand)| (operand.value, indent.clone(), place == 0));
             left.extend(below);
         }
     }

@@ -120,7 +120,10 @@ mod tests {
         let axis = Some(Misfit::Extent { axis: 0 });
         assert_eq!(fits(&tensor(&[upto("m", 5)]), &tensor(&[upto("n", 4)])), axis);
         assert_eq!(fits(&tensor(&[upto("m", 3)]), &tensor(&[Dim::Fixed(3)])), axis);
-        assert_eq!(fits(&tensor(&[Dim::Fixed(3), Dim::Fixed(2)]), &tensor(&[upto("n", 4)])), Some(Misfit::Rank));
+        assert_eq!(
+            fits(&tensor(&[Dim::Fixed(3), Dim::Fixed(2)]), &tensor(&[upto("n", 4)])),
+            Some(Misfit::Rank)
+        );
     }
 
     #[test]

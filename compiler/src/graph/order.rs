@@ -26,10 +26,38 @@ pub fn groups(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
         .into_iter()
         .map(|group| group.into_iter().map(NodeIndex::index).collect())
         .collect();
-    for group in &mut groups {
-        group.sort_unstable();
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    in_reading_order(groups, needs)
+}
+
+/// `groups` with those that a group needs before it, and apart from that in order of their things.
+fn in_reading_order(groups: Vec<Vec<usize>>, needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
+    let mut group_of = vec![0; needs.len()];
+    for (number, group) in groups.iter().enumerate() {
+        group.iter().for_each(|thing| group_of[*thing] = number);
     }
-    groups
+    let mut placed = vec![false; groups.len()];
+    let mut entered = vec![false; groups.len()];
+    let mut ordered = Vec::new();
+    for start in 0..needs.len() {
+        let mut left = vec![group_of[start]];
+        while let Some(number) = left.pop() {
+            if placed[number] {
+                continue;
+            }
+            if std::mem::replace(&mut entered[number], true) {
+                placed[number] = true;
+                ordered.push(groups[number].clone());
+                continue;
+            }
+            left.push(number);
+            let needed: BTreeSet<usize> =
+                groups[number].iter().flat_map(|thing| &needs[*thing]).copied().collect();
+            let needed = needed.into_iter().rev().map(|thing| group_of[thing]);
+            left.extend(needed.filter(|needed| !entered[*needed]));
+        }
+    }
+    ordered
 }
 
 /// Whether the things of `group` need each other.

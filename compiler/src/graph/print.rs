@@ -13,7 +13,8 @@ pub fn program(program: &Program) -> String {
     for (id, component) in program.components.enumerate() {
         let component = &component.deployed;
         let (name, kind) = (&component.name, &component.kind);
-        let _ = writeln!(out, "component {id} {name} = {kind} run {} {:?}", component.executor, component.entry);
+        let _ =
+            writeln!(out, "component {id} {name} = {kind} run {} {:?}", component.executor, component.entry);
     }
     for (id, each) in program.graphs.enumerate() {
         let _ = write!(out, "\ngraph {id} {}\n{}", each.name, graph(each, &program.components));
