@@ -142,17 +142,11 @@ impl Compilation {
         }
     }
 
-    /// Each route as a drawing for the terminal, one after the other.
-    pub fn draw(&self) -> Option<String> {
+    /// Each route's name with its drawing: a Mermaid flowchart, or indented text.
+    pub fn drawings(&self, mermaid: bool) -> Option<Vec<(&str, String)>> {
         let components = &self.program.as_ref()?.components;
-        let drawings = self.specialized.as_ref()?.iter().map(|one| graph::draw::draw(one, components));
-        Some(drawings.collect::<Vec<_>>().join("\n"))
-    }
-
-    /// Each route, by its title, as a Mermaid flowchart.
-    pub fn mermaid(&self) -> Option<Vec<(String, String)>> {
-        let components = &self.program.as_ref()?.components;
-        let chart = |one: &Specialized| (graph::print::title(one), graph::mermaid::mermaid(one, components));
-        Some(self.specialized.as_ref()?.iter().map(chart).collect())
+        let draw = if mermaid { graph::mermaid::mermaid } else { graph::draw::draw };
+        let specialized = self.specialized.as_ref()?.iter();
+        Some(specialized.map(|one| (one.route.as_str(), draw(one, components))).collect())
     }
 }

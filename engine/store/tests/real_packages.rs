@@ -93,7 +93,10 @@ fn efficientnet_comes_as_safetensors() {
     assert_eq!((tracked.shape(), tracked.dtype()), (&[][..], Dtype::I64));
     let variance = tensors.tensor("_bn0.running_var").unwrap();
     let variances = variance.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-    assert!(variances.into_iter().all(|value| value > 0.0), "a variance is positive, so bytes are where they belong");
+    assert!(
+        variances.into_iter().all(|value| value > 0.0),
+        "a variance is positive, so bytes are where they belong"
+    );
 }
 
 #[test]
