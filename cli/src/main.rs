@@ -1,3 +1,37 @@
-//! The `corn` command.
+//! The `corn` command: check, compile, look at and run `.corn` files.
+//!
+//! Exit codes: 0 done · 1 the program or plan is wrong · 2 the command line is wrong · 3 the
+//! request is wrong · 4 something on this machine is missing or unfit · 5 a component failed ·
+//! 6 too much at once · 124 the deadline passed · 130 interrupted.
 
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its terminal")]
+
+mod args;
+mod commands;
+mod failure;
+mod program;
+mod progress;
+mod request;
+mod timings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match &args.command {
+        Command::Check(check) => commands::check::check(check),
+        Command::Compile(compile) => commands::compile::compile(compile),
+        Command::Graph(graph) => commands::graph::graph(graph),
+        Command::Run(run) => commands::run::run(run),
+        Command::Models(models) => commands::models::models(models),
+        Command::Explain(explain) => commands::explain::explain(explain),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(args.command.is_json()),
+    }
+}

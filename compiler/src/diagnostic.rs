@@ -202,17 +202,20 @@ impl Diagnostics {
     }
 }
 
+fn rows() -> impl Iterator<Item = &'static Explained> {
+    syntax::TABLE.iter().chain(semantic::TABLES.into_iter().flatten())
+}
+
 /// Every code with its explanation, in order of the codes.
 pub fn codes() -> Vec<Explained> {
-    let mut rows: Vec<Explained> = syntax::TABLE.iter().chain(semantic::TABLE).copied().collect();
+    let mut rows: Vec<Explained> = rows().copied().collect();
     rows.sort_by_key(|row| row.code);
     rows
 }
 
 /// The longer text about a code such as `E0312`; `None` if there is no such code.
 pub fn explain(code: &str) -> Option<&'static str> {
-    let mut rows = syntax::TABLE.iter().chain(semantic::TABLE);
-    rows.find(|row| row.code.0.eq_ignore_ascii_case(code)).map(|row| row.text)
+    rows().find(|row| row.code.0.eq_ignore_ascii_case(code)).map(|row| row.text)
 }
 
 #[cfg(test)]

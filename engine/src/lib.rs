@@ -1,1 +1,16 @@
-//! Drives Corn's core with tokio.
+//! Drives Corn's core with tokio: the embedded engine, in which every worker is a thread.
+//!
+//! The state machines of `corn-core` decide; this crate gives them threads, channels, a clock and
+//! executors. See [`Engine`].
+
+mod client;
+mod clock;
+mod coordinator;
+mod engine;
+mod executor;
+mod observe;
+mod worker;
+
+pub use client::{Answer, Piece};
+pub use engine::{Ask, Engine};
+pub use observe::{NoObserver, Observer};

@@ -105,9 +105,9 @@ impl<I: Id, T> IdVec<I, T> {
         self.items.iter()
     }
 
-    /// The items in order of their ids, to change.
-    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
-        self.items.iter_mut()
+    /// The last item, to change.
+    pub fn last_mut(&mut self) -> Option<&mut T> {
+        self.items.last_mut()
     }
 
     /// All ids, in order.

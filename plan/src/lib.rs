@@ -7,6 +7,7 @@
 
 pub mod catalog;
 pub mod ids;
+mod memory;
 pub mod plan;
 pub mod text;
 pub mod types;

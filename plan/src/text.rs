@@ -1,6 +1,18 @@
 //! The plan as text: what the compiler writes, a person reviews and a worker parses.
+//!
+//! Line based, one fact a line; `docs/PLAN.md` describes it. Printing then parsing gives the same
+//! plan, and the hash of the text is the plan's identity. What follows `#` is for the reader.
 
-use crate::plan::Plan;
+mod parse;
+mod print;
+mod scan;
+
+use sha2::{Digest, Sha256};
+
+use crate::plan::{Plan, PlanHash};
+
+/// First words of every plan of this version.
+pub(crate) const HEADER: &str = "corn plan 1";
 
 /// Why a text is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,11 +27,18 @@ pub struct ParseError {
 impl Plan {
     /// The plan's text.
     pub fn to_text(&self) -> String {
-        String::new()
+        print::print(self)
     }
 
-    /// The plan that `text` describes.
+    /// The plan that `text` describes. It is not verified yet.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        Err(ParseError { line: 1, message: text.to_owned() })
+        parse::parse(text)
+    }
+
+    /// The plan's identity: the hash of its text.
+    pub fn hash(&self) -> PlanHash {
+        let digest = Sha256::digest(self.to_text().as_bytes());
+        let first: [u8; 8] = digest[..8].try_into().expect("a SHA-256 has 32 bytes");
+        PlanHash(u64::from_be_bytes(first))
     }
 }

@@ -236,11 +236,19 @@ impl Type {
     }
 }
 
-/// `n` bytes in the largest unit that divides it: `48MiB`, `4KiB`, `17B`.
+/// `n` bytes, exactly, in the largest unit that divides it: `48MiB`, `4KiB`, `17B`. With `{:#}` for
+/// people: `11.0 MiB`.
 pub(crate) struct Bytes(pub(crate) u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+            return match units.into_iter().find(|(worth, _)| self.0 >= *worth) {
+                Some((worth, unit)) => write!(f, "{:.1} {unit}", self.0 as f64 / worth as f64),
+                None => write!(f, "{} B", self.0),
+            };
+        }
         let (count, unit) = match self.0 {
             0 => (0, "B"),
             n if n % (1 << 30) == 0 => (n >> 30, "GiB"),

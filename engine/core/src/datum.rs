@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use corn_plan::{Dim, Dtype, Kind, Literal};
+use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
 
 /// One item of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +138,21 @@ impl Datum {
         }
     }
 
+    /// Whether this is a whole value, or an item of a stream, of type `ty` and within its bounds;
+    /// the error says what is wrong.
+    pub fn check_type(&self, ty: &Type) -> Result<(), String> {
+        match (self, ty.form) {
+            (Self::List(items), Form::List { max }) if items.len() <= max as usize => {
+                items.iter().try_for_each(|item| item.check(&ty.kind))
+            }
+            (Self::List(items), Form::List { max }) => {
+                Err(format!("a list of {} items is over the bound of {max}", items.len()))
+            }
+            (_, Form::List { .. }) => Err(format!("{} where a list is declared", self.word())),
+            _ => self.check(&ty.kind),
+        }
+    }
+
     /// Whether this item is of `kind` and within its bounds; the error says what is wrong.
     pub fn check(&self, kind: &Kind) -> Result<(), String> {
         let over = |what: &str, is: u64, max: u64, unit: &str| {
@@ -157,6 +172,9 @@ impl Datum {
             }
             (Self::Image(image), Kind::Image { max_bytes }) => {
                 over("a picture", image.rgb.len() as u64, *max_bytes, "bytes")
+            }
+            (Self::Audio(audio), Kind::Audio { .. }) if audio.rate_hz == 0 => {
+                Err("a sound of 0 samples a second".to_owned())
             }
             (Self::Audio(audio), Kind::Audio { max_ms, .. }) => {
                 over("a sound", audio.duration_ms(), *max_ms, "ms")

@@ -1,1 +1,23 @@
 //! Reads, writes and converts images and audio at Corn's edges.
+//!
+//! Everything here takes bytes of unknown origin: the format is told from the content, never from
+//! a name; sizes are checked against bounds before anything is decoded; and whatever is wrong
+//! with the bytes is a [`MediaError`] that says what, where, and what would be accepted. Inside
+//! Corn a picture is always RGB, a sound always mono f32 ([`corn_core::datum`]).
+
+mod audio;
+mod error;
+mod jpeg;
+mod ogg;
+mod picture;
+mod resample;
+mod riff;
+mod sniff;
+mod wav;
+
+pub use audio::{AudioLimits, read_audio};
+pub use error::MediaError;
+pub use picture::{Format, ImageLimits, read_image, write_image};
+pub use resample::resample;
+pub use sniff::{MediaKind, sniff};
+pub use wav::{WavWriter, write_wav};

@@ -1,0 +1,212 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Compile graphs of models into static replay plans, and replay them.
+#[derive(Debug, Parser)]
+#[command(name = "corn", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Begin with:
+  corn run dsl-examples/reference.corn --in text=\"hello there\"   needs no download
+  corn run dsl-examples/hello.corn --in prompt=\"What is corn?\"   fetches a small language model
+
+Exit codes:
+  0 done   1 the program is wrong   2 the command line is wrong   3 the request is wrong
+  4 this machine lacks something   5 a component failed   6 too busy   124 deadline   130 interrupted")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find what is wrong with programs, all of it in one run.
+    Check(Check),
+    /// Compile a program to its replay plan.
+    Compile(Compile),
+    /// Draw what a program does on each route.
+    Graph(Graph),
+    /// Compile a program and replay one request in this process.
+    Run(Run),
+    /// List, prefetch, verify and remove model weights.
+    Models(Models),
+    /// Explain an error code, such as E0201, at length.
+    Explain(Explain),
+}
+
+impl Command {
+    /// Whether failures are printed as JSON.
+    pub(crate) const fn is_json(&self) -> bool {
+        match self {
+            Self::Check(check) => check.json,
+            Self::Run(run) => run.json,
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// The `.corn` files, or plans.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print problems as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where a program is placed when it says nothing itself.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Placement {
+    /// Workers to place components on [default: 2, or 1 on a machine with one core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) workers: Option<u32>,
+    /// Requests that may be in flight at once.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) inflight: u32,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compile {
+    /// The `.corn` file.
+    pub(crate) file: PathBuf,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Emit::Plan)]
+    pub(crate) emit: Emit,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) placement: Placement,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    /// The syntax tree, printed as canonical text.
+    Ast,
+    /// The typed graphs.
+    Graph,
+    /// One graph for each route's signature.
+    Specialized,
+    /// The same, placed, with hand-overs.
+    Placed,
+    /// The plan.
+    Plan,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Graph {
+    /// The `.corn` file.
+    pub(crate) file: PathBuf,
+    /// Only this route.
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) route: Option<String>,
+    /// How to draw.
+    #[arg(long, value_enum, default_value_t = Drawing::Text)]
+    pub(crate) format: Drawing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// Indented text.
+    Text,
+    /// A Mermaid flowchart.
+    Mermaid,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  corn run hello.corn --in prompt=\"Name three colours\"
+  corn run assistant.corn --in speech=@question.wav --out voice=answer.wav
+  corn run listen.corn --in speech=@talk.mp3 > talk.txt
+  corn run restyle.corn --in photo=@cat.jpg --in style=3 --out image=cat.png
+  echo hello | corn run hello.corn --in prompt=-
+
+The route is chosen by what you bring (--in) and what you ask for (--out); --route names it instead.
+Text that no --out takes is printed as it comes.")]
+pub(crate) struct Run {
+    /// The `.corn` file, or a plan.
+    pub(crate) file: PathBuf,
+    /// The route to replay [default: the one that takes what is brought and makes what is asked].
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) route: Option<String>,
+    /// An input: name=value, name=@file, or name=- for standard input. Repeat it for a list.
+    #[arg(long = "in", value_name = "NAME=VALUE|@FILE|-")]
+    pub(crate) inputs: Vec<String>,
+    /// Where an output goes: name=file, or name=- for standard output.
+    #[arg(long = "out", value_name = "NAME=FILE|-")]
+    pub(crate) outputs: Vec<String>,
+    /// Print what each component took, and what replaying took, to standard error.
+    #[arg(long)]
+    pub(crate) timings: bool,
+    /// Print one JSON object when the request is over, instead of streaming text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Give up after this long, such as 30s or 2min.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// Use only weights that are in the cache.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) placement: Placement,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Models {
+    #[command(subcommand)]
+    pub(crate) action: ModelsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsAction {
+    /// List the weights in the cache.
+    List,
+    /// Fetch the weights that programs name.
+    Prefetch {
+        /// The `.corn` files, or plans.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Write the SHA-256 of what has none into `corn.lock` beside each file.
+        #[arg(long)]
+        lock: bool,
+    },
+    /// Read everything in the cache again and compare it with its SHA-256.
+    Verify,
+    /// Remove weights from the cache: those whose name contains a word, or all.
+    Remove {
+        /// Part of the name, as `list` prints it.
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// Remove everything.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The code; without one, all codes are listed.
+    pub(crate) code: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: Option<f64> = text[..digits].parse().ok();
+    let unit = match &text[digits..] {
+        "ms" => Some(0.001),
+        "s" | "" => Some(1.0),
+        "min" => Some(60.0),
+        "h" => Some(3600.0),
+        _ => None,
+    };
+    let seconds = number.zip(unit).map(|(number, unit)| number * unit);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "a duration is a number with ms, s, min or h, such as 30s".to_owned())
+}

@@ -1,0 +1,35 @@
+//! `corn compile`: a program's plan, or any stage on the way to it, as text.
+
+use std::io::Write;
+
+use crate::args::{Compile, Emit};
+use crate::failure::Failure;
+use crate::program;
+
+pub(crate) fn compile(args: &Compile) -> Result<(), Failure> {
+    let compilation = program::compile(&args.file, &args.placement)?;
+    program::report(&compilation);
+    let text = match args.emit {
+        Emit::Ast => compilation.ast_text(),
+        Emit::Graph => compilation.graph_text(),
+        Emit::Specialized => compilation.specialized_text(),
+        Emit::Placed => compilation.placed_text(),
+        Emit::Plan => compilation.plan.as_ref().map(corn_plan::Plan::to_text),
+    };
+    let text = text.ok_or(Failure::Program)?;
+    match &args.output {
+        Some(path) => std::fs::write(path, text)
+            .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", path.display()))),
+        None => print(&text),
+    }
+}
+
+/// Prints to standard output; a reader that has gone away is not an error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::setup(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,57 @@
+//! How a command ends when it does not end well.
+
+use std::process::ExitCode;
+
+use corn_core::{Blame, Fault};
+
+/// Why a command failed; decides what is printed and the exit code.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Diagnostics were printed already.
+    Program,
+    /// The command line asks for what cannot be.
+    Usage(String),
+    /// Something failed while the command worked.
+    Fault(Fault),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Failure {
+    /// The machine lacks something.
+    pub(crate) fn setup(message: impl Into<String>) -> Self {
+        Self::Fault(Fault::setup(message))
+    }
+
+    /// Prints what is left to say and gives the exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        let (code, message) = match self {
+            Self::Program => return ExitCode::from(1),
+            Self::Usage(message) => (2, message.clone()),
+            Self::Fault(fault) => (exit_code(fault.blame), fault.to_string()),
+        };
+        if json {
+            let component = if let Self::Fault(fault) = self { fault.component.clone() } else { None };
+            let error = serde_json::json!({ "message": message, "exit_code": code, "component": component });
+            println!("{}", serde_json::json!({ "error": error }));
+        } else {
+            eprintln!("error: {message}");
+        }
+        ExitCode::from(code)
+    }
+}
+
+const fn exit_code(blame: Blame) -> u8 {
+    match blame {
+        Blame::Request => 3,
+        Blame::Setup => 4,
+        Blame::Component => 5,
+        Blame::Busy => 6,
+        Blame::Deadline => 124,
+        Blame::Cancelled => 130,
+    }
+}

@@ -1,0 +1,119 @@
+//! Inputs from the command line, read as their declared types.
+
+use std::io::Read;
+use std::path::Path;
+
+use corn_core::Datum;
+use corn_media::{AudioLimits, ImageLimits, read_audio, read_image};
+use corn_plan::{Form, Kind, Recording};
+
+use crate::failure::Failure;
+use crate::request::Binding;
+
+/// Most bytes of one input file, so that a wrong path does not fill the memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The inputs of `recording` that `bindings` give.
+pub(crate) fn read(recording: &Recording, bindings: &[Binding]) -> Result<Vec<(String, Datum)>, Failure> {
+    if bindings.iter().filter(|binding| binding.value == "-").count() > 1 {
+        return Err(Failure::Usage("standard input can be only one input".to_owned()));
+    }
+    let mut inputs = Vec::new();
+    for input in &recording.inputs {
+        let given: Vec<&Binding> = bindings.iter().filter(|binding| binding.name == input.name).collect();
+        let ty = &recording.values[input.value].ty;
+        let name = &input.name;
+        let datum = match (ty.form, given.as_slice()) {
+            (_, []) => continue,
+            (Form::List { .. }, given) => {
+                let items: Result<Vec<Datum>, Failure> = given.iter().map(|binding| item(binding, &ty.kind)).collect();
+                Datum::List(items?.into())
+            }
+            (Form::Value, [binding]) => item(binding, &ty.kind)?,
+            (Form::Value, _) => {
+                return Err(Failure::Usage(format!("input '{name}' is given {} times; it is one {ty}", given.len())));
+            }
+            (Form::Stream { .. }, _) => {
+                return Err(Failure::Usage(format!("input '{name}' is a stream, which a command line cannot bring")));
+            }
+        };
+        datum.check_type(ty).map_err(|problem| Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}"))))?;
+        inputs.push((name.clone(), datum));
+    }
+    Ok(inputs)
+}
+
+fn item(binding: &Binding, kind: &Kind) -> Result<Datum, Failure> {
+    let Binding { name, value } = binding;
+    let wrong = |problem: String| Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")));
+    let is_media = matches!(kind, Kind::Image { .. } | Kind::Audio { .. } | Kind::Tensor { .. });
+    let bytes = match value.strip_prefix('@') {
+        Some(path) => Some(file(path).map_err(|problem| wrong(format!("'{path}' cannot be read: {problem}")))?),
+        None if value == "-" => Some(stdin().map_err(|problem| wrong(format!("standard input: {problem}")))?),
+        None if is_media => {
+            let hint = if Path::new(value).exists() { format!("--in {name}=@{value}") } else { format!("--in {name}=@FILE") };
+            return Err(Failure::Usage(format!("input '{name}' is {}; give a file: {hint}", kind.word())));
+        }
+        None => None,
+    };
+    let place = if value == "-" { "standard input".to_owned() } else { format!("'{}'", value.trim_start_matches('@')) };
+    match (kind, bytes) {
+        (Kind::Audio { max_ms, .. }, Some(bytes)) => read_audio(&bytes, AudioLimits { max_ms: *max_ms })
+            .map(|audio| Datum::Audio(audio.into()))
+            .map_err(|error| wrong(format!("{place}: {error}"))),
+        (Kind::Image { max_bytes }, Some(bytes)) => read_image(&bytes, ImageLimits::from_bytes(*max_bytes))
+            .map(|image| Datum::Image(image.into()))
+            .map_err(|error| wrong(format!("{place}: {error}"))),
+        (Kind::Tensor { .. }, Some(bytes)) => super::npy::read(&bytes)
+            .map(|tensor| Datum::Tensor(tensor.into()))
+            .map_err(|problem| wrong(format!("{place}: {problem}"))),
+        (kind, bytes) => {
+            let text = match bytes {
+                None => value.clone(),
+                Some(bytes) => String::from_utf8(bytes)
+                    .map_err(|_| wrong(format!("{place} is no UTF-8 text")))?
+                    .trim_end_matches(['\n', '\r'])
+                    .to_owned(),
+            };
+            scalar(&text, kind).map_err(wrong)
+        }
+    }
+}
+
+fn scalar(text: &str, kind: &Kind) -> Result<Datum, String> {
+    let trimmed = text.trim();
+    match kind {
+        Kind::Int => trimmed.parse().map(Datum::Int).map_err(|_| format!("'{trimmed}' is no whole number")),
+        Kind::Float => match trimmed.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Datum::Float(value)),
+            _ => Err(format!("'{trimmed}' is no number")),
+        },
+        Kind::Bool => match trimmed {
+            "true" | "yes" | "1" => Ok(Datum::Bool(true)),
+            "false" | "no" | "0" => Ok(Datum::Bool(false)),
+            _ => Err(format!("'{trimmed}' is neither true nor false")),
+        },
+        _ => Ok(Datum::text(text)),
+    }
+}
+
+fn file(path: &str) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err("it is a folder".to_owned());
+    }
+    bounded(file)
+}
+
+fn stdin() -> Result<Vec<u8>, String> {
+    bounded(std::io::stdin().lock())
+}
+
+fn bounded(source: impl Read) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    source.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("it has more than {} MiB", MAX_BYTES >> 20));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,130 @@
+//! `--timings`: what each component took, and what was left for replaying.
+
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+
+use corn_core::message::CallTrace;
+use corn_engine::Observer;
+use corn_plan::{ComponentId, Plan};
+use serde_json::{Value as Json, json};
+
+/// Collects what an engine does for one request.
+#[derive(Default)]
+pub(crate) struct Timings {
+    calls: Mutex<Vec<CallTrace>>,
+    busy: Mutex<Vec<(ComponentId, u64, u64)>>,
+}
+
+impl Observer for Timings {
+    fn call(&self, trace: &CallTrace) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(trace.clone());
+    }
+
+    fn busy(&self, component: ComponentId, from_us: u64, to_us: u64) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).push((component, from_us, to_us));
+    }
+}
+
+/// The times of one request, in µs since it was submitted.
+pub(crate) struct Report {
+    rows: Vec<Row>,
+    total_us: u64,
+    /// How long at least one component worked.
+    working_us: u64,
+}
+
+struct Row {
+    component: String,
+    started_us: u64,
+    first_us: Option<u64>,
+    ended_us: u64,
+    busy_us: u64,
+    items: u64,
+}
+
+impl Timings {
+    /// The report of a request that ran from `from_us` to `to_us` of the engine's clock.
+    pub(crate) fn report(&self, plan: &Plan, from_us: u64, to_us: u64) -> Report {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy_of = |component: ComponentId| {
+            busy.iter().filter(|(id, _, _)| *id == component).map(|(_, from, to)| to - from).sum()
+        };
+        let row = |call: &CallTrace| Row {
+            component: plan.components[call.component].name.clone(),
+            started_us: call.started_us.saturating_sub(from_us),
+            first_us: call.first_us.map(|us| us.saturating_sub(from_us)),
+            ended_us: call.ended_us.saturating_sub(from_us),
+            busy_us: busy_of(call.component),
+            items: call.items,
+        };
+        let mut rows: Vec<Row> = calls.iter().map(row).collect();
+        rows.sort_by_key(|row| row.started_us);
+        let intervals = busy.iter().map(|(_, from, to)| ((*from).max(from_us), (*to).min(to_us)));
+        Report { rows, total_us: to_us - from_us, working_us: union(intervals.collect()) }
+    }
+}
+
+/// How much time the intervals cover together.
+fn union(mut intervals: Vec<(u64, u64)>) -> u64 {
+    intervals.sort_unstable();
+    let (mut covered, mut reached) = (0, 0);
+    for (from, to) in intervals {
+        let from = from.max(reached);
+        if to > from {
+            covered += to - from;
+            reached = to;
+        }
+    }
+    covered
+}
+
+impl Report {
+    /// A table for people.
+    pub(crate) fn to_text(&self) -> String {
+        let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
+        let width = self.rows.iter().map(|row| row.component.len()).max().unwrap_or(0).max(9);
+        let mut text = format!(
+            "{:width$}  {:>10}  {:>10}  {:>10}  {:>10}  {:>6}   (ms since the request)\n",
+            "component", "started", "first item", "ended", "worked", "items"
+        );
+        for row in &self.rows {
+            let (started, ended, busy) = (ms(row.started_us), ms(row.ended_us), ms(row.busy_us));
+            let first = row.first_us.map_or_else(|| "-".to_owned(), ms);
+            let (name, items) = (&row.component, row.items);
+            // Writing to a string succeeds.
+            let _ = writeln!(text, "{name:width$}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}");
+        }
+        let own = self.total_us.saturating_sub(self.working_us);
+        let share = 100.0 * own as f64 / self.total_us.max(1) as f64;
+        let (total, working, own) = (ms(self.total_us), ms(self.working_us), ms(own));
+        let _ = writeln!(text, "total {total} ms: components worked for {working} ms, replaying took {own} ms ({share:.2} %)");
+        text
+    }
+
+    /// The same for scripts, in µs.
+    pub(crate) fn to_json(&self) -> Json {
+        let rows = self.rows.iter().map(|row| {
+            json!({
+                "component": row.component, "started_us": row.started_us, "first_item_us": row.first_us,
+                "ended_us": row.ended_us, "worked_us": row.busy_us, "items": row.items,
+            })
+        });
+        json!({
+            "calls": rows.collect::<Vec<_>>(), "total_us": self.total_us, "worked_us": self.working_us,
+            "replay_us": self.total_us.saturating_sub(self.working_us),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::union;
+
+    #[test]
+    fn overlapping_intervals_count_once() {
+        assert_eq!(union(vec![]), 0);
+        assert_eq!(union(vec![(5, 9), (0, 3), (2, 6), (20, 21)]), 10);
+        assert_eq!(union(vec![(0, 10), (1, 2), (3, 12)]), 12);
+    }
+}

@@ -1,0 +1,269 @@
+//! The command without any weights: what a person sees for right and wrong programs, inputs and
+//! places, and how it ends.
+
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Outcome, command, corn, outcome};
+
+const PROGRAM: &str = r#"
+component Words() {
+    in  text: text
+    out words: stream<text max 1KiB>
+    run reference "text.words"
+}
+component Tone() {
+    in  text: stream<text>
+    out voice: stream<audio<16kHz> max 2min>
+    run reference "tone.speak"
+}
+component Invert() {
+    in  image: image
+    out image: image
+    run reference "image.invert"
+}
+component Mean() {
+    in  image: image
+    out colour: tensor<f32>[3]
+    run reference "image.mean"
+}
+component Ticks() {
+    in  count: int
+    out ticks: stream<tensor<f32>[1]>
+    run reference "stream.ticks"
+}
+
+let words  = Words()
+let tone   = Tone()
+let invert = Invert()
+let mean   = Mean()
+let ticks  = Ticks()
+
+graph speak(prompt: text) -> { reply: stream<text>, voice: stream<audio>? } {
+    let reply = words(prompt)
+    { reply, voice: tone(reply.sentences()) }
+}
+graph negative(photo: image) -> { picture: image, colour: tensor<f32>[3] } {
+    { picture: invert(photo), colour: mean(photo) }
+}
+graph count(upto: int = 3) -> { ticks: stream<tensor<f32>[1]> } {
+    { ticks: ticks(upto) }
+}
+"#;
+
+/// A folder with the program and media, and what was run in it.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("program.corn"), PROGRAM).unwrap();
+        let image = corn_core::Image { width: 2, height: 2, rgb: vec![10; 12] };
+        let png = corn_media::write_image(&image, corn_media::Format::Png).unwrap();
+        fs::write(folder.path().join("photo.png"), png).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome {
+        let mut command = command(args);
+        command.current_dir(self.folder.path()).env("CORN_CACHE", self.path("cache"));
+        outcome(command)
+    }
+
+    /// Code, standard output and standard error, with the folder's name taken out.
+    fn shown(&self, args: &[&str]) -> String {
+        let Outcome { code, stdout, stderr } = self.run(args);
+        let folder = self.folder.path().to_str().unwrap();
+        format!("exit {code}\n--- stdout\n{stdout}\n--- stderr\n{stderr}").replace(folder, "DESK")
+    }
+}
+
+#[test]
+fn a_request_is_replayed() {
+    let desk = Desk::new();
+    let outcome = desk.run(&["run", "program.corn", "--in", "prompt=One. Two three."]).good();
+    assert_eq!(outcome.stdout, "One. Two three. ");
+    let outcome = desk
+        .run(&["run", "program.corn", "--in", "prompt=One. Two three.", "--out", "voice=answer.wav", "--timings"])
+        .good();
+    assert_eq!(outcome.stdout, "One. Two three. ");
+    assert!(outcome.stderr.contains("replaying took"), "{}", outcome.stderr);
+    let audio = corn_media::read_audio(&fs::read(desk.path("answer.wav")).unwrap(), corn_media::AudioLimits::default());
+    assert_eq!(audio.unwrap().samples.len(), 160 * "One.Two three.".len());
+}
+
+#[test]
+fn files_and_standard_streams_are_inputs_and_outputs() {
+    let desk = Desk::new();
+    fs::write(desk.path("prompt.txt"), "From a file.\n").unwrap();
+    let outcome = desk.run(&["run", "program.corn", "--in", "prompt=@prompt.txt", "--out", "reply=reply.txt"]).good();
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(fs::read_to_string(desk.path("reply.txt")).unwrap(), "From a file. ");
+
+    let mut piped = command(&["run", "program.corn", "--in", "prompt=-"]);
+    piped.current_dir(desk.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"From a pipe.").unwrap();
+    assert_eq!(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap(), "From a pipe. ");
+
+    let args = ["run", "program.corn", "--in", "photo=@photo.png", "--out", "picture=out.png", "--out", "colour=mean.npy"];
+    desk.run(&args).good();
+    let picture = corn_media::read_image(&fs::read(desk.path("out.png")).unwrap(), corn_media::ImageLimits::default());
+    assert_eq!(picture.unwrap().rgb, [245; 12]);
+    assert!(fs::read(desk.path("mean.npy")).unwrap().starts_with(b"\x93NUMPY"));
+}
+
+#[test]
+fn json_is_for_scripts() {
+    let desk = Desk::new();
+    let args = ["run", "program.corn", "--json", "--timings", "--in", "prompt=Hi you.", "--out", "voice=v.wav"];
+    let json: serde_json::Value = serde_json::from_str(&desk.run(&args).good().stdout).unwrap();
+    assert_eq!(json["route"], "speak");
+    assert_eq!(json["outputs"]["reply"], "Hi you. ");
+    assert_eq!(json["outputs"]["voice"]["rate_hz"], 16_000);
+    assert!(json["timings"]["replay_us"].is_u64(), "{json}");
+
+    let json: serde_json::Value =
+        serde_json::from_str(&desk.run(&["run", "program.corn", "--json", "--in", "photo=@nothing.png", "--out", "picture=x.png"]).stdout)
+            .unwrap();
+    assert_eq!(json["error"]["exit_code"], 3);
+    let outcome = desk.run(&["run", "program.corn", "--json", "--in", "upto=2"]).good();
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(json["outputs"]["ticks"], serde_json::json!([[0.0], [1.0]]));
+}
+
+/// What a person sees who brings the wrong thing, names the wrong thing, or points nowhere.
+#[test]
+fn wrong_requests_are_told_what_where_and_what_to_do() {
+    let desk = Desk::new();
+    fs::write(desk.path("broken.png"), b"\x89PNG\r\n\x1a\nnot really").unwrap();
+    fs::write(desk.path("words.bin"), [0xff, 0xfe, 0x00]).unwrap();
+    fs::write(desk.path("empty.corn"), "").unwrap();
+    fs::create_dir(desk.path("folder")).unwrap();
+    let cases: [&[&str]; 16] = [
+        &["run", "nowhere.corn"],
+        &["run", "folder"],
+        &["run", "words.bin"],
+        &["run", "empty.corn"],
+        &["run", "program.corn", "--route", "spaek", "--in", "prompt=x"],
+        &["run", "program.corn", "--in", "promt=x"],
+        &["run", "program.corn", "--in", "prompt"],
+        &["run", "program.corn", "--in", "prompt=x", "--out", "voise=v.wav"],
+        &["run", "program.corn", "--in", "prompt=x", "--out", "voice=v.mp3"],
+        &["run", "program.corn", "--in", "prompt=x", "--out", "voice=nowhere/v.wav"],
+        &["run", "program.corn", "--in", "photo=@broken.png", "--out", "picture=x.png"],
+        &["run", "program.corn", "--in", "photo=@nowhere.png", "--out", "picture=x.png"],
+        &["run", "program.corn", "--in", "photo=photo.png", "--out", "picture=x.png"],
+        &["run", "program.corn", "--in", "photo=@photo.png"],
+        &["run", "program.corn", "--in", "upto=many"],
+        &["run", "program.corn", "--in", "upto=-5"],
+    ];
+    let mut all = String::new();
+    for args in cases {
+        all += &format!("$ corn {}\n{}\n\n", args.join(" "), desk.shown(args).trim_end());
+    }
+    insta::assert_snapshot!("wrong_requests", all);
+    assert!(!Path::new(&desk.path("x.png")).exists(), "a request that fails leaves no file");
+}
+
+#[test]
+fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
+    let desk = Desk::new();
+    insta::assert_snapshot!("check", desk.shown(&["check", "program.corn"]));
+    let plan = desk.run(&["compile", "program.corn"]).good().stdout;
+    desk.run(&["compile", "program.corn", "-o", "program.plan"]).good();
+    assert_eq!(fs::read_to_string(desk.path("program.plan")).unwrap(), plan);
+    assert_eq!(desk.run(&["run", "program.plan", "--in", "prompt=Again."]).good().stdout, "Again. ");
+    desk.run(&["check", "program.plan"]).good();
+    fs::write(desk.path("broken.plan"), plan.replacen("    free", "    explode", 1)).unwrap();
+    insta::assert_snapshot!("broken_plan", desk.shown(&["check", "broken.plan"]));
+    fs::write(desk.path("wrong.plan"), plan.replacen("batch 1", "batch 0", 1)).unwrap();
+    insta::assert_snapshot!("wrong_plan", desk.shown(&["check", "wrong.plan"]));
+
+    insta::assert_snapshot!("graph", desk.shown(&["graph", "program.corn", "--route", "speak"]));
+    insta::assert_snapshot!("mermaid", desk.shown(&["graph", "program.corn", "--route", "negative", "--format", "mermaid"]));
+    insta::assert_snapshot!("no_route", desk.shown(&["graph", "program.corn", "--route", "speek"]));
+}
+
+#[test]
+fn a_wrong_program_is_explained() {
+    let desk = Desk::new();
+    fs::write(desk.path("wrong.corn"), PROGRAM.replace("tone(reply.sentences())", "tone(replay.sentences())").replace("let mean   = Mean()", "let mean = Meen()"))
+        .unwrap();
+    insta::assert_snapshot!("wrong_program", desk.shown(&["check", "wrong.corn"]));
+    let outcome = desk.run(&["check", "--json", "wrong.corn"]);
+    assert_eq!(outcome.code, 1);
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let code = json[0]["code"].as_str().unwrap().to_owned();
+    assert!(desk.run(&["explain", &code]).good().stdout.len() > 40);
+    assert_eq!(desk.run(&["explain", "E9999"]).code, 2);
+    assert!(desk.run(&["explain"]).good().stdout.contains(&code));
+}
+
+/// F1: a deadline ends the command with its own code.
+#[test]
+fn a_deadline_ends_the_command() {
+    let desk = Desk::new();
+    let outcome = desk.run(&["run", "program.corn", "--in", "upto=1000000", "--deadline", "1ms"]);
+    assert_eq!(outcome.code, 124, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("deadline"), "{}", outcome.stderr);
+}
+
+/// Ctrl-C at any moment: it stops at once, says so, and leaves no file.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_at_once_and_leaves_nothing() {
+    use std::io::Read;
+
+    let desk = Desk::new();
+    let args = ["run", "program.corn", "--in", "prompt=-", "--out", "voice=v.wav"];
+    let mut running = command(&args);
+    running.current_dir(desk.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = running.spawn().unwrap();
+    child.stdin.take().unwrap().write_all("word ".repeat(3000).as_bytes()).unwrap();
+    // Its first word has come, so it is in the middle of its work: nobody reads the rest.
+    let mut first = [0; 5];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(130) || output.status.success(), "{:?} {stderr}", output.status);
+    if !output.status.success() {
+        assert!(stderr.contains("interrupted"), "{stderr}");
+        let left: Vec<_> = fs::read_dir(desk.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().contains("v.wav") || name.to_string_lossy().starts_with(".corn-")), "{left:?}");
+    }
+}
+
+/// A reader that goes away ends the command without a complaint about it.
+#[test]
+fn a_closed_pipe_ends_the_command() {
+    let desk = Desk::new();
+    let mut running = command(&["run", "program.corn", "--in", "upto=1000000"]);
+    running.current_dir(desk.folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = running.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn help_teaches() {
+    for args in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["models", "--help"]] {
+        assert!(corn(args).good().stdout.contains("Usage:"));
+    }
+    assert_eq!(corn(&["rnu"]).code, 2);
+}

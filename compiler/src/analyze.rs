@@ -1,0 +1,61 @@
+//! Syntax trees to typed graphs: names, types, routes, and everything that is wrong with them.
+//!
+//! Declarations are analysed in the order of their dependencies, so that each finds what it names
+//! ready. Analysis returns a program *and* its problems; what is broken is left out of the program
+//! quietly, so that one mistake is said once.
+
+mod adapt;
+mod arguments;
+mod body;
+mod calls;
+mod constructs;
+mod consts;
+mod context;
+mod declare;
+mod dependencies;
+mod graphs;
+mod instance;
+pub(crate) mod modules;
+mod names;
+mod operand;
+mod routes;
+mod types;
+mod unused;
+
+use corn_plan::catalog::Catalog;
+
+use self::consts::Place;
+use self::context::Context;
+use self::modules::Module;
+use self::names::Entity;
+use crate::diagnostic::Diagnostics;
+use crate::graph::Program;
+
+/// Analyses `modules`, of which the first is the root. `found` are the problems so far.
+pub(crate) fn analyze(
+    name: &str,
+    modules: &[Module],
+    catalog: &Catalog,
+    mut found: Diagnostics,
+) -> (Program, Diagnostics) {
+    let names = names::collect(modules, &mut found);
+    let order = dependencies::order(&names, &mut found);
+    let mut context = Context::new(modules, names, catalog, found);
+    name.clone_into(&mut context.program.name);
+    for entity in order.entities.iter().filter(|entity| !order.circular.contains(entity)) {
+        match *entity {
+            Entity::Component(position) => context.declare(position),
+            Entity::Let(position) => {
+                let (module, each) = context.names.lets[position];
+                let place = Place { module, local: &[] };
+                context.lets[position] = context.constant(&each.value, Some(&each.name.text), place);
+            }
+            Entity::Graph(position) => context.graph(position),
+        }
+    }
+    context.routes();
+    if !context.found.has_errors() {
+        context.warn_of_unused();
+    }
+    (context.program, context.found)
+}

@@ -1,0 +1,152 @@
+//! In which order declarations are analysed: each after those that it names. Declarations that
+//! name each other in a circle are refused.
+
+use std::collections::BTreeSet;
+
+use crate::analyze::names::{Entity, Names};
+use crate::diagnostic::{Diagnostics, semantic};
+use crate::graph::order::{around, groups, is_cycle};
+use crate::syntax::ast::{Arg, Block, Clause, Expr, ExprKind, Param, TypeExpr, TypeKind};
+
+/// An order of all declarations, and those that are part of a circle.
+pub(crate) struct Order {
+    /// What is named before what names it.
+    pub(crate) entities: Vec<Entity>,
+    /// Those that need themselves; reported.
+    pub(crate) circular: BTreeSet<Entity>,
+}
+
+/// The order in which to analyse the declarations of `names`.
+pub(crate) fn order(names: &Names<'_>, found: &mut Diagnostics) -> Order {
+    let entities: Vec<Entity> = (0..names.components.len())
+        .map(Entity::Component)
+        .chain((0..names.lets.len()).map(Entity::Let))
+        .chain((0..names.graphs.len()).map(Entity::Graph))
+        .collect();
+    let needs: Vec<BTreeSet<usize>> = entities
+        .iter()
+        .map(|entity| {
+            let mut walk = Walk::default();
+            walk.entity(*entity, names);
+            let scope = &names.scopes[names.module_of(*entity)];
+            let read = walk.names.iter().filter(|name| !walk.bound.contains(*name));
+            read.filter_map(|name| scope.get(*name)?.entity).map(|needed| position(needed, names)).collect()
+        })
+        .collect();
+    let mut order = Order { entities: Vec::new(), circular: BTreeSet::new() };
+    for group in groups(&needs) {
+        if is_cycle(&group, &needs) {
+            let path = around(&group, &needs);
+            let steps: Vec<_> = path.iter().map(|position| names.name_of(entities[*position])).collect();
+            found.push(semantic::names::circle_of_declarations(&steps));
+            order.circular.extend(group.iter().map(|position| entities[*position]));
+        }
+        order.entities.extend(group.iter().map(|position| entities[*position]));
+    }
+    order
+}
+
+/// Where an entity stands among components, then lets, then graphs.
+fn position(entity: Entity, names: &Names<'_>) -> usize {
+    match entity {
+        Entity::Component(position) => position,
+        Entity::Let(position) => names.components.len() + position,
+        Entity::Graph(position) => names.components.len() + names.lets.len() + position,
+    }
+}
+
+/// Collects names that are read and names that the declaration binds itself.
+#[derive(Default)]
+struct Walk<'a> {
+    names: Vec<&'a str>,
+    bound: BTreeSet<&'a str>,
+}
+
+impl<'a> Walk<'a> {
+    fn entity(&mut self, entity: Entity, names: &Names<'a>) {
+        match entity {
+            Entity::Let(position) => self.expr(&names.lets[position].1.value),
+            Entity::Component(position) => {
+                let component = names.components[position].1;
+                self.params(&component.params);
+                component.clauses.iter().for_each(|clause| self.clause(clause));
+            }
+            Entity::Graph(position) => {
+                let graph = names.graphs[position].1;
+                self.params(&graph.params);
+                self.ty(&graph.output);
+                self.block(&graph.body);
+            }
+        }
+    }
+
+    fn params(&mut self, params: &'a [Param]) {
+        for param in params {
+            self.bound.insert(&param.name.text);
+            self.ty(&param.ty);
+            param.default.iter().for_each(|default| self.expr(default));
+        }
+    }
+
+    fn clause(&mut self, clause: &'a Clause) {
+        match clause {
+            Clause::In(port) | Clause::Out(port) => self.ty(&port.ty),
+            Clause::Needs { needs, .. } => needs.iter().for_each(|(_, amount)| self.expr(amount)),
+            Clause::Batch { max, within, .. } => {
+                self.expr(max);
+                within.iter().for_each(|within| self.expr(within));
+            }
+            Clause::Run { .. } | Clause::Error(_) => {}
+        }
+    }
+
+    fn ty(&mut self, ty: &'a TypeExpr) {
+        ty.max.iter().chain(&ty.window).for_each(|bound| self.expr(bound));
+        match &ty.kind {
+            TypeKind::Of { item, .. } => self.ty(item),
+            TypeKind::Rated { rate, .. } => self.expr(rate),
+            TypeKind::Record(fields) => fields.iter().for_each(|(_, ty)| self.ty(ty)),
+            TypeKind::Named(_) | TypeKind::Tensor { .. } | TypeKind::Enum(_) | TypeKind::Error => {}
+        }
+    }
+
+    fn block(&mut self, block: &'a Block) {
+        for each in &block.lets {
+            self.bound.insert(&each.name.text);
+            self.expr(&each.value);
+        }
+        block.value.iter().for_each(|value| self.expr(value));
+    }
+
+    fn expr(&mut self, expr: &'a Expr) {
+        match &expr.kind {
+            ExprKind::Name(name) => self.names.push(name),
+            ExprKind::Call { callee, args } => {
+                self.expr(callee);
+                args.iter().for_each(|Arg { value, .. }| self.expr(value));
+            }
+            ExprKind::Field { base, .. } => self.expr(base),
+            ExprKind::List(items) => items.iter().for_each(|item| self.expr(item)),
+            ExprKind::Each { body, item, list } => {
+                self.bound.insert(&item.text);
+                self.expr(list);
+                self.expr(body);
+            }
+            ExprKind::When { body, .. } => self.block(body),
+            ExprKind::Record(fields) => {
+                for (name, value) in fields {
+                    match value {
+                        Some(value) => self.expr(value),
+                        None => self.names.push(&name.text),
+                    }
+                }
+            }
+            ExprKind::Int(_)
+            | ExprKind::Float(_)
+            | ExprKind::Str(_)
+            | ExprKind::Bool(_)
+            | ExprKind::Quantity { .. }
+            | ExprKind::Error => {}
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What requests may ask: `route` lines, or for a graph without them every combination.
+
+use std::collections::BTreeSet;
+
+use crate::analyze::context::Context;
+use crate::analyze::names::Entity;
+use crate::diagnostic::semantic::{self, Candidate};
+use crate::graph::{Asks, Graph, GraphId, Presence, Route};
+use crate::source::Span;
+use crate::syntax::ast::{self, Item};
+
+impl Context<'_> {
+    /// The routes of the root file.
+    pub(crate) fn routes(&mut self) {
+        let modules = self.modules;
+        let mut seen: Vec<(&str, Span)> = Vec::new();
+        let mut routed = BTreeSet::new();
+        for item in &modules[0].file.items {
+            let Item::Route(route) = item else { continue };
+            if let Some((_, first)) = seen.iter().find(|(name, _)| *name == route.name.text) {
+                self.report(semantic::names::taken(&route.name, *first));
+                continue;
+            }
+            seen.push((&route.name.text, route.name.span));
+            match self.look_up(0, &route.graph.text).map(|named| named.entity) {
+                Some(Some(Entity::Graph(position))) => {
+                    routed.insert(position);
+                    if let Some(graph) = self.graphs[position] {
+                        self.route(route, graph);
+                    }
+                }
+                Some(Some(entity)) => {
+                    self.report(semantic::routes::not_a_graph(&route.graph, entity.sort()));
+                }
+                Some(None) => {}
+                None => {
+                    let known = self.visible(0, |entity| matches!(entity, Entity::Graph(_)));
+                    self.report(semantic::names::unknown(&route.graph.text, route.graph.span, &known));
+                }
+            }
+        }
+        self.unrouted(&routed);
+        self.refuse_streams_in();
+    }
+
+    /// Graphs of the root file without `route` lines that no other graph asks serve everything.
+    fn unrouted(&mut self, routed: &BTreeSet<usize>) {
+        for position in 0..self.names.graphs.len() {
+            let (module, declared) = self.names.graphs[position];
+            let Some(id) = self.graphs[position] else { continue };
+            if module == 0 && !routed.contains(&position) && !self.asked.contains(&id) {
+                self.program.routes.push(Route {
+                    name: declared.name.text.clone(),
+                    graph: id,
+                    span: declared.name.span,
+                    asks: Asks::Everything,
+                });
+            }
+        }
+    }
+
+    /// A request brings whole values.
+    fn refuse_streams_in(&mut self) {
+        let served: BTreeSet<GraphId> = self.program.routes.iter().map(|route| route.graph).collect();
+        for id in served {
+            let graph = &self.program.graphs[id];
+            let streams = graph.inputs.iter().filter(|input| graph.values[input.value].ty.is_stream());
+            let problems: Vec<_> =
+                streams.map(|input| semantic::routes::stream_input(&input.name, input.span)).collect();
+            self.found.extend(problems);
+        }
+    }
+
+    fn route(&mut self, route: &ast::Route, id: GraphId) {
+        let graph = self.program.graphs[id].clone();
+        let inputs = self.route_inputs(route, &graph);
+        let outputs = self.route_outputs(route, &graph);
+        let (Some((present, maybe)), Some(outputs)) = (inputs, outputs) else { return };
+        let asks = Asks::Exactly { present, maybe, outputs };
+        self.program.routes.push(Route { name: route.name.text.clone(), graph: id, span: route.span, asks });
+    }
+
+    fn route_inputs(&mut self, route: &ast::Route, graph: &Graph) -> Option<(Presence, Presence)> {
+        let (mut present, mut maybe) = (Presence::new(), Presence::new());
+        let mut named: Vec<&ast::Name> = Vec::new();
+        let mut whole = true;
+        for (name, both) in &route.inputs {
+            if let Some(first) = named.iter().find(|first| first.text == name.text) {
+                self.report(semantic::routes::named_twice(name, first.span));
+                continue;
+            }
+            named.push(name);
+            let Some(position) = graph.inputs.iter().position(|input| input.name == name.text) else {
+                let known: Vec<Candidate> =
+                    graph.inputs.iter().map(|input| Candidate::at(&input.name, input.span)).collect();
+                self.report(semantic::routes::unknown_input(name, &graph.name, &known));
+                whole = false;
+                continue;
+            };
+            let input = &graph.inputs[position];
+            let position = u32::try_from(position).expect("inputs are few");
+            if input.default.is_some() {
+                self.report(semantic::routes::input_has_default(name, input.span));
+            } else if *both && !input.optional {
+                self.report(semantic::routes::always_needed(name, &graph.name, input.span));
+                whole = false;
+            } else if *both {
+                maybe.insert(position);
+            } else {
+                present.insert(position);
+            }
+        }
+        for input in &graph.inputs {
+            let is_named = named.iter().any(|name| name.text == input.name);
+            if whole && !input.optional && input.default.is_none() && !is_named {
+                self.report(semantic::routes::input_left_out(
+                    &route.name,
+                    &input.name,
+                    &graph.name,
+                    input.span,
+                ));
+                whole = false;
+            }
+        }
+        whole.then_some((present, maybe))
+    }
+
+    fn route_outputs(&mut self, route: &ast::Route, graph: &Graph) -> Option<BTreeSet<u32>> {
+        let mut outputs = BTreeSet::new();
+        let mut whole = true;
+        for name in &route.outputs {
+            let Some(position) = graph.outputs.iter().position(|output| output.name == name.text) else {
+                let known: Vec<Candidate> =
+                    graph.outputs.iter().map(|output| Candidate::at(&output.name, output.span)).collect();
+                self.report(semantic::routes::unknown_output(name, &graph.name, &known));
+                whole = false;
+                continue;
+            };
+            if !outputs.insert(u32::try_from(position).expect("outputs are few")) {
+                self.report(semantic::routes::named_twice(name, route.name.span));
+            }
+        }
+        for (position, output) in graph.outputs.iter().enumerate() {
+            let position = u32::try_from(position).expect("outputs are few");
+            let asked = outputs.contains(&position);
+            if whole && !output.optional && !asked && !route.outputs.is_empty() {
+                let problem =
+                    semantic::routes::output_left_out(&route.name, &output.name, &graph.name, output.span);
+                self.report(problem);
+                whole = false;
+            } else if !output.optional {
+                outputs.insert(position);
+            }
+        }
+        if whole && outputs.is_empty() {
+            let names: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
+            self.report(semantic::routes::asks_for_nothing(&route.name, &names));
+            whole = false;
+        }
+        whole.then_some(outputs)
+    }
+}

@@ -1,0 +1,313 @@
+//! The typed graph: what a `.corn` program means once no name is left to resolve.
+//!
+//! Nodes and values have dense ids and live in vectors; an id is a position. Nodes stand in an
+//! order in which every operand is made before it is read, because the language has no way to
+//! name a value before it is made. Analysis writes these graphs; the passes rewrite them until
+//! each route has one graph that [`crate::lower`] can turn into a recording.
+//!
+//! What depends on the request is in the values: [`Value::needs`] lists the optional inputs that
+//! must be present for a value to exist. After `specialize` it is empty everywhere.
+
+pub mod draw;
+pub mod fit;
+pub mod mermaid;
+pub mod order;
+pub mod print;
+pub mod verify;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use corn_plan::ids::Id;
+use corn_plan::{Adaptor, ComponentId, IdVec, Literal, Type, ValueId};
+
+use crate::source::Span;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u32);
+
+        impl Id for $name {
+            fn from_index(index: usize) -> Self {
+                Self(u32::try_from(index).expect("ids fit in 32 bits"))
+            }
+            fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A node of a graph. Printed as `n0`.
+    NodeId, "n"
+);
+id!(
+    /// A graph of a program. Printed as `g0`.
+    GraphId, "g"
+);
+
+/// Positions in [`Graph::inputs`]: the optional inputs that something depends on.
+pub type Presence = BTreeSet<u32>;
+
+/// A whole program, analysed.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Its name, from the root file's.
+    pub name: String,
+    /// Every component that a `let` makes, in order.
+    pub components: IdVec<ComponentId, Component>,
+    /// Every graph, those that are called before those that call them.
+    pub graphs: IdVec<GraphId, Graph>,
+    /// What requests may ask, in order.
+    pub routes: Vec<Route>,
+}
+
+/// A component, ready to be deployed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Component {
+    /// As the plan will have it.
+    pub deployed: corn_plan::Component,
+    /// Where it was made.
+    pub span: Span,
+}
+
+/// What requests may ask of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// The graph it asks.
+    pub graph: GraphId,
+    /// Where it was declared; for a graph without `route` lines, the graph's name.
+    pub span: Span,
+    /// What is present and asked for.
+    pub asks: Asks,
+}
+
+/// What is present and asked for on a route.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asks {
+    /// As a `route` line says.
+    Exactly {
+        /// Inputs that are always present.
+        present: Presence,
+        /// Inputs of which both cases are wanted.
+        maybe: Presence,
+        /// Positions in [`Graph::outputs`].
+        outputs: BTreeSet<u32>,
+    },
+    /// Every combination that makes sense: the graph has no `route` lines.
+    Everything,
+}
+
+/// A graph: nodes, the values between them, and what a request brings and gets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    /// Its name.
+    pub name: String,
+    /// Where its name stands.
+    pub span: Span,
+    /// What a request brings.
+    pub inputs: Vec<Input>,
+    /// What a request gets.
+    pub outputs: Vec<Output>,
+    /// The nodes; operands come before their readers.
+    pub nodes: IdVec<NodeId, Node>,
+    /// The values.
+    pub values: IdVec<ValueId, Value>,
+}
+
+/// Something that a request brings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// What it becomes.
+    pub value: ValueId,
+    /// Whether it may be absent.
+    pub optional: bool,
+    /// Taken where the request leaves it out.
+    pub default: Option<Literal>,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+/// Something that a request gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub value: ValueId,
+    /// Whether it is made only if asked for.
+    pub optional: bool,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+/// Something that makes values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it does.
+    pub kind: NodeKind,
+    /// What it reads.
+    pub operands: Vec<Operand>,
+    /// What it makes: output port and value.
+    pub results: Vec<(u32, ValueId)>,
+    /// The expression that it comes from.
+    pub span: Span,
+}
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeKind {
+    /// Takes what the request brings under this position of [`Graph::inputs`].
+    Input(u32),
+    /// Is always the same.
+    Const(Literal),
+    /// Calls a component.
+    Run {
+        /// Which.
+        component: ComponentId,
+        /// Whether once for every item of its `each` operands.
+        each: bool,
+    },
+    /// Asks another graph; ports are positions of its inputs and outputs. Gone after `inline`.
+    Call {
+        /// Which.
+        graph: GraphId,
+        /// The optional inputs that must be present for it to be asked.
+        guard: Presence,
+    },
+    /// What the worker does itself.
+    Adapt(Adaptor),
+    /// Hands its operand on: a value that exists on fewer routes than what it is made of.
+    /// Gone after `simplify`.
+    Pass,
+}
+
+/// What fills an input port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// The port.
+    pub port: u32,
+    /// What fills it.
+    pub value: ValueId,
+    /// Whether each call takes one item of it.
+    pub each: bool,
+}
+
+/// A typed edge: made by one node, read by any number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// A readable name: the `let` that binds it, or what makes it.
+    pub name: String,
+    /// Its type, with every bound.
+    pub ty: Type,
+    /// Whether its bound must stay: the author wrote it, or a component's port has it. Others
+    /// are narrowed to what their readers take.
+    pub fixed: bool,
+    /// The node that makes it.
+    pub node: NodeId,
+    /// The optional inputs that must be present for it to exist.
+    pub needs: Presence,
+    /// Where its type was declared.
+    pub declared: Span,
+}
+
+/// A graph of one route: nothing in it is optional.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Specialized {
+    /// The route.
+    pub route: String,
+    /// Where the route was declared.
+    pub span: Span,
+    /// What it takes to answer it.
+    pub graph: Graph,
+}
+
+impl Graph {
+    /// Adds a node that makes `results`, in order of `ports`.
+    pub fn add(&mut self, kind: NodeKind, operands: Vec<Operand>, span: Span) -> NodeId {
+        self.nodes.push(Node { kind, operands, results: Vec::new(), span })
+    }
+
+    /// Adds what `node` makes on output `port`; [`Value::node`] of `value` is set to it.
+    pub fn make(&mut self, node: NodeId, port: u32, mut value: Value) -> ValueId {
+        value.node = node;
+        let id = self.values.push(value);
+        self.nodes[node].results.push((port, id));
+        id
+    }
+
+    /// For every value, the nodes that read it, in order.
+    pub fn readers(&self) -> IdVec<ValueId, Vec<NodeId>> {
+        let mut readers: IdVec<ValueId, Vec<NodeId>> = self.values.iter().map(|_| Vec::new()).collect();
+        for (id, node) in self.nodes.enumerate() {
+            for operand in &node.operands {
+                if readers[operand.value].last() != Some(&id) {
+                    readers[operand.value].push(id);
+                }
+            }
+        }
+        readers
+    }
+
+    /// Replaces `from` by `to` wherever it is read.
+    pub fn redirect(&mut self, from: ValueId, to: ValueId) {
+        for node in self.nodes.ids() {
+            let read = self.nodes[node].operands.iter_mut().filter(|operand| operand.value == from);
+            read.for_each(|operand| operand.value = to);
+        }
+        for output in self.outputs.iter_mut().filter(|output| output.value == from) {
+            output.value = to;
+        }
+    }
+
+    /// The same graph with only the nodes that `keep` says and the values that are still read,
+    /// are outputs, or are made by an input; ids are dense again.
+    #[must_use]
+    pub fn retain(&self, keep: impl Fn(NodeId) -> bool) -> Self {
+        let readers = self.readers();
+        let wanted = |value: ValueId| {
+            readers[value].iter().any(|node| keep(*node))
+                || self.outputs.iter().any(|output| output.value == value)
+        };
+        let mut graph = Self { name: self.name.clone(), span: self.span, ..Self::default() };
+        let mut renamed: IdVec<ValueId, Option<ValueId>> = self.values.iter().map(|_| None).collect();
+        for (_, node) in self.nodes.enumerate().filter(|(id, _)| keep(*id)) {
+            let operands = node.operands.iter().map(|operand| Operand {
+                value: renamed[operand.value].expect("operands of a kept node are kept"),
+                ..*operand
+            });
+            let operands = operands.collect();
+            let made = graph.add(node.kind.clone(), operands, node.span);
+            let is_input = matches!(node.kind, NodeKind::Input(_));
+            for (port, value) in node.results.iter().filter(|(_, value)| is_input || wanted(*value)) {
+                renamed[*value] = Some(graph.make(made, *port, self.values[*value].clone()));
+            }
+        }
+        for input in &self.inputs {
+            if let Some(value) = renamed[input.value] {
+                let position = u32::try_from(graph.inputs.len()).expect("inputs are few");
+                let node = graph.values[value].node;
+                graph.nodes[node].kind = NodeKind::Input(position);
+                graph.inputs.push(Input { value, ..input.clone() });
+            }
+        }
+        graph.outputs.extend(self.outputs.iter().map(|output| Output {
+            value: renamed[output.value].expect("an output is kept"),
+            ..output.clone()
+        }));
+        graph
+    }
+}

@@ -1,0 +1,145 @@
+//! Graphs as text: one node a line, the same for equal graphs.
+
+use std::fmt::{self, Write};
+
+use corn_plan::{Adaptor, IdVec, Literal};
+
+use super::{Asks, Component, Graph, Node, NodeKind, Presence, Program, Route, Specialized};
+use corn_plan::ComponentId;
+
+/// The program's components, graphs and routes.
+pub fn program(program: &Program) -> String {
+    let mut out = format!("program {}\n", program.name);
+    for (id, component) in program.components.enumerate() {
+        let component = &component.deployed;
+        let (name, kind) = (&component.name, &component.kind);
+        let _ =
+            writeln!(out, "component {id} {name} = {kind} run {} {:?}", component.executor, component.entry);
+    }
+    for (id, each) in program.graphs.enumerate() {
+        let _ = write!(out, "\ngraph {id} {}\n{}", each.name, graph(each, &program.components));
+    }
+    if !program.routes.is_empty() {
+        out.push('\n');
+    }
+    for each in &program.routes {
+        let _ = writeln!(out, "{}", route(each, program));
+    }
+    out
+}
+
+/// One graph for each route.
+pub fn specialized(all: &[Specialized], components: &IdVec<ComponentId, Component>) -> String {
+    let sections = all.iter().map(|one| {
+        let title = title(one);
+        format!("{title}\n{}", graph(&one.graph, components))
+    });
+    sections.collect::<Vec<_>>().join("\n")
+}
+
+/// `talk = assistant(speech, photo) -> reply + voice`.
+pub fn title(one: &Specialized) -> String {
+    let inputs = one.graph.inputs.iter().map(|input| input.name.as_str());
+    let outputs = one.graph.outputs.iter().map(|output| output.name.as_str());
+    let (inputs, outputs) = (joined(inputs, ", "), joined(outputs, " + "));
+    format!("{} = {}({inputs}) -> {outputs}", one.route, one.graph.name)
+}
+
+/// The nodes and outputs of `graph`.
+pub fn graph(graph: &Graph, components: &IdVec<ComponentId, Component>) -> String {
+    let mut out = String::new();
+    for (id, node) in graph.nodes.enumerate() {
+        let what = describe(graph, node, components);
+        let results = node.results.iter().map(|(_, value)| {
+            let made = &graph.values[*value];
+            format!("{value} {}: {}{}", made.name, made.ty, needs(graph, &made.needs))
+        });
+        let results = joined(results, "; ");
+        let _ = writeln!(out, "  {id} {what} -> {}", if results.is_empty() { "nothing" } else { &results });
+    }
+    for output in &graph.outputs {
+        let asked = if output.optional { " if asked for" } else { "" };
+        let _ = writeln!(out, "  output {} {}{asked}", output.name, output.value);
+    }
+    out
+}
+
+/// What a node does, in the words of the language.
+pub fn describe(graph: &Graph, node: &Node, components: &IdVec<ComponentId, Component>) -> String {
+    let values = || joined(node.operands.iter().map(|operand| operand.value), ", ");
+    match &node.kind {
+        NodeKind::Input(position) => {
+            let input = &graph.inputs[*position as usize];
+            let default = input.default.as_ref().map(|literal| format!(" = {}", Lit(literal)));
+            let may = if input.optional { "?" } else { "" };
+            format!("input {}{may}{}", input.name, default.unwrap_or_default())
+        }
+        NodeKind::Const(literal) => format!("const {}", Lit(literal)),
+        NodeKind::Run { component, each } => {
+            let component = &components[*component].deployed;
+            let operands = node.operands.iter().map(|operand| {
+                let port = &component.inputs[operand.port as usize].name;
+                format!("{port}: {}{}", if operand.each { "each " } else { "" }, operand.value)
+            });
+            let word = if *each { "each" } else { "run" };
+            format!("{word} {}({})", component.name, joined(operands, ", "))
+        }
+        NodeKind::Call { graph: callee, .. } => format!("call {callee}({})", values()),
+        NodeKind::Adapt(adaptor) => format!("{}({})", adaptor_words(adaptor), values()),
+        NodeKind::Pass => format!("pass({})", values()),
+    }
+}
+
+/// The name of an adaptor with its settings.
+pub fn adaptor_words(adaptor: &Adaptor) -> String {
+    match adaptor {
+        Adaptor::Join => "join".to_owned(),
+        Adaptor::Sentences => "sentences".to_owned(),
+        Adaptor::Windows { size, left, first } => format!("windows {size} left {left} first {first} "),
+        Adaptor::Collect => "collect".to_owned(),
+        Adaptor::List => "list".to_owned(),
+    }
+}
+
+fn route(route: &Route, program: &Program) -> String {
+    let graph = &program.graphs[route.graph];
+    match &route.asks {
+        Asks::Everything => format!("route {} = {}: every combination", route.name, graph.name),
+        Asks::Exactly { present, maybe, outputs } => {
+            let input = |position: &u32| graph.inputs[*position as usize].name.clone();
+            let inputs = present.iter().map(input);
+            let inputs = inputs.chain(maybe.iter().map(|position| input(position) + "?"));
+            let outputs = outputs.iter().map(|position| graph.outputs[*position as usize].name.as_str());
+            let (inputs, outputs) = (joined(inputs, ", "), joined(outputs, " + "));
+            format!("route {} = {}({inputs}) -> {outputs}", route.name, graph.name)
+        }
+    }
+}
+
+fn needs(graph: &Graph, needs: &Presence) -> String {
+    if needs.is_empty() {
+        return String::new();
+    }
+    let names = needs.iter().map(|position| graph.inputs[*position as usize].name.as_str());
+    format!(" when {}", joined(names, ", "))
+}
+
+/// A literal as it is written in `.corn` text.
+pub struct Lit<'a>(pub &'a Literal);
+
+impl fmt::Display for Lit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Literal::Int(value) => write!(f, "{value}"),
+            Literal::Float(value) => write!(f, "{value:?}"),
+            Literal::Bool(value) => write!(f, "{value}"),
+            Literal::Text(text) => write!(f, "{text:?}"),
+            Literal::Texts(texts) => f.debug_list().entries(texts).finish(),
+        }
+    }
+}
+
+/// `items` with `separator` between.
+pub fn joined<T: fmt::Display>(items: impl Iterator<Item = T>, separator: &str) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(separator)
+}

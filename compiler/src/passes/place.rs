@@ -1,0 +1,263 @@
+//! Decides which worker has each component, and on which stages each node's work is done.
+//!
+//! This is the placement without a `place` block. Where there are two workers or more, whoever
+//! reads a stream stands apart from who makes it, so that both work at the same time; apart from
+//! that the workers with least declared memory are filled first. All components of a worker are
+//! one stage. The choice depends on the program and the target only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use corn_plan::{ComponentId, IdVec, Stage, StageId, ValueId, Worker, WorkerId};
+
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::semantic::placement;
+use crate::graph::print::{describe, joined, title};
+use crate::graph::{Component, Graph, NodeId, NodeKind, Specialized};
+use crate::target::{Target, human};
+
+/// What runs where: a side table of components and graphs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Placement {
+    /// The workers that have something to do.
+    pub workers: IdVec<WorkerId, Worker>,
+    /// One stage for each worker, by the ids of [`crate::graph::Program::components`].
+    pub stages: IdVec<StageId, Stage>,
+    /// For each route's graph, the stages of each node; inputs and constants may have several.
+    pub nodes: Vec<IdVec<NodeId, BTreeSet<StageId>>>,
+}
+
+/// Places the components that `all` call; `None` if they do not fit, which is reported.
+pub(crate) fn place(
+    all: &[Specialized],
+    components: &IdVec<ComponentId, Component>,
+    target: &Target,
+    found: &mut Diagnostics,
+) -> Option<Placement> {
+    let called: BTreeSet<ComponentId> = all.iter().flat_map(|one| called(&one.graph)).collect();
+    let apart: BTreeSet<(ComponentId, ComponentId)> = all.iter().flat_map(|one| apart(&one.graph)).collect();
+    let workers = match Filling::new(components, target, &apart).fill(called.iter().copied()) {
+        Ok(workers) => workers,
+        Err(_) => {
+            // Streams aside and the largest first, more fits.
+            let mut largest: Vec<ComponentId> = called.iter().copied().collect();
+            largest.sort_by_key(|id| (std::cmp::Reverse(components[*id].deployed.needs.memory_bytes), *id));
+            match Filling::new(components, target, &BTreeSet::new()).fill(largest.into_iter()) {
+                Ok(workers) => workers,
+                Err((component, workers)) => {
+                    refuse(component, &workers, components, target, found);
+                    return None;
+                }
+            }
+        }
+    };
+    warn_of_cores(&called, components, target, found);
+    Some(placed(all, workers, target))
+}
+
+fn placed(all: &[Specialized], workers: Vec<BTreeSet<ComponentId>>, target: &Target) -> Placement {
+    let mut used: Vec<BTreeSet<ComponentId>> =
+        workers.into_iter().filter(|components| !components.is_empty()).collect();
+    if used.is_empty() {
+        used.push(BTreeSet::new());
+    }
+    let mut placement = Placement::default();
+    let mut stage_of = BTreeMap::new();
+    for components in used {
+        let worker = placement.workers.push(Worker {
+            host: target.host.clone(),
+            cpus: target.cpus,
+            memory_bytes: target.memory_bytes,
+        });
+        let ids: Vec<ComponentId> = components.into_iter().collect();
+        let stage = placement.stages.push(Stage { components: ids.clone(), replicas: vec![worker] });
+        stage_of.extend(ids.into_iter().map(|component| (component, stage)));
+    }
+    placement.nodes = all.iter().map(|one| stages(&one.graph, &stage_of)).collect();
+    placement
+}
+
+fn called(graph: &Graph) -> BTreeSet<ComponentId> {
+    let component = |node: &crate::graph::Node| match node.kind {
+        NodeKind::Run { component, .. } => Some(component),
+        _ => None,
+    };
+    graph.nodes.iter().filter_map(component).collect()
+}
+
+/// Pairs of components of which one reads what the other streams, directly or by adaptors.
+fn apart(graph: &Graph) -> BTreeSet<(ComponentId, ComponentId)> {
+    let mut makers: IdVec<ValueId, BTreeSet<ComponentId>> =
+        graph.values.iter().map(|_| BTreeSet::new()).collect();
+    let mut pairs = BTreeSet::new();
+    for node in &graph.nodes {
+        let streams = node.operands.iter().map(|operand| operand.value);
+        let streams = streams.filter(|value| graph.values[*value].ty.is_stream());
+        let upstream: BTreeSet<ComponentId> = streams.flat_map(|value| makers[value].clone()).collect();
+        let here = match node.kind {
+            NodeKind::Run { component, .. } => {
+                let others = upstream.into_iter().filter(|other| *other != component);
+                pairs.extend(others.flat_map(|other| [(other, component), (component, other)]));
+                BTreeSet::from([component])
+            }
+            _ => upstream,
+        };
+        for (_, value) in &node.results {
+            makers[*value].clone_from(&here);
+        }
+    }
+    pairs
+}
+
+/// Workers while they are filled.
+struct Filling<'a> {
+    components: &'a IdVec<ComponentId, Component>,
+    capacity: u64,
+    apart: &'a BTreeSet<(ComponentId, ComponentId)>,
+    workers: Vec<BTreeSet<ComponentId>>,
+}
+
+impl<'a> Filling<'a> {
+    fn new(
+        components: &'a IdVec<ComponentId, Component>,
+        target: &Target,
+        apart: &'a BTreeSet<(ComponentId, ComponentId)>,
+    ) -> Self {
+        let workers = vec![BTreeSet::new(); target.workers.max(1) as usize];
+        Self { components, capacity: target.memory_bytes, apart, workers }
+    }
+
+    /// The workers with all of `order`, or the first that fits nowhere.
+    fn fill(
+        mut self,
+        order: impl Iterator<Item = ComponentId>,
+    ) -> Result<Vec<BTreeSet<ComponentId>>, (ComponentId, Vec<BTreeSet<ComponentId>>)> {
+        for component in order {
+            let needs = self.components[component].deployed.needs.memory_bytes;
+            let choice = (0..self.workers.len())
+                .filter(|worker| self.load(*worker).saturating_add(needs) <= self.capacity)
+                .min_by_key(|worker| (self.conflicts(*worker, component), self.load(*worker), *worker));
+            let Some(worker) = choice else { return Err((component, self.workers)) };
+            self.workers[worker].insert(component);
+        }
+        Ok(self.workers)
+    }
+
+    fn load(&self, worker: usize) -> u64 {
+        load(&self.workers[worker], self.components)
+    }
+
+    fn conflicts(&self, worker: usize, component: ComponentId) -> usize {
+        self.workers[worker].iter().filter(|other| self.apart.contains(&(component, **other))).count()
+    }
+}
+
+fn load(worker: &BTreeSet<ComponentId>, components: &IdVec<ComponentId, Component>) -> u64 {
+    let needs = worker.iter().map(|component| components[*component].deployed.needs.memory_bytes);
+    needs.fold(0, u64::saturating_add)
+}
+
+fn refuse(
+    component: ComponentId,
+    workers: &[BTreeSet<ComponentId>],
+    components: &IdVec<ComponentId, Component>,
+    target: &Target,
+    found: &mut Diagnostics,
+) {
+    let row = |(number, worker): (usize, &BTreeSet<ComponentId>)| {
+        let held = worker.iter().map(|id| {
+            let component = &components[*id].deployed;
+            format!("{} {}", component.name, human(component.needs.memory_bytes))
+        });
+        let (load, capacity) = (human(load(worker, components)), human(target.memory_bytes));
+        let held = joined(held, ", ");
+        format!("worker w{number}: {load} of {capacity} ({})", if held.is_empty() { "empty" } else { &held })
+    };
+    let table: Vec<String> = workers.iter().enumerate().map(row).collect();
+    let component = &components[component];
+    let needs = human(component.deployed.needs.memory_bytes);
+    found.push(placement::component_does_not_fit(&component.deployed.name, &needs, &table, component.span));
+}
+
+fn warn_of_cores(
+    called: &BTreeSet<ComponentId>,
+    components: &IdVec<ComponentId, Component>,
+    target: &Target,
+    found: &mut Diagnostics,
+) {
+    for component in called.iter().map(|id| &components[*id]) {
+        let wants = component.deployed.needs.cpus;
+        if wants > target.cpus {
+            found.push(placement::few_cores(&component.deployed.name, wants, target.cpus, component.span));
+        }
+    }
+}
+
+/// The stages of every node of `graph`.
+///
+/// An adaptor works where its readers are, if they are all in one place, so that what it makes of
+/// one value is not sent twice; otherwise where its first operand is made. Inputs and constants
+/// are wherever they are read.
+fn stages(graph: &Graph, stage_of: &BTreeMap<ComponentId, StageId>) -> IdVec<NodeId, BTreeSet<StageId>> {
+    let readers = graph.readers();
+    let mut stages: IdVec<NodeId, BTreeSet<StageId>> = graph.nodes.iter().map(|_| BTreeSet::new()).collect();
+    let read_on = |stages: &IdVec<NodeId, BTreeSet<StageId>>, node: NodeId| -> BTreeSet<StageId> {
+        let results = graph.nodes[node].results.iter();
+        let readers = results.flat_map(|(_, value)| &readers[*value]);
+        readers.flat_map(|reader| stages[*reader].clone()).collect()
+    };
+    for id in graph.nodes.ids().rev() {
+        match graph.nodes[id].kind {
+            NodeKind::Run { component, .. } => {
+                stages[id].insert(stage_of[&component]);
+            }
+            NodeKind::Adapt(_) => {
+                let read = read_on(&stages, id);
+                if read.len() == 1 {
+                    stages[id] = read;
+                }
+            }
+            _ => {}
+        }
+    }
+    let first = stages.iter().flatten().min().copied().unwrap_or(StageId(0));
+    for id in graph.nodes.ids() {
+        if stages[id].is_empty() && matches!(graph.nodes[id].kind, NodeKind::Adapt(_)) {
+            let operands = graph.nodes[id].operands.iter();
+            let makers = operands.map(|operand| graph.values[operand.value].node);
+            let made = makers.flat_map(|maker| stages[maker].clone()).next();
+            stages[id].insert(made.unwrap_or(first));
+        }
+    }
+    for id in graph.nodes.ids() {
+        if matches!(graph.nodes[id].kind, NodeKind::Input(_) | NodeKind::Const(_)) {
+            let read = read_on(&stages, id);
+            stages[id] = if read.is_empty() { BTreeSet::from([first]) } else { read };
+        }
+    }
+    stages
+}
+
+impl Placement {
+    /// What is where, as text.
+    pub fn to_text(&self, all: &[Specialized], components: &IdVec<ComponentId, Component>) -> String {
+        let mut out = String::new();
+        for (id, stage) in self.stages.enumerate() {
+            let names = stage.components.iter().map(|component| {
+                let component = &components[*component].deployed;
+                format!("{} ({})", component.name, human(component.needs.memory_bytes))
+            });
+            let names = joined(names, ", ");
+            let names = if names.is_empty() { "no component" } else { &names };
+            let _ = writeln!(out, "stage {id} on {}: {names}", joined(stage.replicas.iter(), ", "));
+        }
+        for (one, nodes) in all.iter().zip(&self.nodes) {
+            let _ = writeln!(out, "\n{}", title(one));
+            for (id, node) in one.graph.nodes.enumerate() {
+                let what = describe(&one.graph, node, components);
+                let _ = writeln!(out, "  {id} on {}: {what}", joined(nodes[id].iter(), ", "));
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,61 @@
+//! Equal is shared: components with the same declaration, arguments and needs are deployed once,
+//! and within a route equal constants and equal adaptors of one value are made once.
+//!
+//! Two calls of one component stay two calls: a model may answer the same question differently.
+
+use std::collections::BTreeSet;
+
+use corn_plan::{ComponentId, IdVec};
+
+use crate::graph::{Component, NodeKind, Specialized};
+
+/// Shares what is equal; components keep their ids, and all calls go to the first of its equals.
+pub(crate) fn share(all: &mut [Specialized], components: &IdVec<ComponentId, Component>) {
+    let first = first_of_equals(components);
+    for one in all {
+        for node in one.graph.nodes.ids() {
+            if let NodeKind::Run { component, .. } = &mut one.graph.nodes[node].kind {
+                *component = first[*component];
+            }
+        }
+        share_nodes(one);
+    }
+}
+
+fn first_of_equals(components: &IdVec<ComponentId, Component>) -> IdVec<ComponentId, ComponentId> {
+    let nameless =
+        |component: &Component| corn_plan::Component { name: String::new(), ..component.deployed.clone() };
+    let plain: Vec<(ComponentId, corn_plan::Component)> =
+        components.enumerate().map(|(id, component)| (id, nameless(component))).collect();
+    plain
+        .iter()
+        .map(|(id, component)| {
+            plain.iter().find(|(_, other)| other == component).map_or(*id, |(first, _)| *first)
+        })
+        .collect()
+}
+
+fn share_nodes(one: &mut Specialized) {
+    let graph = &mut one.graph;
+    let mut gone = BTreeSet::new();
+    for id in graph.nodes.ids() {
+        if !matches!(graph.nodes[id].kind, NodeKind::Const(_) | NodeKind::Adapt(_)) {
+            continue;
+        }
+        let result = graph.nodes[id].results[0].1;
+        let equal = graph.nodes.enumerate().take_while(|(other, _)| *other < id).find(|(other, node)| {
+            !gone.contains(other)
+                && node.kind == graph.nodes[id].kind
+                && node.operands == graph.nodes[id].operands
+                && graph.values[node.results[0].1].ty == graph.values[result].ty
+        });
+        if let Some((_, node)) = equal {
+            let to = node.results[0].1;
+            graph.redirect(result, to);
+            gone.insert(id);
+        }
+    }
+    if !gone.is_empty() {
+        *graph = graph.retain(|node| !gone.contains(&node));
+    }
+}

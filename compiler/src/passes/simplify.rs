@@ -1,0 +1,76 @@
+//! Takes out nodes that do nothing: values passed on, and `join` of one text.
+
+use std::collections::BTreeSet;
+
+use corn_plan::{Adaptor, Kind};
+
+use crate::graph::{Graph, NodeId, NodeKind};
+
+/// Bytes of the blank line that `join` puts between two texts.
+const BLANK_LINE_BYTES: u64 = 2;
+
+/// Simplifies one route's graph.
+pub(crate) fn simplify(graph: &mut Graph) {
+    let mut gone = BTreeSet::new();
+    for id in graph.nodes.ids() {
+        let is_identity = match graph.nodes[id].kind {
+            NodeKind::Pass => true,
+            NodeKind::Adapt(Adaptor::Join) => {
+                tighten(graph, id);
+                graph.nodes[id].operands.len() == 1 && narrow_operand(graph, id)
+            }
+            _ => false,
+        };
+        if is_identity {
+            let from = graph.nodes[id].results[0].1;
+            let to = graph.nodes[id].operands[0].value;
+            rename(graph, id);
+            graph.redirect(from, to);
+            gone.insert(id);
+        }
+    }
+    if !gone.is_empty() {
+        *graph = graph.retain(|node| !gone.contains(&node));
+    }
+}
+
+/// The bound of a `join` from the texts that are present.
+fn tighten(graph: &mut Graph, join: NodeId) {
+    let node = &graph.nodes[join];
+    let texts = node.operands.iter().map(|operand| graph.values[operand.value].ty.kind.max_bytes());
+    let texts = texts.map(|bytes| bytes.unwrap_or(u64::MAX));
+    let blanks = (node.operands.len() as u64).saturating_sub(1).saturating_mul(BLANK_LINE_BYTES);
+    let most = texts.fold(blanks, u64::saturating_add);
+    let result = node.results[0].1;
+    if let Kind::Text { max_bytes } = &mut graph.values[result].ty.kind {
+        *max_bytes = (*max_bytes).min(most);
+    }
+}
+
+/// Whether the one operand of a join can stand for its result: it has no larger bound, or the
+/// bound is the request's and can be narrowed. A join that stays checks the bound.
+fn narrow_operand(graph: &mut Graph, join: NodeId) -> bool {
+    let node = &graph.nodes[join];
+    let (operand, result) = (node.operands[0].value, node.results[0].1);
+    let Kind::Text { max_bytes: most } = graph.values[result].ty.kind else { return false };
+    let maker = graph.values[operand].node;
+    let narrows = !graph.values[operand].fixed && !matches!(graph.nodes[maker].kind, NodeKind::Run { .. });
+    match &mut graph.values[operand].ty.kind {
+        Kind::Text { max_bytes } if *max_bytes <= most => true,
+        Kind::Text { max_bytes } if narrows => {
+            *max_bytes = most;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A value that is passed on keeps the better name: the one that a `let` gave to the result.
+fn rename(graph: &mut Graph, id: NodeId) {
+    let node = &graph.nodes[id];
+    let (operand, result) = (node.operands[0].value, node.results[0].1);
+    let maker = graph.values[operand].node;
+    if node.kind == NodeKind::Pass && !matches!(graph.nodes[maker].kind, NodeKind::Input(_)) {
+        graph.values[operand].name = graph.values[result].name.clone();
+    }
+}

@@ -1,0 +1,281 @@
+//! The coordinator: looks recordings up, admits requests, chooses replicas, and sends one message
+//! to each stage that takes an input. No step of a replay returns here; it hears of a request
+//! again only when a stage's replay is over.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use corn_plan::ids::Id;
+use corn_plan::{RecordingId, Signature, StageId, Step, Verified, WorkerId};
+
+use crate::datum::Datum;
+use crate::fault::{Blame, Fault};
+use crate::message::{CoordinatorAction, CoordinatorEvent, Header, RequestId, Submission};
+
+/// Requests that may wait for admission, for each one that may be in flight.
+const WAITING_PER_INFLIGHT: usize = 4;
+
+/// The coordinator's state.
+#[derive(Debug)]
+pub struct Coordinator {
+    plan: Arc<Verified>,
+    by_signature: BTreeMap<Signature, RecordingId>,
+    flights: BTreeMap<RequestId, Flight>,
+    waiting: VecDeque<Submission>,
+    deadlines: BTreeSet<(u64, RequestId)>,
+    /// Replays under way on each worker.
+    load: Vec<u32>,
+}
+
+/// A request in flight.
+#[derive(Debug)]
+struct Flight {
+    replicas: Arc<[WorkerId]>,
+    deadline_us: Option<u64>,
+    /// Stages whose replay is not over yet.
+    open: BTreeSet<StageId>,
+    failed: bool,
+}
+
+impl Coordinator {
+    /// A coordinator of `plan` with nothing in flight.
+    pub fn new(plan: Arc<Verified>) -> Self {
+        let recordings = plan.plan().recordings.enumerate();
+        let by_signature = recordings.map(|(id, recording)| (recording.signature(), id)).collect();
+        let load = vec![0; plan.plan().workers.len()];
+        Self {
+            plan,
+            by_signature,
+            flights: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            load,
+        }
+    }
+
+    /// The recording for what a request brings and asks for.
+    pub fn look_up(&self, signature: &Signature) -> Result<RecordingId, Fault> {
+        self.by_signature.get(signature).copied().ok_or_else(|| self.no_recording(signature))
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// When it must be told that time has passed.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline_us, _)| *deadline_us)
+    }
+
+    /// Hears `event` at `now_us` and appends what to do to `actions`.
+    pub fn handle(&mut self, now_us: u64, event: CoordinatorEvent, actions: &mut Vec<CoordinatorAction>) {
+        match event {
+            CoordinatorEvent::Submit(submission) => self.submit(submission, actions),
+            CoordinatorEvent::Closed { request, stage, outcome } => {
+                self.closed(request, stage, outcome, actions);
+            }
+            CoordinatorEvent::Cancel(request) => {
+                self.give_up(request, &Fault::new(Blame::Cancelled, "the request was cancelled"), actions);
+            }
+            CoordinatorEvent::Tick => {
+                while let Some((deadline_us, request)) = self.deadlines.first().copied()
+                    && deadline_us <= now_us
+                {
+                    self.deadlines.pop_first();
+                    let message = "the deadline passed before the request was done";
+                    self.give_up(request, &Fault::new(Blame::Deadline, message), actions);
+                }
+            }
+        }
+    }
+
+    fn submit(&mut self, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
+        let request = submission.request;
+        assert!(!self.flights.contains_key(&request), "the caller chooses new ids");
+        if let Err(fault) = self.check(&submission) {
+            actions.push(CoordinatorAction::Failed(request, fault));
+            actions.push(CoordinatorAction::Finished(request));
+            return;
+        }
+        let inflight = self.plan.plan().inflight as usize;
+        if self.waiting.is_empty() && self.flights.len() < inflight {
+            self.admit(submission, actions);
+        } else if self.waiting.len() < inflight * WAITING_PER_INFLIGHT {
+            if let Some(deadline_us) = submission.deadline_us {
+                self.deadlines.insert((deadline_us, request));
+            }
+            self.waiting.push_back(submission);
+        } else {
+            let message = format!(
+                "{inflight} requests are in flight and {} wait; the plan admits no more: try again later",
+                self.waiting.len()
+            );
+            actions.push(CoordinatorAction::Failed(request, Fault::new(Blame::Busy, message)));
+            actions.push(CoordinatorAction::Finished(request));
+        }
+    }
+
+    /// Every input is there, of its type, and none too many.
+    fn check(&self, submission: &Submission) -> Result<(), Fault> {
+        let recording = &self.plan.plan().recordings[submission.recording];
+        for (name, datum) in &submission.inputs {
+            let Some(input) = recording.inputs.iter().find(|input| input.name == *name) else {
+                let inputs: Vec<&str> = recording.inputs.iter().map(|input| input.name.as_str()).collect();
+                let (route, inputs) = (&recording.route, inputs.join(", "));
+                return Err(Fault::request(format!(
+                    "route '{route}' takes no input '{name}'; it takes {inputs}"
+                )));
+            };
+            let ty = &recording.values[input.value].ty;
+            datum.check_type(ty).map_err(|problem| Fault::request(format!("input '{name}': {problem}")))?;
+        }
+        for input in &recording.inputs {
+            let given = submission.inputs.iter().filter(|(name, _)| *name == input.name).count();
+            if given > 1 || (given == 0 && input.default.is_none()) {
+                let (name, route) = (&input.name, &recording.route);
+                return Err(Fault::request(format!(
+                    "route '{route}' takes input '{name}' once, not {given} times"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
+        let Submission { request, recording: recording_id, inputs, deadline_us } = submission;
+        let plan = Arc::clone(&self.plan);
+        let recording = &plan.plan().recordings[recording_id];
+        let replicas = self.replicas();
+        let header = Header {
+            plan: plan.hash(),
+            request,
+            recording: recording_id,
+            replicas: Arc::clone(&replicas),
+            deadline_us,
+        };
+        let mut open = BTreeSet::new();
+        for program in &recording.programs {
+            let stage = program.stage;
+            let worker = replicas[stage.index()];
+            open.insert(stage);
+            self.load[worker.index()] += 1;
+            let taken = program.steps.iter().filter_map(|step| match step {
+                Step::Input { value } => recording.inputs.iter().find(|input| input.value == *value),
+                _ => None,
+            });
+            let inputs: Vec<_> = taken
+                .map(|input| {
+                    let given =
+                        inputs.iter().find(|(name, _)| *name == input.name).map(|(_, datum)| datum.clone());
+                    let datum = given.or_else(|| input.default.as_ref().map(Datum::from));
+                    (input.value, datum.expect("the check found it given or with a default"))
+                })
+                .collect();
+            let receives = program.steps.iter().any(|step| matches!(step, Step::Recv { .. }));
+            // A stage that only receives opens with its first hand-over.
+            if !inputs.is_empty() || !receives {
+                actions.push(CoordinatorAction::Open { worker, header: header.clone(), stage, inputs });
+            }
+        }
+        if let Some(deadline_us) = deadline_us {
+            self.deadlines.insert((deadline_us, request));
+        }
+        self.flights.insert(request, Flight { replicas, deadline_us, open, failed: false });
+    }
+
+    /// For each stage the least loaded of its replicas; among equals one that this request uses
+    /// already, so that hand-overs stay on a worker.
+    fn replicas(&self) -> Arc<[WorkerId]> {
+        let mut chosen: Vec<WorkerId> = Vec::new();
+        for stage in &self.plan.plan().stages {
+            let cost = |worker: &WorkerId| (self.load[worker.index()], !chosen.contains(worker), *worker);
+            let best = stage.replicas.iter().copied().min_by_key(cost);
+            chosen.push(best.expect("a verified stage has a replica"));
+        }
+        chosen.into()
+    }
+
+    fn closed(
+        &mut self,
+        request: RequestId,
+        stage: StageId,
+        outcome: Result<(), Fault>,
+        actions: &mut Vec<CoordinatorAction>,
+    ) {
+        let Some(flight) = self.flights.get_mut(&request) else { return };
+        if !flight.open.remove(&stage) {
+            return;
+        }
+        self.load[flight.replicas[stage.index()].index()] -= 1;
+        if let Err(fault) = outcome {
+            self.fail(request, &fault, actions);
+        }
+        let flight = &self.flights[&request];
+        if flight.open.is_empty() {
+            if let Some(deadline_us) = flight.deadline_us {
+                self.deadlines.remove(&(deadline_us, request));
+            }
+            self.flights.remove(&request);
+            actions.push(CoordinatorAction::Finished(request));
+            while self.flights.len() < self.plan.plan().inflight as usize
+                && let Some(next) = self.waiting.pop_front()
+            {
+                self.admit(next, actions);
+            }
+        }
+    }
+
+    fn give_up(&mut self, request: RequestId, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
+        if let Some(place) = self.waiting.iter().position(|waiting| waiting.request == request) {
+            if let Some(deadline_us) = self.waiting.remove(place).and_then(|waiting| waiting.deadline_us) {
+                self.deadlines.remove(&(deadline_us, request));
+            }
+            actions.push(CoordinatorAction::Failed(request, fault.clone()));
+            actions.push(CoordinatorAction::Finished(request));
+        } else if self.flights.contains_key(&request) {
+            self.fail(request, fault, actions);
+        }
+    }
+
+    /// The client hears of the first failure; every stage that is still open is told to give up.
+    fn fail(&mut self, request: RequestId, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
+        let Some(flight) = self.flights.get_mut(&request) else { return };
+        if std::mem::replace(&mut flight.failed, true) {
+            return;
+        }
+        actions.push(CoordinatorAction::Failed(request, fault.clone()));
+        for stage in &flight.open {
+            let worker = flight.replicas[stage.index()];
+            actions.push(CoordinatorAction::Cancel { worker, request, stage: *stage, fault: fault.clone() });
+        }
+    }
+
+    fn no_recording(&self, asked: &Signature) -> Fault {
+        let of_graph = || self.by_signature.keys().filter(|signature| signature.graph == asked.graph);
+        if of_graph().next().is_none() {
+            let graphs: BTreeSet<&str> =
+                self.by_signature.keys().map(|signature| signature.graph.as_str()).collect();
+            let graphs: Vec<&str> = graphs.into_iter().collect();
+            return Fault::request(format!(
+                "there is no graph '{}'; there is {}",
+                asked.graph,
+                graphs.join(", ")
+            ));
+        }
+        // What one route lacks or has too much of is said by listing the routes that come nearest.
+        let distance = |signature: &Signature| {
+            let count = |ours: &[String], theirs: &[String]| {
+                ours.iter().filter(|name| !theirs.contains(name)).count()
+            };
+            count(&signature.inputs, &asked.inputs)
+                + count(&asked.inputs, &signature.inputs)
+                + count(&signature.outputs, &asked.outputs)
+                + count(&asked.outputs, &signature.outputs)
+        };
+        let mut nearest: Vec<&Signature> = of_graph().collect();
+        nearest.sort_by_key(|signature| distance(signature));
+        let nearest: Vec<String> = nearest.iter().take(3).map(|signature| format!("  {signature}")).collect();
+        Fault::request(format!("no route takes {asked}; the nearest are\n{}", nearest.join("\n")))
+    }
+}

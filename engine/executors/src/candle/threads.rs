@@ -1,0 +1,48 @@
+//! The threads of a model: as many as its component declares with `needs cpu n`, and no others.
+//!
+//! candle spreads work in two ways, and both look at the machine instead of at the model:
+//!
+//! - *rayon* (matrix products of floats, convolutions, softmax, norms). These use the pool that
+//!   the calling thread belongs to. So a model owns a pool of `n` threads and works inside it:
+//!   one hop for each step, not one for each product.
+//! - its own *barrier pool* (quantised products, and element-wise work on 65 536 elements or more). There
+//!   is one for the process, its size is read once from the environment variable
+//!   `CANDLE_NUM_THREADS` (else: all cores), all models take turns on one lock, and its threads
+//!   spin while they wait: on a busy machine a product of 90 µs was seen to take 1.9 ms.
+//!   With `CANDLE_NUM_THREADS=1` it has no thread and no lock: every product runs where
+//!   it is called, which is inside the model's own pool. A process that runs these executors
+//!   should start with that setting. Without it all answers are the same, only slower.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use corn_core::Fault;
+
+/// The environment variable that sizes candle's own pool; see the head of this file.
+pub const CANDLE_THREADS_VARIABLE: &str = "CANDLE_NUM_THREADS";
+
+/// The threads that one model works on.
+pub(super) struct Threads {
+    pool: ThreadPool,
+}
+
+impl Threads {
+    /// Starts `cpus` threads, at least one.
+    pub(super) fn start(cpus: u32) -> Result<Self, Fault> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(cpus.max(1) as usize)
+            .thread_name(|index| format!("candle-{index}"))
+            .build()
+            .map_err(|error| Fault::setup(format!("cannot start {cpus} threads for a model: {error}")))?;
+        Ok(Self { pool })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Does `work` on these threads and waits for it.
+    pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
+    }
+}

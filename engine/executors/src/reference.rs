@@ -1,0 +1,187 @@
+//! Reference executors: exact and small, so that every plan runs on any CPU and tests know the
+//! answers. What each entry makes is defined by its few lines here.
+
+mod shapes;
+
+use corn_core::executor::{CallInput, Executor};
+use corn_core::interleaved::Interleaved;
+use corn_core::{Audio, Datum, Fault, Image, Tensor};
+use corn_plan::Component;
+use corn_plan::catalog::{Entry, EntryPort};
+
+use shapes::{ItemWise, Source, Whole};
+
+/// Samples a second of `tone.speak`.
+const TONE_RATE_HZ: u32 = 16_000;
+/// Most ticks of `stream.ticks`, so that no request runs for ever.
+const MAX_TICKS: i64 = 1_000_000;
+
+const fn port(name: &'static str, modality: &'static str) -> EntryPort {
+    EntryPort { name, modality, stream: false, optional: false }
+}
+
+const fn stream(name: &'static str, modality: &'static str) -> EntryPort {
+    EntryPort { name, modality, stream: true, optional: false }
+}
+
+const fn entry(
+    name: &'static str,
+    about: &'static str,
+    inputs: &'static [EntryPort],
+    outputs: &'static [EntryPort],
+) -> Entry {
+    Entry { executor: "reference", name, about, weights: &[], options: &[], inputs, outputs }
+}
+
+/// What this executor runs.
+pub const ENTRIES: &[Entry] = &[
+    entry("text.upper", "The text in capitals.", &[port("text", "text")], &[port("text", "text")]),
+    entry(
+        "text.words",
+        "The words of a text, one by one.",
+        &[port("text", "text")],
+        &[stream("words", "text")],
+    ),
+    entry(
+        "text.shout",
+        "Each text in capitals with '!'.",
+        &[stream("text", "text")],
+        &[stream("text", "text")],
+    ),
+    entry("text.count", "The number of words.", &[port("text", "text")], &[port("count", "int")]),
+    entry(
+        "text.embed",
+        "Eight letter statistics, L2-normalised.",
+        &[port("text", "text")],
+        &[port("embedding", "tensor")],
+    ),
+    entry(
+        "tone.speak",
+        "A tone for each text, 10 ms a byte.",
+        &[stream("text", "text")],
+        &[stream("voice", "audio")],
+    ),
+    entry(
+        "image.mean",
+        "The mean red, green and blue, 0..1.",
+        &[port("image", "image")],
+        &[port("colour", "tensor")],
+    ),
+    entry("image.invert", "The negative of a picture.", &[port("image", "image")], &[port("image", "image")]),
+    entry("stream.ticks", "0, 1, 2, … as tensors.", &[port("count", "int")], &[stream("ticks", "tensor")]),
+    entry(
+        "stream.sum",
+        "The sum of each window.",
+        &[stream("windows", "tensor")],
+        &[stream("sums", "tensor")],
+    ),
+];
+
+/// Loads `component`, whose entry is one of [`ENTRIES`].
+pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
+    let max = component.batch.max;
+    fn whole(max: u32, make: fn(&Datum) -> Datum) -> Box<dyn Executor> {
+        Box::new(Interleaved::new(Whole::new(make), max))
+    }
+    fn source(
+        max: u32,
+        make: fn(&Datum) -> Result<Box<dyn Iterator<Item = Datum> + Send>, Fault>,
+    ) -> Box<dyn Executor> {
+        Box::new(Interleaved::new(Source::new(make), max))
+    }
+    fn item_wise(max: u32, make: fn(&Datum) -> Result<Datum, Fault>) -> Box<dyn Executor> {
+        Box::new(Interleaved::new(ItemWise::new(make), max))
+    }
+    Ok(match component.entry.as_str() {
+        "text.upper" => whole(max, |text| Datum::text(as_text(text).to_uppercase())),
+        "text.words" => source(max, words),
+        "text.shout" => item_wise(max, |text| Ok(Datum::text(format!("{}!", as_text(text).to_uppercase())))),
+        "text.count" => whole(max, |text| Datum::Int(as_text(text).split_whitespace().count() as i64)),
+        "text.embed" => whole(max, |text| Datum::Tensor(embed(as_text(text)).into())),
+        "tone.speak" => item_wise(max, |text| Ok(Datum::Audio(tone(as_text(text)).into()))),
+        "image.mean" => whole(max, mean_colour),
+        "image.invert" => whole(max, invert),
+        "stream.ticks" => source(max, ticks),
+        "stream.sum" => item_wise(max, sum),
+        other => return Err(Fault::setup(format!("the reference executor has no entry {other:?}"))),
+    })
+}
+
+/// The first input of a call, which is whole.
+fn first(inputs: &[CallInput]) -> Result<Datum, Fault> {
+    match inputs.first() {
+        Some(CallInput::Value(datum)) => Ok(datum.clone()),
+        _ => Err(Fault::component("its first input is not there")),
+    }
+}
+
+fn as_text(datum: &Datum) -> &str {
+    if let Datum::Text(text) = datum { text } else { "" }
+}
+
+fn words(text: &Datum) -> Result<Box<dyn Iterator<Item = Datum> + Send>, Fault> {
+    let words: Vec<Datum> =
+        as_text(text).split_whitespace().map(|word| Datum::text(format!("{word} "))).collect();
+    Ok(Box::new(words.into_iter()))
+}
+
+fn ticks(count: &Datum) -> Result<Box<dyn Iterator<Item = Datum> + Send>, Fault> {
+    match count {
+        Datum::Int(count) if (0..=MAX_TICKS).contains(count) => {
+            Ok(Box::new((0..*count).map(|tick| Datum::Tensor(Tensor::from_f32s(&[tick as f32]).into()))))
+        }
+        Datum::Int(count) => {
+            Err(Fault::request(format!("{count} ticks are asked for; 0 to {MAX_TICKS} can be had")))
+        }
+        other => Err(Fault::component(format!("{} where a count is declared", other.word()))),
+    }
+}
+
+fn sum(window: &Datum) -> Result<Datum, Fault> {
+    let values = if let Datum::Tensor(tensor) = window { tensor.to_f32s() } else { None };
+    let values = values.ok_or_else(|| Fault::component("its windows are no f32 tensors"))?;
+    Ok(Datum::Tensor(Tensor::from_f32s(&[values.iter().sum()]).into()))
+}
+
+/// How often letters of eight classes occur, as a unit vector.
+fn embed(text: &str) -> Tensor {
+    let mut counts = [0f32; 8];
+    for letter in text.bytes() {
+        counts[usize::from(letter.to_ascii_lowercase() % 8)] += 1.0;
+    }
+    let norm = counts.iter().map(|count| count * count).sum::<f32>().sqrt().max(1.0);
+    Tensor::from_f32s(&counts.map(|count| count / norm))
+}
+
+/// A tone as long as the text, with a pitch that follows its first byte.
+fn tone(text: &str) -> Audio {
+    let samples = text.len() * TONE_RATE_HZ as usize / 100;
+    let pitch_hz = 220.0 + 4.0 * f32::from(text.bytes().next().unwrap_or(0));
+    let angle = std::f32::consts::TAU * pitch_hz / TONE_RATE_HZ as f32;
+    Audio { rate_hz: TONE_RATE_HZ, samples: (0..samples).map(|n| 0.3 * (n as f32 * angle).sin()).collect() }
+}
+
+fn mean_colour(image: &Datum) -> Datum {
+    let mut sums = [0u64; 3];
+    let mut pixels = 0u64;
+    if let Datum::Image(image) = image {
+        for pixel in image.rgb.chunks_exact(3) {
+            pixels += 1;
+            for (sum, channel) in sums.iter_mut().zip(pixel) {
+                *sum += u64::from(*channel);
+            }
+        }
+    }
+    let mean = sums.map(|sum| sum as f32 / (pixels.max(1) as f32 * 255.0));
+    Datum::Tensor(Tensor::from_f32s(&mean).into())
+}
+
+fn invert(image: &Datum) -> Datum {
+    match image {
+        Datum::Image(image) => {
+            let rgb = image.rgb.iter().map(|channel| !channel).collect();
+            Datum::Image(Image { width: image.width, height: image.height, rgb }.into())
+        }
+        other => other.clone(),
+    }
+}

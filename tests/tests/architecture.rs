@@ -1,0 +1,127 @@
+//! The one-way rules of `docs/ARCHITECTURE.md`: which crate and which module may name which.
+
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// What each crate of ours may depend on, apart from its tests.
+const CRATES: [(&str, &[&str]); 9] = [
+    ("corn-plan", &[]),
+    ("corn-compiler", &["corn-plan"]),
+    ("corn-core", &["corn-plan"]),
+    ("corn-media", &["corn-core", "corn-plan"]),
+    ("corn-store", &["corn-core", "corn-plan"]),
+    ("corn-engine", &["corn-core", "corn-media", "corn-plan"]),
+    ("corn-executors", &["corn-core", "corn-media", "corn-plan", "corn-store"]),
+    (
+        "corn",
+        &["corn-compiler", "corn-core", "corn-engine", "corn-executors", "corn-media", "corn-plan", "corn-store"],
+    ),
+    (
+        "corn-tests",
+        &["corn-compiler", "corn-core", "corn-engine", "corn-executors", "corn-media", "corn-plan", "corn-store"],
+    ),
+];
+
+/// The compiler's modules in order: each may name those before it.
+const COMPILER: [&str; 7] = ["source", "diagnostic", "syntax", "graph", "analyze", "passes", "lower"];
+
+/// Crates that only one of ours may use.
+const ALONE: [(&str, &str); 4] = [
+    ("candle-core", "corn-executors"),
+    ("ort", "corn-executors"),
+    ("lalrpop-util", "corn-compiler"),
+    ("petgraph", "corn-compiler"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let manifest = root().join("Cargo.toml");
+    let offline = vec!["--offline".to_owned()];
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().other_options(offline).exec().unwrap();
+    let normal = |package: &cargo_metadata::Package| {
+        let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+        normal.map(|dependency| dependency.name.clone()).collect()
+    };
+    metadata.packages.iter().map(|package| (package.name.to_string(), normal(package))).collect()
+}
+
+#[test]
+fn crates_depend_one_way() {
+    let dependencies = dependencies();
+    let known: BTreeSet<&str> = CRATES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(known, dependencies.keys().map(String::as_str).collect(), "every crate has its rule");
+    for (name, allowed) in CRATES {
+        for dependency in dependencies[name].iter().filter(|dependency| known.contains(dependency.as_str())) {
+            assert!(allowed.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
+        }
+    }
+    for (dependency, user) in ALONE {
+        for (name, used) in &dependencies {
+            assert!(!used.contains(dependency) || name == user, "{name} must not use {dependency}; only {user} does");
+        }
+    }
+}
+
+/// The core has no I/O, no clock, no threads.
+#[test]
+fn the_core_and_the_compiler_are_pure() {
+    let impure = ["std::fs", "std::net", "std::thread", "std::process", "std::time", "std::io", "std::env", "tokio"];
+    for folder in ["plan/src", "compiler/src", "engine/core/src"] {
+        for (file, text) in sources(&root().join(folder)) {
+            for word in impure {
+                let found = text.lines().find(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+                assert_eq!(found, None, "{} names {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_compiler_reads_one_way() {
+    let folder = root().join("compiler/src");
+    for (file, text) in sources(&folder) {
+        let relative = file.strip_prefix(&folder).unwrap().with_extension("");
+        let module = relative.iter().next().unwrap().to_str().unwrap();
+        let Some(place) = COMPILER.iter().position(|known| *known == module) else {
+            assert_eq!(module, "lib", "{} has a place in the order", file.display());
+            continue;
+        };
+        for later in &COMPILER[place + 1..] {
+            let names = format!("crate::{later}");
+            assert!(!text.contains(&names), "{} must not name {names}: it comes later", file.display());
+        }
+    }
+}
+
+/// A file has one subject and at most 600 lines.
+#[test]
+fn no_file_is_too_long() {
+    for folder in ["plan", "compiler", "engine", "cli", "tests"] {
+        for (file, text) in sources(&root().join(folder)) {
+            let lines = text.lines().count();
+            assert!(lines <= 600, "{} has {lines} lines", file.display());
+        }
+    }
+}
+
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
+}

@@ -1,0 +1,205 @@
+//! The embedded engine with real threads and the reference executors: whole programs from text to
+//! answer.
+
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corn_core::{Audio, Blame, Datum, Fault, Image};
+use corn_engine::{Answer, Ask, Engine, Piece};
+use corn_plan::{Signature, Verified};
+use corn_tests::{engine, plan};
+
+const SPEAK: &str = r#"
+component Words() {
+    in  text: text
+    out words: stream<text max 1KiB>
+    run reference "text.words"
+    batch 4
+}
+component Tone() {
+    in  text: stream<text>
+    out voice: stream<audio<16kHz> max 2min>
+    run reference "tone.speak"
+}
+component Upper() {
+    in  text: text max 1KiB
+    out text: text max 2KiB
+    run reference "text.upper"
+}
+component Mean() {
+    in  image: image
+    out colour: tensor<f32>[3]
+    run reference "image.mean"
+}
+
+let words = Words()
+let tone  = Tone()
+let upper = Upper()
+let mean  = Mean()
+
+graph speak(prompt: text) -> { reply: stream<text>, voice: stream<audio>? } {
+    let reply = words(prompt)
+    { reply, voice: tone(reply.sentences()) }
+}
+
+graph shout(lines: list<text max 1KiB> max 8) -> list<text> {
+    [upper(line) for line in lines]
+}
+
+graph colour(photo: image) -> tensor<f32>[3] { mean(photo) }
+"#;
+
+/// Everything of an answer: the outputs in order of the recording, and how it failed.
+struct Whole {
+    outputs: Vec<Vec<Datum>>,
+    ended: usize,
+    failed: Option<Fault>,
+}
+
+async fn whole(mut answer: Answer) -> Whole {
+    let mut whole = Whole { outputs: vec![Vec::new(); 4], ended: 0, failed: None };
+    while let Some(piece) = answer.next().await {
+        match piece {
+            Piece::Item { output, datum } => whole.outputs[output].push(datum),
+            Piece::End { .. } => whole.ended += 1,
+            Piece::Failed(fault) => whole.failed = Some(fault),
+        }
+    }
+    whole
+}
+
+fn ask(engine: &Engine, graph: &str, inputs: &[(&str, Datum)], outputs: &[&str]) -> Ask {
+    let mut names: Vec<String> = inputs.iter().map(|(name, _)| (*name).to_owned()).collect();
+    names.sort();
+    let mut asked: Vec<String> = outputs.iter().map(|name| (*name).to_owned()).collect();
+    asked.sort();
+    let signature = Signature { graph: graph.to_owned(), inputs: names, outputs: asked };
+    Ask {
+        recording: engine.look_up(&signature).unwrap(),
+        inputs: inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect(),
+        deadline: None,
+    }
+}
+
+fn text(items: &[Datum]) -> String {
+    items.iter().map(|item| if let Datum::Text(text) = item { &**text } else { "?" }).collect()
+}
+
+async fn started() -> (Arc<Verified>, Engine) {
+    let plan = plan("speak.corn", SPEAK);
+    let engine = engine(&plan).await;
+    (plan, engine)
+}
+
+#[tokio::test]
+async fn a_request_is_answered_in_text_and_sound() {
+    let (_, engine) = started().await;
+    let prompt = Datum::text("One is here. Two is there.");
+    let answer = engine.submit(ask(&engine, "speak", &[("prompt", prompt)], &["reply", "voice"]));
+    let whole = whole(answer).await;
+    assert_eq!(whole.failed, None);
+    assert_eq!(text(&whole.outputs[0]), "One is here. Two is there. ");
+    let lengths = whole.outputs[1].iter().map(|item| if let Datum::Audio(audio) = item { audio.samples.len() } else { 0 });
+    assert_eq!(lengths.collect::<Vec<_>>(), [12 * 160, 13 * 160]);
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+/// R1, R8: a list in, a list of the same order out; a picture in, a tensor out.
+#[tokio::test]
+async fn lists_and_pictures_pass() {
+    let (_, engine) = started().await;
+    let lines = Datum::List(["a", "b", "c"].map(Datum::text).into());
+    let output = engine.plan().plan().recordings.iter().find(|r| r.graph == "shout").unwrap().outputs[0].name.clone();
+    let answer = whole(engine.submit(ask(&engine, "shout", &[("lines", lines)], &[&output]))).await;
+    assert_eq!(answer.outputs[0], [Datum::List(["A", "B", "C"].map(Datum::text).into())]);
+
+    let image = Image { width: 2, height: 1, rgb: vec![255, 0, 0, 255, 0, 0] };
+    let output = engine.plan().plan().recordings.iter().find(|r| r.graph == "colour").unwrap().outputs[0].name.clone();
+    let answer = whole(engine.submit(ask(&engine, "colour", &[("photo", Datum::Image(image.into()))], &[&output]))).await;
+    let Datum::Tensor(tensor) = &answer.outputs[0][0] else { panic!("a tensor") };
+    assert_eq!(tensor.to_f32s().unwrap(), [1.0, 0.0, 0.0]);
+    engine.stop();
+}
+
+/// R14: many at once, each gets its own.
+#[tokio::test]
+async fn concurrent_requests_never_mix() {
+    let (_, engine) = started().await;
+    let mut answers = Vec::new();
+    for round in 0..20 {
+        // Two are in flight and eight wait; what is beyond that is refused, so they come in rounds.
+        for request in 0..5 {
+            let prompt = Datum::text(format!("Request {round} {request} asks. It asks twice {request}."));
+            answers.push((round, request, engine.submit(ask(&engine, "speak", &[("prompt", prompt)], &["reply"]))));
+        }
+        for (round, request, answer) in answers.drain(..) {
+            let whole = whole(answer).await;
+            assert_eq!(whole.failed, None);
+            assert_eq!(text(&whole.outputs[0]), format!("Request {round} {request} asks. It asks twice {request}. "));
+        }
+    }
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+/// T6, F1: a client that stops reading holds its own request only; when it goes, all is given back.
+#[tokio::test]
+async fn a_client_that_goes_away_cancels_its_request() {
+    let (_, engine) = started().await;
+    let long = Datum::text("word ".repeat(2000));
+    let mut idle = engine.submit(ask(&engine, "speak", &[("prompt", long)], &["reply"]));
+    assert!(matches!(idle.next().await, Some(Piece::Item { .. })));
+    let prompt = Datum::text("Quick.");
+    let quick = whole(engine.submit(ask(&engine, "speak", &[("prompt", prompt.clone())], &["reply"]))).await;
+    assert_eq!(text(&quick.outputs[0]), "Quick. ");
+    drop(idle);
+    // Two may be in flight: once this many have been served, the first was given back.
+    for _ in 0..3 {
+        let one = engine.submit(ask(&engine, "speak", &[("prompt", prompt.clone())], &["reply"]));
+        let other = engine.submit(ask(&engine, "speak", &[("prompt", prompt.clone())], &["reply"]));
+        assert_eq!(whole(one).await.failed, None);
+        assert_eq!(whole(other).await.failed, None);
+    }
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_request_that_nobody_reads() {
+    let (_, engine) = started().await;
+    let long = Datum::text("word ".repeat(2000));
+    let mut ask = ask(&engine, "speak", &[("prompt", long)], &["reply"]);
+    ask.deadline = Some(Duration::from_millis(50));
+    let mut answer = engine.submit(ask);
+    assert!(matches!(answer.next().await, Some(Piece::Item { .. })));
+    // Reads nothing until the deadline has passed: the failure is then behind one window at most.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let whole = whole(answer).await;
+    assert_eq!(whole.failed.unwrap().blame, Blame::Deadline);
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+/// R4: what no route takes is refused before anything is dispatched, and the routes are named.
+#[tokio::test]
+async fn a_request_that_no_route_takes_is_refused() {
+    let (_, engine) = started().await;
+    let signature = Signature {
+        graph: "speak".to_owned(),
+        inputs: vec!["photo".to_owned(), "prompt".to_owned()],
+        outputs: vec!["reply".to_owned()],
+    };
+    let fault = engine.look_up(&signature).unwrap_err();
+    assert_eq!(fault.blame, Blame::Request);
+    assert!(fault.message.contains("speak(prompt) -> reply"), "{fault}");
+
+    let sound = Datum::Audio(Audio { rate_hz: 8000, samples: vec![0.0; 80] }.into());
+    let mut wrong = ask(&engine, "speak", &[("prompt", Datum::text("x"))], &["reply"]);
+    wrong.inputs[0].1 = sound;
+    let whole = whole(engine.submit(wrong)).await;
+    assert_eq!(whole.failed.unwrap().message, "input 'prompt': audio where text is declared");
+    engine.stop();
+}
