@@ -127,7 +127,7 @@ impl English {
                     parts.push(Part::Mark(*mark));
                     continue;
                 }
-                Token::Letters(names) => (names, letters(&self.lexicon, names)),
+                Token::Letters(names) => (names, letters(names)),
                 Token::Word(word) => {
                     let place = Place { tag: tags::tag(&lower, index), first: index == 0, last, shouting };
                     (word, pronounce(&self.lexicon, word, place))

@@ -175,8 +175,7 @@ pub(super) const UNITS: &[(&str, &str, &str)] = &[
 ];
 
 /// Units that are read as such only right after the number, without a space: alone they are words.
-pub(super) const ATTACHED_UNITS: &[&str] =
-    &["in", "K", "k", "M", "B", "x", "V", "W", "L", "l", "s", "h", "g"];
+pub(super) const ATTACHED_UNITS: &[&str] = &["in", "K", "k", "M", "B", "x", "V", "W"];
 
 /// Currency sign; one; several; a hundredth; hundredths.
 pub(super) const CURRENCIES: &[(char, &str, &str, &str, &str)] = &[
