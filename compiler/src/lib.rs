@@ -11,18 +11,17 @@ mod lower;
 mod passes;
 pub mod source;
 pub mod syntax;
-mod target;
 
-use corn_plan::Verified;
+use corn_plan::Plan;
 use corn_plan::catalog::Catalog;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::verify::Phase;
 use crate::graph::{Program, Specialized};
 pub use crate::passes::place::Placement;
+pub use crate::passes::target::Target;
 use crate::source::{SourceFile, SourceMap, Sources};
 use crate::syntax::ast;
-pub use crate::target::Target;
 
 /// What a compilation made, stage by stage, as far as it came, and what is wrong.
 #[derive(Clone, Debug, Default)]
@@ -39,23 +38,8 @@ pub struct Compilation {
     pub specialized: Option<Vec<Specialized>>,
     /// Which stage does what.
     pub placement: Option<Placement>,
-    /// The plan, if there are no errors.
-    pub plan: Option<Verified>,
-}
-
-/// A stage of a compilation, by the name that `corn compile --emit` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    /// The syntax tree, printed as canonical text.
-    Ast,
-    /// The typed graphs.
-    Graph,
-    /// One graph for each route.
-    Specialized,
-    /// What runs where.
-    Placed,
-    /// The plan.
-    Plan,
+    /// The plan, verified, if there are no errors.
+    pub plan: Option<Plan>,
 }
 
 /// Compiles `root` and what it uses for `target`, with what `catalog` can run.
@@ -84,7 +68,9 @@ fn through_the_passes(analyzed: &Program, target: &Target, made: &mut Compilatio
     let mut all = passes::specialize::specialize(&program, found);
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Specialized);
 
-    all.iter_mut().for_each(|one| passes::simplify::simplify(&mut one.graph));
+    for one in &mut all {
+        passes::simplify::simplify(&mut one.graph);
+    }
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
 
     passes::share::share(&mut all, &program.components);
@@ -130,29 +116,36 @@ impl Compilation {
         diagnostic::render(&self.diagnostics, &self.sources, color)
     }
 
-    /// A stage as text; `None` if the compilation did not come so far.
-    pub fn emit(&self, stage: Emit) -> Option<String> {
-        let components = &self.program.as_ref()?.components;
-        match stage {
-            Emit::Ast => Some(syntax::print(&self.ast)),
-            Emit::Graph => Some(graph::print::program(self.program.as_ref()?)),
-            Emit::Specialized => Some(graph::print::specialized(self.specialized.as_ref()?, components)),
-            Emit::Placed => Some(self.placement.as_ref()?.to_text(self.specialized.as_ref()?, components)),
-            Emit::Plan => Some(self.plan.as_ref()?.plan().to_text()),
-        }
+    /// The root file as canonical text.
+    pub fn ast_text(&self) -> Option<String> {
+        Some(syntax::print(&self.ast))
     }
 
-    /// Each route as a drawing for the terminal, one after the other.
-    pub fn draw(&self) -> Option<String> {
-        let components = &self.program.as_ref()?.components;
-        let drawings = self.specialized.as_ref()?.iter().map(|one| graph::draw::draw(one, components));
-        Some(drawings.collect::<Vec<_>>().join("\n"))
+    /// The typed graphs as text.
+    pub fn graph_text(&self) -> Option<String> {
+        Some(graph::print::program(self.program.as_ref()?))
     }
 
-    /// Each route, by its title, as a Mermaid flowchart.
-    pub fn mermaid(&self) -> Option<Vec<(String, String)>> {
+    /// One graph for each route, as text.
+    pub fn specialized_text(&self) -> Option<String> {
         let components = &self.program.as_ref()?.components;
-        let chart = |one: &Specialized| (graph::print::title(one), graph::mermaid::mermaid(one, components));
-        Some(self.specialized.as_ref()?.iter().map(chart).collect())
+        Some(graph::print::specialized(self.specialized.as_ref()?, components))
+    }
+
+    /// What runs where, as text.
+    pub fn placed_text(&self) -> Option<String> {
+        let components = &self.program.as_ref()?.components;
+        Some(self.placement.as_ref()?.to_text(self.specialized.as_ref()?, components))
+    }
+
+    /// Each route's name with a drawing of what it does: a Mermaid flowchart, or a tree for the
+    /// terminal. A route with several recordings has several drawings. Empty if there are errors.
+    pub fn drawings(&self, mermaid: bool) -> Vec<(String, String)> {
+        let (Some(program), Some(all)) = (&self.program, &self.specialized) else { return Vec::new() };
+        let drawing = |one: &Specialized| {
+            let draw = if mermaid { graph::mermaid::mermaid } else { graph::draw::draw };
+            (one.route.clone(), draw(one, &program.components))
+        };
+        all.iter().map(drawing).collect()
     }
 }

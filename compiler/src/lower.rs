@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use corn_plan::{ComponentId, IdVec, Input, Output, Plan, Recording, Stage, Verified, Violation};
+use corn_plan::{ComponentId, IdVec, Input, Output, Plan, Recording, Stage, Violation};
 
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
 use crate::graph::{Component, Graph, Program, Specialized};
 use crate::passes::place::Placement;
+use crate::passes::target::Target;
 use crate::passes::{allocate, schedule, transfer};
-use crate::target::Target;
 
 /// The plan of `all`, placed as `placement` says; its memory table is still empty.
 pub(crate) fn lower(program: &Program, all: &[Specialized], placement: &Placement, target: &Target) -> Plan {
@@ -68,11 +68,11 @@ fn recording(one: &Specialized, programs: Vec<corn_plan::Program>) -> Recording 
     }
 }
 
-/// `plan` as verified. A stall is the program's fault and is reported; any other violation is a
+/// `plan`, if it passes its verifier. A stall is the program's fault and is reported; any other violation is a
 /// mistake of the passes.
-pub(crate) fn verified(plan: Plan, all: &[Specialized], found: &mut Diagnostics) -> Option<Verified> {
+pub(crate) fn verified(plan: Plan, all: &[Specialized], found: &mut Diagnostics) -> Option<Plan> {
     let violations = match corn_plan::verify(plan) {
-        Ok(verified) => return Some(verified),
+        Ok(verified) => return Some(verified.plan().clone()),
         Err(violations) => violations,
     };
     for Violation { rule, message } in violations {

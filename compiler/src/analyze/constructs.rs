@@ -134,17 +134,13 @@ impl Body<'_, '_> {
                 continue;
             };
             let given = &self.graph.values[value].ty.kind;
-            kind = match kind {
-                None => Some((given.clone(), at)),
-                Some((so_far, first)) => match common(&so_far, given) {
-                    Some(both) => Some((both, first)),
-                    None => {
-                        let (one, other) = (so_far.to_string(), given.to_string());
-                        self.context.report(semantic::types::mixed_list(&one, first, &other, at));
-                        return Eval::Poison;
-                    }
-                },
+            let both = kind.as_ref().map_or(Some(given.clone()), |(so_far, _)| common(so_far, given));
+            let Some(both) = both else {
+                let (one, first) = kind.map_or((String::new(), at), |(kind, at)| (kind.to_string(), at));
+                self.context.report(semantic::types::mixed_list(&one, first, &given.to_string(), at));
+                return Eval::Poison;
             };
+            kind = Some((both, kind.map_or(at, |(_, first)| first)));
             let port = u32::try_from(position).expect("items are few");
             operands.push(Operand { port, value, each: false });
         }

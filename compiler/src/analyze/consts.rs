@@ -19,8 +19,11 @@ pub(crate) struct Place<'p> {
     pub(crate) local: &'p [(String, Const)],
 }
 
-/// A number of bytes, milliseconds or hertz.
-const UNITS: [(&str, fn(f64) -> Const); 13] = [
+/// Makes a constant of a number.
+type Measure = fn(f64) -> Const;
+
+/// Units of bytes, milliseconds and hertz.
+const UNITS: [(&str, Measure); 13] = [
     ("B", |number| Const::Bytes(number.round() as u64)),
     ("KiB", |number| Const::Bytes((number * 1024.0).round() as u64)),
     ("MiB", |number| Const::Bytes((number * 1024.0 * 1024.0).round() as u64)),

@@ -28,6 +28,13 @@ pub(crate) const TABLES: [&[Explained]; 8] = [
 /// Most names that a hint lists.
 const MOST_LISTED: usize = 12;
 
+/// A name as it was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spelled<'n> {
+    pub(crate) text: &'n str,
+    pub(crate) span: Span,
+}
+
 /// A name that would have been right.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {

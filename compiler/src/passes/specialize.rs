@@ -250,7 +250,7 @@ fn idle(graph: &Graph, needed: &BTreeSet<NodeId>, present: &Presence) -> Presenc
 }
 
 fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
-    let mut seen: BTreeMap<(String, Vec<String>, Vec<String>), (&str, Span)> = BTreeMap::new();
+    let mut seen: BTreeMap<_, (&str, Span)> = BTreeMap::new();
     for one in all {
         let graph = &one.graph;
         let inputs = graph.inputs.iter().filter(|input| input.default.is_none());
