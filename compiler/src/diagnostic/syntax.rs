@@ -418,7 +418,7 @@ bracket, or a word in the wrong order. `docs/LANGUAGE.md` has the whole grammar 
 
     let llm = Chat(weights)
     graph hello(prompt: text) -> stream<text> { llm(prompt) }
-    route ask = hello(prompt) -> hello",
+    route ask = hello(prompt) -> result",
     },
     Explained {
         code: Code("E0012"),
