@@ -9,6 +9,7 @@ use corn_plan::{ComponentId, Form, Kind, Literal, Type, ValueId};
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Const, Context};
 use crate::analyze::names::{Entity, FUNCTIONS};
+use crate::diagnostic::Diagnostic;
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::{Graph, NodeId, NodeKind, Operand, Presence, Value};
 use crate::source::Span;
@@ -116,11 +117,12 @@ impl Body<'_, '_> {
         self.locals.push(Local { name: name.text.clone(), span: name.span, eval, used: false, quiet });
     }
 
-    /// Forgets the names bound since there were `count`, and warns of those that nothing used.
-    pub(crate) fn leave(&mut self, count: usize) {
+    /// Forgets the names bound since there were `count`, and warns of those that nothing used by
+    /// `unused`.
+    pub(crate) fn leave(&mut self, count: usize, unused: fn(&str, Span) -> Diagnostic) {
         for local in self.locals.split_off(count) {
             if !local.used && !local.quiet && !matches!(local.eval, Eval::Poison) {
-                self.context.report(semantic::unused::local(&local.name, local.span));
+                self.context.report(unused(&local.name, local.span));
             }
         }
     }
@@ -134,7 +136,7 @@ impl Body<'_, '_> {
         }
         let eval = block.value.as_ref().map_or(Eval::Poison, |value| self.eval(value));
         self.later.truncate(later);
-        self.leave(locals);
+        self.leave(locals, semantic::unused::local);
         eval
     }
 

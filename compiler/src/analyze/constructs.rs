@@ -89,7 +89,7 @@ impl Body<'_, '_> {
         self.items = Some(max);
         let eval = self.eval(body);
         self.items = None;
-        self.leave(locals);
+        self.leave(locals, semantic::unused::local);
         match eval {
             Eval::Poison => Eval::Poison,
             Eval::Item(made) => Eval::Value(made),
@@ -111,7 +111,7 @@ impl Body<'_, '_> {
         let locals = self.locals.len();
         self.enter(item, Eval::Poison);
         self.eval(body);
-        self.leave(locals);
+        self.leave(locals, semantic::unused::local);
         Eval::Poison
     }
 

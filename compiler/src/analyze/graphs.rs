@@ -47,7 +47,7 @@ impl Context<'_> {
             Some(promised) => body.outputs(&promised, eval, &made),
             None => false,
         };
-        body.leave(0);
+        body.leave(0, semantic::unused::unread_input);
         let graph = body.graph;
         if whole {
             self.note_reads(&graph);
