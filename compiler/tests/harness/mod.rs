@@ -9,12 +9,12 @@ use corn_compiler::{Compilation, Target, compile};
 use corn_plan::catalog::{Catalog, Entry, EntryPort, LiteralKind};
 
 /// This crate's `tests` folder.
-pub fn tests() -> PathBuf {
+pub(crate) fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
 /// The `.corn` files of a folder, sorted.
-pub fn programs(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn programs(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "corn"));
     paths.sort();
@@ -23,11 +23,11 @@ pub fn programs(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The name of a case.
-pub fn stem(path: &Path) -> &str {
+pub(crate) fn stem(path: &Path) -> &str {
     path.file_stem().and_then(|stem| stem.to_str()).expect("a case has a plain name")
 }
 
-pub struct Modules;
+pub(crate) struct Modules;
 
 impl Sources for Modules {
     fn module(&self, path: &[&str]) -> Result<SourceFile, String> {
@@ -49,7 +49,7 @@ impl Sources for Modules {
 }
 
 /// Two workers of 16 GiB, for two requests at once. A first line `// target: memory 1GiB` changes it.
-pub fn target(text: &str) -> Target {
+pub(crate) fn target(text: &str) -> Target {
     let mut target = Target { workers: 2, cpus: 4, memory_bytes: 16 << 30, inflight: 2, ..Target::default() };
     let settings = text.lines().next().and_then(|line| line.strip_prefix("// target: ")).unwrap_or_default();
     let mut words = settings.split_whitespace();
@@ -66,7 +66,7 @@ pub fn target(text: &str) -> Target {
     target
 }
 
-pub fn compile_text(name: &str, text: &str) -> Compilation {
+pub(crate) fn compile_text(name: &str, text: &str) -> Compilation {
     let root = SourceFile { name: name.to_owned(), text: text.to_owned() };
     compile(root, &Modules, &target(text), &catalog())
 }
@@ -189,6 +189,6 @@ const ENTRIES: &[Entry] = &[
     entry("toy", "revise", &[stream("draft", "text"), port("summary", "text")], &[stream("text", "text")]),
 ];
 
-pub fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     Catalog { entries: ENTRIES.to_vec() }
 }
