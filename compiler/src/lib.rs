@@ -55,7 +55,7 @@ pub fn compile(root: SourceFile, sources: &dyn Sources, target: &Target, catalog
         through_the_passes(&program, target, &mut made, &mut found);
     }
     made.program = Some(program);
-    made.diagnostics = found.into_sorted();
+    made.diagnostics = found.most_urgent().into_sorted();
     made
 }
 

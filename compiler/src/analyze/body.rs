@@ -11,6 +11,7 @@ use crate::analyze::context::{Const, Context};
 use crate::analyze::names::{Entity, FUNCTIONS};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::semantic::{self, Candidate};
+use crate::graph::print::Lit;
 use crate::graph::{Graph, NodeId, NodeKind, Operand, Presence, Value};
 use crate::source::Span;
 use crate::syntax::ast::{self, Expr, ExprKind};
@@ -283,7 +284,7 @@ impl Body<'_, '_> {
                 (literal, ty)
             }
         };
-        let name = crate::graph::print::Lit(&literal).to_string();
+        let name = short_name(&literal);
         let node = self.graph.add(NodeKind::Const(literal), Vec::new(), span);
         self.make(node, 0, name, ty, true, span)
     }
@@ -342,6 +343,17 @@ pub(crate) enum Callee {
     Graph(usize),
     /// Reported.
     Broken,
+}
+
+/// A literal as a name: its first characters.
+fn short_name(literal: &Literal) -> String {
+    const LONGEST: usize = 24;
+    let whole = Lit(literal).to_string();
+    if whole.chars().count() <= LONGEST {
+        return whole;
+    }
+    let start: String = whole.chars().take(LONGEST - 2).collect();
+    format!("{}…", start.trim_end())
 }
 
 /// The type of a literal on its own.

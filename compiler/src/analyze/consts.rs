@@ -214,9 +214,34 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// `value` as parameter `name` of type `ty` holds it; reports it and returns `None` if it
+    /// takes no such value.
+    pub(crate) fn accepted(
+        &mut self,
+        name: &str,
+        ty: &ParamType,
+        value: Const,
+        span: Span,
+        declared: Option<Span>,
+    ) -> Option<Const> {
+        let problem = match (ty, &value) {
+            (ParamType::Enum(words), Const::Literal(Literal::Text(word))) => {
+                semantic::types::unknown_word(word, words, span)
+            }
+            _ => semantic::calls::wrong_argument(name, &ty.describe(), &value.describe(), span, declared),
+        };
+        let accepted = ty.accept(value);
+        if accepted.is_none() {
+            self.report(problem);
+        }
+        accepted
+    }
+}
+
 impl ParamType {
     /// `value` as this parameter holds it; `None` if it takes no such value.
-    pub(crate) fn accept(&self, value: Const) -> Option<Const> {
+    fn accept(&self, value: Const) -> Option<Const> {
         match (self, value) {
             (_, Const::Poison) | (Self::Poison, _) => Some(Const::Poison),
             (Self::Float, Const::Literal(Literal::Int(value))) => {

@@ -179,18 +179,9 @@ impl Body<'_, '_> {
             }
         };
         let value = self.context.constant(default, None, Place { module: self.module, local: &[] });
-        let given = value.describe();
-        match takes.accept(value) {
+        match self.context.accepted(&param.name.text, &takes, value, default.span, Some(param.ty.span)) {
             Some(Const::Literal(literal)) => Some(literal),
-            Some(_) => None,
-            None => {
-                let taken = takes.describe();
-                let name = &param.name.text;
-                let declared = Some(param.ty.span);
-                let problem = semantic::calls::wrong_argument(name, &taken, &given, default.span, declared);
-                self.context.report(problem);
-                None
-            }
+            _ => None,
         }
     }
 

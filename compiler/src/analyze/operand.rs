@@ -112,7 +112,7 @@ impl Body<'_, '_> {
         }
         match misfit(&given, wanted.ty, extents) {
             None => true,
-            Some(Misfit::Bound) if !wanted.bounded => true,
+            Some(Misfit::Bound) if !wanted.bounded && given.max_items() <= wanted.ty.max_items() => true,
             Some(misfit) => {
                 let made = &self.graph.values[value];
                 let ends = Ends {

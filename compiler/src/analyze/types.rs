@@ -113,7 +113,7 @@ impl Context<'_> {
                     return None;
                 }
                 let Some(max) = &ty.max else {
-                    self.report(semantic::types::list_without_bound(&kind.to_string(), ty.span));
+                    self.report(semantic::types::list_without_bound(&kind, ty.span));
                     return None;
                 };
                 let max = self.count(max, "a list", module)?;

@@ -86,6 +86,11 @@ pub(crate) fn all<S: AsRef<str>>(names: &[S]) -> String {
     }
 }
 
+/// `` `a` is ``, `` `a` and `b` are ``.
+pub(crate) fn are<S: AsRef<str>>(names: &[S]) -> String {
+    format!("{} {}", all(names), if names.len() == 1 { "is" } else { "are" })
+}
+
 /// `` `a`, `b`, … ``, cut where it gets long.
 pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     let shown: Vec<String> =

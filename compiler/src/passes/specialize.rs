@@ -251,6 +251,7 @@ fn idle(graph: &Graph, needed: &BTreeSet<NodeId>, present: &Presence) -> Presenc
 
 fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
     let mut seen: BTreeMap<_, (&str, Span)> = BTreeMap::new();
+    let mut said: BTreeSet<(Span, Span)> = BTreeSet::new();
     for one in all {
         let graph = &one.graph;
         let inputs = graph.inputs.iter().filter(|input| input.default.is_none());
@@ -260,6 +261,7 @@ fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
         outputs.sort();
         let shown = format!("{}({}) -> {}", graph.name, inputs.join(", "), outputs.join(" + "));
         match seen.get(&(graph.name.clone(), inputs.clone(), outputs.clone())) {
+            Some((_, first)) if !said.insert((*first, one.span)) => {}
             Some((route, first)) => {
                 found.push(routes::same_signature(&shown, &one.route, one.span, route, *first));
             }

@@ -33,8 +33,13 @@ pub(crate) fn unknown_port(
 }
 
 pub(crate) fn port_differs(port: &str, given: &str, entry: &str, takes: &str, span: Span) -> Diagnostic {
-    let message = format!("`{port}` of {entry} is {takes}, not {given}");
-    Diagnostic::new(Code("E0503"), span, message, format!("is {given}"))
+    let message = format!("`{port}` of {entry} is `{takes}`, not `{given}`");
+    Diagnostic::new(Code("E0503"), span, message, format!("is `{given}`"))
+}
+
+pub(crate) fn port_not_optional(port: &str, entry: &str, span: Span) -> Diagnostic {
+    let message = format!("{entry} cannot do without `{port}`");
+    Diagnostic::new(Code("E0503"), span, message, "optional").hint("leave `?` out")
 }
 
 pub(crate) fn port_missing(entry: &str, port: &str, span: Span) -> Diagnostic {

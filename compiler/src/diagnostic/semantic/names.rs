@@ -43,7 +43,8 @@ pub(crate) fn before_made(name: &str, span: Span, later: Span) -> Diagnostic {
 
 /// `steps` are the places of the `use` items and the module that each takes from.
 pub(crate) fn circle_of_modules(steps: &[(Span, String)]) -> Diagnostic {
-    let path: Vec<String> = steps.iter().map(|(_, module)| format!("`{module}`")).collect();
+    let path: Vec<String> =
+        steps.last().into_iter().chain(steps).map(|(_, module)| format!("`{module}`")).collect();
     let message = format!("these files use each other in a circle: {}", path.join(" → "));
     let mut diagnostic = Diagnostic::without_place(Code("E0206"), message);
     for (place, (span, module)) in steps.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use corn_plan::Type;
 
-use super::{Candidate, Spelled, all, listed};
+use super::{Candidate, Spelled, all, are, listed};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
 
@@ -120,7 +120,7 @@ pub(crate) fn only_output_optional(span: Span) -> Diagnostic {
 }
 
 pub(crate) fn output_may_be_absent(name: &str, needs: &[String], at: Span, declared: Span) -> Diagnostic {
-    let message = format!("`{name}` is promised always, but exists only when {} is present", all(needs));
+    let message = format!("`{name}` is promised always, but exists only when {} present", are(needs));
     Diagnostic::new(Code("E0707"), at, message, "may be absent")
         .label(declared, "promised here without `?`")
         .hint("add `?` to its type; it is then made where it can be")

@@ -153,7 +153,11 @@ pub(crate) fn list_of_texts(given: &str, at: Span) -> Diagnostic {
     Diagnostic::new(Code("E0306"), at, message, "not a text")
 }
 
-pub(crate) fn list_without_bound(item: &str, span: Span) -> Diagnostic {
+pub(crate) fn list_without_bound(kind: &Kind, span: Span) -> Diagnostic {
+    let item = match kind {
+        Kind::Tensor { .. } | Kind::Enum(_) => kind.to_string(),
+        kind => kind.word().to_owned(),
+    };
     Diagnostic::new(Code("E0307"), span, "this list has no bound", "how many items at most?")
         .hint(format!("write the most items that a request may bring: `list<{item}> max 8`"))
 }
@@ -242,8 +246,7 @@ pub(crate) fn bad_rate(span: Span) -> Diagnostic {
 }
 
 pub(crate) fn bad_bound(wanted: &str, span: Span) -> Diagnostic {
-    Diagnostic::new(Code("E0308"), span, "this is no such bound", "cannot be used here")
-        .hint(format!("write {wanted}"))
+    Diagnostic::new(Code("E0308"), span, format!("this must be {wanted}"), "something else")
 }
 
 pub(crate) fn not_a_value(name: &str, sort: &str, span: Span) -> Diagnostic {
@@ -261,13 +264,21 @@ pub(crate) fn component_as_value(name: &str, span: Span) -> Diagnostic {
 }
 
 pub(crate) fn constant_as_value(what: &str, span: Span) -> Diagnostic {
-    Diagnostic::new(Code("E0310"), span, format!("{what} is nothing that a graph works on"), "not a value")
+    Diagnostic::new(
+        Code("E0310"),
+        span,
+        format!("{what} is not a value that a graph works on"),
+        "not a value",
+    )
 }
 
 pub(crate) fn record_as_value(names: &[String], span: Span) -> Diagnostic {
-    let message = format!("this has {} outputs, and one is needed here", names.len());
+    let message = match names {
+        [only] => format!("this is a record of `{only}`, and the value itself is needed here"),
+        _ => format!("this has {} outputs, and one is needed here", names.len()),
+    };
     let hint = names.first().map(|first| format!("choose one of {}, such as `.{first}`", all(names)));
-    Diagnostic::new(Code("E0311"), span, message, "several outputs").maybe_hint(hint)
+    Diagnostic::new(Code("E0311"), span, message, "a record").maybe_hint(hint)
 }
 
 pub(crate) fn not_constant(span: Span) -> Diagnostic {
