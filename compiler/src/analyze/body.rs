@@ -158,14 +158,14 @@ impl Body<'_, '_> {
         })
     }
 
-    /// Local names whose value is known at compile time.
+    /// Local names as they are when the program is compiled.
     pub(crate) fn local_constants(&self) -> Vec<(String, Const)> {
         let constant = |local: &Local| match &local.eval {
-            Eval::Const(value) => Some((local.name.clone(), value.clone())),
-            Eval::Poison => Some((local.name.clone(), Const::Poison)),
-            _ => None,
+            Eval::Const(value) => value.clone(),
+            Eval::Poison => Const::Poison,
+            _ => Const::Brought,
         };
-        self.locals.iter().filter_map(constant).collect()
+        self.locals.iter().map(|local| (local.name.clone(), constant(local))).collect()
     }
 
     fn name(&mut self, name: &str, span: Span) -> Eval {
@@ -181,29 +181,39 @@ impl Body<'_, '_> {
             }
             Some(None) => Eval::Poison,
             None => {
-                self.unknown(name, span, |entity| matches!(entity, Entity::Let(_)), &[]);
+                self.unknown(name, span, Sort::Value);
                 Eval::Poison
             }
         }
     }
 
-    /// Reports a name that nothing here has.
-    pub(crate) fn unknown(
-        &mut self,
-        name: &str,
-        span: Span,
-        fits: impl Fn(Entity) -> bool,
-        functions: &[&str],
-    ) {
+    /// Reports a name that nothing here has, with those that could stand in its place.
+    pub(crate) fn unknown(&mut self, name: &str, span: Span, sort: Sort) {
         if let Some((_, later)) = self.later.iter().find(|(later, _)| later == name) {
             let problem = semantic::names::before_made(name, span, *later);
             self.context.report(problem);
             return;
         }
-        let locals = self.locals.iter().rev().map(|local| Candidate::at(&local.name, local.span));
-        let mut known: Vec<Candidate> = locals.collect();
-        known.extend(self.context.visible(self.module, fits));
-        known.extend(functions.iter().map(|name| Candidate::named(name)));
+        let is_called =
+            |eval: &Eval| matches!(eval, Eval::Const(Const::Component(_) | Const::Poison) | Eval::Poison);
+        let locals = self.locals.iter().rev();
+        let locals = locals.filter(|local| (sort == Sort::Called) == is_called(&local.eval));
+        let mut known: Vec<Candidate> = locals.map(|local| Candidate::at(&local.name, local.span)).collect();
+        let context = &self.context;
+        known.extend(context.visible(self.module, |entity| match entity {
+            Entity::Let(position) => match context.lets[position] {
+                Const::Component(_) => sort == Sort::Called,
+                Const::Poison => true,
+                _ => sort == Sort::Value,
+            },
+            Entity::Component(_) | Entity::Graph(_) => sort == Sort::Called,
+        }));
+        let words: &[&str] = match sort {
+            Sort::Called => &FUNCTIONS,
+            Sort::Value => &["when"],
+            Sort::Optional => &[],
+        };
+        known.extend(words.iter().map(|word| Candidate::named(word)));
         self.context.report(semantic::names::unknown(name, span, &known));
     }
 
@@ -264,7 +274,7 @@ impl Body<'_, '_> {
             },
             Some(None) => Callee::Broken,
             None => {
-                self.unknown(name, callee.span, |_| true, &FUNCTIONS);
+                self.unknown(name, callee.span, Sort::Called);
                 Callee::Broken
             }
         }
@@ -331,6 +341,17 @@ impl Body<'_, '_> {
             _ => {}
         }
     }
+}
+
+/// What a name that is looked for stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Something to be called.
+    Called,
+    /// A value.
+    Value,
+    /// A value that may be absent.
+    Optional,
 }
 
 /// What is called.

@@ -2,7 +2,7 @@
 
 use corn_plan::{Adaptor, Form, Kind, Literal, Type, ValueId};
 
-use crate::analyze::body::{Body, Eval};
+use crate::analyze::body::{Body, Eval, Sort};
 use crate::analyze::context::Const;
 use crate::diagnostic::semantic;
 use crate::graph::fit::{Extents, kind_misfit};
@@ -18,7 +18,7 @@ impl Body<'_, '_> {
         let mut broken = false;
         for name in present {
             let Some(local) = self.locals.iter_mut().find(|local| local.name == name.text) else {
-                self.unknown(&name.text, name.span, |_| false, &[]);
+                self.unknown(&name.text, name.span, Sort::Optional);
                 broken = true;
                 continue;
             };

@@ -70,8 +70,13 @@ impl Context<'_> {
     }
 
     fn constant_name(&mut self, name: &str, span: Span, place: Place<'_>) -> Const {
-        if let Some((_, value)) = place.local.iter().find(|(local, _)| local == name) {
-            return value.clone();
+        match place.local.iter().find(|(local, _)| local == name) {
+            Some((_, Const::Brought)) => {
+                self.report(semantic::types::not_constant(span));
+                return Const::Poison;
+            }
+            Some((_, value)) => return value.clone(),
+            None => {}
         }
         match self.look_up(place.module, name).map(|named| named.entity) {
             Some(Some(Entity::Let(position))) => self.lets[position].clone(),

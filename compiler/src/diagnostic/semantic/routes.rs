@@ -185,10 +185,11 @@ pub(crate) fn same_signature(
     )
 }
 
-pub(crate) fn too_many_combinations(graph: &str, most: usize, span: Span) -> Diagnostic {
+/// `example` is a `route` line that the graph could have.
+pub(crate) fn too_many_combinations(graph: &str, most: usize, example: &str, span: Span) -> Diagnostic {
     let message = format!("graph `{graph}` can be asked in more than {most} ways");
     Diagnostic::new(Code("E0710"), span, message, "too many combinations")
-        .hint(format!("say which are wanted: `route talk = {graph}(speech, photo?) -> reply + voice`"))
+        .hint(format!("say which are wanted, a line for each: `{example}`"))
 }
 
 pub(crate) fn no_combination(graph: &str, why: Option<&Unmakeable>, span: Span) -> Diagnostic {

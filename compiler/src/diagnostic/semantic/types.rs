@@ -56,7 +56,7 @@ pub(crate) fn stream_wanted(given: &Type, ends: &Ends) -> Diagnostic {
 
 pub(crate) fn over_bound(ends: &Ends) -> Diagnostic {
     ends.problem(Code("E0304"), format!("this can be larger than {} takes", ends.what))
-        .hint("write a smaller bound where it is made or a larger one where it is taken: `text max 8KiB`")
+        .hint("write a smaller bound (`max …`) where it is made, or a larger one where it is taken")
 }
 
 pub(crate) fn other_rank(ends: &Ends) -> Diagnostic {
