@@ -36,16 +36,22 @@ impl Sources for Stdlib {
 /// Compiles a program for a machine that is the same everywhere.
 pub fn compile(name: &str, text: &str) -> Compilation {
     let root = SourceFile { name: name.to_owned(), text: text.to_owned() };
-    let target = Target { workers: 2, cpus: 4, memory_bytes: 16 << 30, inflight: 2, ..Target::default() };
+    let target = Target {
+        workers: 2,
+        cpus: 4,
+        memory_bytes: 16 << 30,
+        inflight: 2,
+        host: "local".to_owned(),
+        transport: corn_plan::Transport::Pointer,
+    };
     corn_compiler::compile(root, &Stdlib, &target, &corn_executors::catalog())
 }
 
 /// The verified plan of a program; what is wrong with it fails the test.
 pub fn plan(name: &str, text: &str) -> Arc<Verified> {
     let compilation = compile(name, text);
-    let problems = corn_compiler::diagnostic::render(&compilation.diagnostics, &compilation.sources, false);
-    let plan = compilation.plan.unwrap_or_else(|| panic!("{problems}"));
-    Arc::new(corn_plan::verify(plan).unwrap_or_else(|violations| panic!("{violations:?}")))
+    let problems = compilation.render(false);
+    Arc::new(compilation.plan.unwrap_or_else(|| panic!("{problems}")))
 }
 
 /// An engine that serves every recording of `plan`, which must need no weights.
@@ -55,6 +61,7 @@ pub async fn engine(plan: &Arc<Verified>) -> Engine {
     let store = Store::open(options).unwrap_or_else(|error| panic!("{error}"));
     let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
     let loader = Arc::new(Executors::new(Arc::new(store), Pins::default()));
-    let started = Engine::start(Arc::clone(plan), &recordings, loader, Arc::new(NoProgress), Arc::new(NoObserver));
+    let started =
+        Engine::start(Arc::clone(plan), &recordings, loader, Arc::new(NoProgress), Arc::new(NoObserver));
     started.await.unwrap_or_else(|fault| panic!("{fault}"))
 }

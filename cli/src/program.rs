@@ -37,7 +37,8 @@ impl Sources for Files {
             return Ok(SourceFile { name: path.join("::"), text: (*text).to_owned() });
         }
         let file = self.folder.join(path.iter().collect::<PathBuf>()).with_extension("corn");
-        let text = read(&file).map_err(|problem| format!("'{}' cannot be read: {problem}", file.display()))?;
+        let text =
+            read(&file).map_err(|problem| format!("'{}' cannot be read: {problem}", file.display()))?;
         Ok(SourceFile { name: file.display().to_string(), text })
     }
 
@@ -62,22 +63,20 @@ pub(crate) fn compile(file: &Path, placement: &Placement) -> Result<Compilation,
 
 /// A verified plan, from a `.corn` file or a plan's text. What is wrong is printed.
 pub(crate) fn load(file: &Path, placement: &Placement) -> Result<Arc<Verified>, Failure> {
-    let plan = if is_plan(file)? {
-        let text = text(file)?;
-        Plan::parse(&text).map_err(|error| {
-            eprintln!("error: '{}', {error}", file.display());
-            Failure::Program
-        })?
-    } else {
-        let compilation = compile(file, placement)?;
-        report(&compilation);
-        compilation.plan.ok_or(Failure::Program)?
-    };
-    verify(plan, file).map(Arc::new)
+    if is_plan(file)? {
+        return load_plan(file).map(Arc::new);
+    }
+    let compilation = compile(file, placement)?;
+    report(&compilation);
+    compilation.plan.map(Arc::new).ok_or(Failure::Program)
 }
 
-/// Verifies a plan; what is wrong is printed.
-pub(crate) fn verify(plan: Plan, file: &Path) -> Result<Verified, Failure> {
+/// A plan's text, parsed and verified; what is wrong is printed.
+pub(crate) fn load_plan(file: &Path) -> Result<Verified, Failure> {
+    let plan = Plan::parse(&text(file)?).map_err(|error| {
+        eprintln!("error: '{}', {error}", file.display());
+        Failure::Program
+    })?;
     corn_plan::verify(plan).map_err(|violations| {
         eprintln!("error: '{}' is no plan that can be replayed", file.display());
         for violation in violations {
@@ -90,7 +89,7 @@ pub(crate) fn verify(plan: Plan, file: &Path) -> Result<Verified, Failure> {
 /// Prints the diagnostics of a compilation to standard error.
 pub(crate) fn report(compilation: &Compilation) {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let rendered = corn_compiler::diagnostic::render(&compilation.diagnostics, &compilation.sources, color);
+    let rendered = compilation.render(color);
     if !rendered.is_empty() {
         eprintln!("{}", rendered.trim_end());
     }
@@ -108,7 +107,8 @@ fn target(placement: &Placement) -> Target {
         cpus,
         memory_bytes: memory_bytes(),
         inflight: placement.inflight,
-        ..Target::default()
+        host: "local".to_owned(),
+        transport: corn_plan::Transport::Pointer,
     }
 }
 
@@ -130,10 +130,17 @@ fn read(file: &Path) -> Result<String, String> {
         return Err("it is a folder".to_owned());
     }
     if metadata.len() > MAX_BYTES {
-        return Err(format!("it has {} MiB; a program has at most {} MiB", metadata.len() >> 20, MAX_BYTES >> 20));
+        return Err(format!(
+            "it has {} MiB; a program has at most {} MiB",
+            metadata.len() >> 20,
+            MAX_BYTES >> 20
+        ));
     }
     let bytes = fs::read(file).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|error| {
-        format!("it is no UTF-8 text (byte {} is wrong); is it a .corn file?", error.utf8_error().valid_up_to())
+        format!(
+            "it is no UTF-8 text (byte {} is wrong); is it a .corn file?",
+            error.utf8_error().valid_up_to()
+        )
     })
 }

@@ -40,7 +40,8 @@ pub(crate) fn choose(
         .map(|(id, _)| id)
         .collect();
     if of_route.is_empty() {
-        let mut routes: Vec<&str> = plan.recordings.iter().map(|recording| recording.route.as_str()).collect();
+        let mut routes: Vec<&str> =
+            plan.recordings.iter().map(|recording| recording.route.as_str()).collect();
         routes.dedup();
         let (route, routes) = (route.unwrap_or_default(), routes.join(", "));
         return Err(Failure::Usage(format!("there is no route '{route}'; there is {routes}")));
@@ -53,10 +54,12 @@ pub(crate) fn choose(
 
 fn fits(recording: &Recording, inputs: &[Binding], outputs: &[Binding]) -> bool {
     let takes_all = inputs.iter().all(|given| recording.inputs.iter().any(|input| input.name == given.name));
-    let has_all = recording.inputs.iter().all(|input| {
-        input.default.is_some() || inputs.iter().any(|given| given.name == input.name)
-    });
-    let makes_all = outputs.iter().all(|asked| recording.outputs.iter().any(|output| output.name == asked.name));
+    let has_all = recording
+        .inputs
+        .iter()
+        .all(|input| input.default.is_some() || inputs.iter().any(|given| given.name == input.name));
+    let makes_all =
+        outputs.iter().all(|asked| recording.outputs.iter().any(|output| output.name == asked.name));
     takes_all && has_all && makes_all
 }
 
@@ -68,11 +71,7 @@ fn no_route(plan: &Plan, of_route: &[RecordingId], inputs: &[Binding], outputs: 
     };
     let routes: Vec<String> = of_route.iter().map(|id| describe(&plan.recordings[*id])).collect();
     let asked = if outputs.is_empty() { String::new() } else { format!(" and makes {}", names(outputs)) };
-    Failure::Usage(format!(
-        "no route takes {}{asked}; there is\n  {}",
-        names(inputs),
-        routes.join("\n  ")
-    ))
+    Failure::Usage(format!("no route takes {}{asked}; there is\n  {}", names(inputs), routes.join("\n  ")))
 }
 
 /// A recording as a person asks for it: `talk: --in speech=… --out voice=…`.
@@ -83,7 +82,11 @@ fn describe(recording: &Recording) -> String {
         .map(|input| {
             let name = &input.name;
             let word = recording.values[input.value].ty.kind.word();
-            if input.default.is_some() { format!("[--in {name}={word}]") } else { format!("--in {name}={word}") }
+            if input.default.is_some() {
+                format!("[--in {name}={word}]")
+            } else {
+                format!("--in {name}={word}")
+            }
         })
         .collect();
     let outputs: Vec<String> = recording

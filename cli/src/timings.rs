@@ -93,12 +93,18 @@ impl Report {
             let first = row.first_us.map_or_else(|| "-".to_owned(), ms);
             let (name, items) = (&row.component, row.items);
             // Writing to a string succeeds.
-            let _ = writeln!(text, "{name:width$}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}");
+            let _ = writeln!(
+                text,
+                "{name:width$}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}"
+            );
         }
         let own = self.total_us.saturating_sub(self.working_us);
         let share = 100.0 * own as f64 / self.total_us.max(1) as f64;
         let (total, working, own) = (ms(self.total_us), ms(self.working_us), ms(own));
-        let _ = writeln!(text, "total {total} ms: components worked for {working} ms, replaying took {own} ms ({share:.2} %)");
+        let _ = writeln!(
+            text,
+            "total {total} ms: components worked for {working} ms, replaying took {own} ms ({share:.2} %)"
+        );
         text
     }
 

@@ -96,11 +96,22 @@ fn a_request_is_replayed() {
     let outcome = desk.run(&["run", "program.corn", "--in", "prompt=One. Two three."]).good();
     assert_eq!(outcome.stdout, "One. Two three. ");
     let outcome = desk
-        .run(&["run", "program.corn", "--in", "prompt=One. Two three.", "--out", "voice=answer.wav", "--timings"])
+        .run(&[
+            "run",
+            "program.corn",
+            "--in",
+            "prompt=One. Two three.",
+            "--out",
+            "voice=answer.wav",
+            "--timings",
+        ])
         .good();
     assert_eq!(outcome.stdout, "One. Two three. ");
     assert!(outcome.stderr.contains("replaying took"), "{}", outcome.stderr);
-    let audio = corn_media::read_audio(&fs::read(desk.path("answer.wav")).unwrap(), corn_media::AudioLimits::default());
+    let audio = corn_media::read_audio(
+        &fs::read(desk.path("answer.wav")).unwrap(),
+        corn_media::AudioLimits::default(),
+    );
     assert_eq!(audio.unwrap().samples.len(), 160 * "One.Two three.".len());
 }
 
@@ -108,7 +119,8 @@ fn a_request_is_replayed() {
 fn files_and_standard_streams_are_inputs_and_outputs() {
     let desk = Desk::new();
     fs::write(desk.path("prompt.txt"), "From a file.\n").unwrap();
-    let outcome = desk.run(&["run", "program.corn", "--in", "prompt=@prompt.txt", "--out", "reply=reply.txt"]).good();
+    let outcome =
+        desk.run(&["run", "program.corn", "--in", "prompt=@prompt.txt", "--out", "reply=reply.txt"]).good();
     assert_eq!(outcome.stdout, "");
     assert_eq!(fs::read_to_string(desk.path("reply.txt")).unwrap(), "From a file. ");
 
@@ -118,9 +130,19 @@ fn files_and_standard_streams_are_inputs_and_outputs() {
     child.stdin.take().unwrap().write_all(b"From a pipe.").unwrap();
     assert_eq!(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap(), "From a pipe. ");
 
-    let args = ["run", "program.corn", "--in", "photo=@photo.png", "--out", "picture=out.png", "--out", "colour=mean.npy"];
+    let args = [
+        "run",
+        "program.corn",
+        "--in",
+        "photo=@photo.png",
+        "--out",
+        "picture=out.png",
+        "--out",
+        "colour=mean.npy",
+    ];
     desk.run(&args).good();
-    let picture = corn_media::read_image(&fs::read(desk.path("out.png")).unwrap(), corn_media::ImageLimits::default());
+    let picture =
+        corn_media::read_image(&fs::read(desk.path("out.png")).unwrap(), corn_media::ImageLimits::default());
     assert_eq!(picture.unwrap().rgb, [245; 12]);
     assert!(fs::read(desk.path("mean.npy")).unwrap().starts_with(b"\x93NUMPY"));
 }
@@ -128,16 +150,20 @@ fn files_and_standard_streams_are_inputs_and_outputs() {
 #[test]
 fn json_is_for_scripts() {
     let desk = Desk::new();
-    let args = ["run", "program.corn", "--json", "--timings", "--in", "prompt=Hi you.", "--out", "voice=v.wav"];
+    let args =
+        ["run", "program.corn", "--json", "--timings", "--in", "prompt=Hi you.", "--out", "voice=v.wav"];
     let json: serde_json::Value = serde_json::from_str(&desk.run(&args).good().stdout).unwrap();
     assert_eq!(json["route"], "speak");
     assert_eq!(json["outputs"]["reply"], "Hi you. ");
     assert_eq!(json["outputs"]["voice"]["rate_hz"], 16_000);
     assert!(json["timings"]["replay_us"].is_u64(), "{json}");
 
-    let json: serde_json::Value =
-        serde_json::from_str(&desk.run(&["run", "program.corn", "--json", "--in", "photo=@nothing.png", "--out", "picture=x.png"]).stdout)
-            .unwrap();
+    let json: serde_json::Value = serde_json::from_str(
+        &desk
+            .run(&["run", "program.corn", "--json", "--in", "photo=@nothing.png", "--out", "picture=x.png"])
+            .stdout,
+    )
+    .unwrap();
     assert_eq!(json["error"]["exit_code"], 3);
     let outcome = desk.run(&["run", "program.corn", "--json", "--in", "upto=2"]).good();
     let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -193,15 +219,23 @@ fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
     insta::assert_snapshot!("wrong_plan", desk.shown(&["check", "wrong.plan"]));
 
     insta::assert_snapshot!("graph", desk.shown(&["graph", "program.corn", "--route", "speak"]));
-    insta::assert_snapshot!("mermaid", desk.shown(&["graph", "program.corn", "--route", "negative", "--format", "mermaid"]));
+    insta::assert_snapshot!(
+        "mermaid",
+        desk.shown(&["graph", "program.corn", "--route", "negative", "--format", "mermaid"])
+    );
     insta::assert_snapshot!("no_route", desk.shown(&["graph", "program.corn", "--route", "speek"]));
 }
 
 #[test]
 fn a_wrong_program_is_explained() {
     let desk = Desk::new();
-    fs::write(desk.path("wrong.corn"), PROGRAM.replace("tone(reply.sentences())", "tone(replay.sentences())").replace("let mean   = Mean()", "let mean = Meen()"))
-        .unwrap();
+    fs::write(
+        desk.path("wrong.corn"),
+        PROGRAM
+            .replace("tone(reply.sentences())", "tone(replay.sentences())")
+            .replace("let mean   = Mean()", "let mean = Meen()"),
+    )
+    .unwrap();
     insta::assert_snapshot!("wrong_program", desk.shown(&["check", "wrong.corn"]));
     let outcome = desk.run(&["check", "--json", "wrong.corn"]);
     assert_eq!(outcome.code, 1);
@@ -230,7 +264,11 @@ fn ctrl_c_stops_at_once_and_leaves_nothing() {
     let desk = Desk::new();
     let args = ["run", "program.corn", "--in", "prompt=-", "--out", "voice=v.wav"];
     let mut running = command(&args);
-    running.current_dir(desk.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    running
+        .current_dir(desk.folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = running.spawn().unwrap();
     child.stdin.take().unwrap().write_all("word ".repeat(3000).as_bytes()).unwrap();
     // Its first word has come, so it is in the middle of its work: nobody reads the rest.
@@ -242,8 +280,13 @@ fn ctrl_c_stops_at_once_and_leaves_nothing() {
     assert!(output.status.code() == Some(130) || output.status.success(), "{:?} {stderr}", output.status);
     if !output.status.success() {
         assert!(stderr.contains("interrupted"), "{stderr}");
-        let left: Vec<_> = fs::read_dir(desk.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(!left.iter().any(|name| name.to_string_lossy().contains("v.wav") || name.to_string_lossy().starts_with(".corn-")), "{left:?}");
+        let left: Vec<_> =
+            fs::read_dir(desk.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(
+            !left.iter().any(|name| name.to_string_lossy().contains("v.wav")
+                || name.to_string_lossy().starts_with(".corn-")),
+            "{left:?}"
+        );
     }
 }
 

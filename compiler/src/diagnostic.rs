@@ -2,8 +2,8 @@
 //!
 //! A [`Diagnostic`] is plain data. How it looks on a terminal ([`render`]) or to a tool
 //! ([`to_json`]) is decided in the submodules, and no renderer's type shows here. The constructors
-//! are all in one place, one function for each kind of problem: [`syntax`] for what the parser
-//! finds, [`semantic`] for what later phases find. Each of the two also holds its rows of the code
+//! are all in one place, one function for each kind of problem: `syntax` for what the parser
+//! finds, `semantic` for what later phases find. Each of the two also holds its rows of the code
 //! table, so that a code, its message and its long explanation stand together.
 
 mod json;

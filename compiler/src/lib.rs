@@ -12,7 +12,7 @@ mod passes;
 pub mod source;
 pub mod syntax;
 
-use corn_plan::Plan;
+use corn_plan::Verified;
 use corn_plan::catalog::Catalog;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -38,8 +38,23 @@ pub struct Compilation {
     pub specialized: Option<Vec<Specialized>>,
     /// Which stage does what.
     pub placement: Option<Placement>,
-    /// The plan, verified, if there are no errors.
-    pub plan: Option<Plan>,
+    /// The plan, if there are no errors.
+    pub plan: Option<Verified>,
+}
+
+/// A stage of a compilation, by the name that `corn compile --emit` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// The syntax tree, printed as canonical text.
+    Ast,
+    /// The typed graphs.
+    Graph,
+    /// One graph for each route.
+    Specialized,
+    /// What runs where.
+    Placed,
+    /// The plan.
+    Plan,
 }
 
 /// Compiles `root` and what it uses for `target`, with what `catalog` can run.
@@ -116,36 +131,24 @@ impl Compilation {
         diagnostic::render(&self.diagnostics, &self.sources, color)
     }
 
-    /// The root file as canonical text.
-    pub fn ast_text(&self) -> Option<String> {
-        Some(syntax::print(&self.ast))
-    }
-
-    /// The typed graphs as text.
-    pub fn graph_text(&self) -> Option<String> {
-        Some(graph::print::program(self.program.as_ref()?))
-    }
-
-    /// One graph for each route, as text.
-    pub fn specialized_text(&self) -> Option<String> {
+    /// A stage as text; `None` if the compilation did not come so far.
+    pub fn emit(&self, stage: Emit) -> Option<String> {
         let components = &self.program.as_ref()?.components;
-        Some(graph::print::specialized(self.specialized.as_ref()?, components))
-    }
-
-    /// What runs where, as text.
-    pub fn placed_text(&self) -> Option<String> {
-        let components = &self.program.as_ref()?.components;
-        Some(self.placement.as_ref()?.to_text(self.specialized.as_ref()?, components))
+        match stage {
+            Emit::Ast => Some(syntax::print(&self.ast)),
+            Emit::Graph => Some(graph::print::program(self.program.as_ref()?)),
+            Emit::Specialized => Some(graph::print::specialized(self.specialized.as_ref()?, components)),
+            Emit::Placed => Some(self.placement.as_ref()?.to_text(self.specialized.as_ref()?, components)),
+            Emit::Plan => Some(self.plan.as_ref()?.plan().to_text()),
+        }
     }
 
     /// Each route's name with a drawing of what it does: a Mermaid flowchart, or a tree for the
-    /// terminal. A route with several recordings has several drawings. Empty if there are errors.
-    pub fn drawings(&self, mermaid: bool) -> Vec<(String, String)> {
-        let (Some(program), Some(all)) = (&self.program, &self.specialized) else { return Vec::new() };
-        let drawing = |one: &Specialized| {
-            let draw = if mermaid { graph::mermaid::mermaid } else { graph::draw::draw };
-            (one.route.clone(), draw(one, &program.components))
-        };
-        all.iter().map(drawing).collect()
+    /// terminal. A route with several recordings has several drawings.
+    pub fn drawings(&self, mermaid: bool) -> Option<Vec<(&str, String)>> {
+        let components = &self.program.as_ref()?.components;
+        let draw = if mermaid { graph::mermaid::mermaid } else { graph::draw::draw };
+        let specialized = self.specialized.as_ref()?.iter();
+        Some(specialized.map(|one| (one.route.as_str(), draw(one, components))).collect())
     }
 }

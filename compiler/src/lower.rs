@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corn_plan::{ComponentId, IdVec, Input, Output, Plan, Recording, Stage, Violation};
+use corn_plan::{ComponentId, IdVec, Input, Output, Plan, Recording, Stage, Verified, Violation};
 
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
@@ -68,11 +68,11 @@ fn recording(one: &Specialized, programs: Vec<corn_plan::Program>) -> Recording 
     }
 }
 
-/// `plan`, if it passes its verifier. A stall is the program's fault and is reported; any other violation is a
+/// `plan` as verified. A stall is the program's fault and is reported; any other violation is a
 /// mistake of the passes.
-pub(crate) fn verified(plan: Plan, all: &[Specialized], found: &mut Diagnostics) -> Option<Plan> {
+pub(crate) fn verified(plan: Plan, all: &[Specialized], found: &mut Diagnostics) -> Option<Verified> {
     let violations = match corn_plan::verify(plan) {
-        Ok(verified) => return Some(verified.plan().clone()),
+        Ok(verified) => return Some(verified),
         Err(violations) => violations,
     };
     for Violation { rule, message } in violations {

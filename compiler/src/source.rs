@@ -35,22 +35,6 @@ pub struct SourceFile {
     pub text: String,
 }
 
-impl SourceFile {
-    /// The text that `bytes` are, or a sentence that says where they are no text.
-    pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> Result<Self, String> {
-        let name = name.into();
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Self { name, text: text.to_owned() }),
-            Err(error) => {
-                let good = &bytes[..error.valid_up_to()];
-                let line = good.split(|&byte| byte == b'\n').count();
-                let advice = "save the file as UTF-8 text, or check that it is a .corn file";
-                Err(format!("{name}: line {line} is not UTF-8 text; {advice}"))
-            }
-        }
-    }
-}
-
 /// Every text of one compilation.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
@@ -107,12 +91,5 @@ mod tests {
         assert_eq!(sources.line_column(file, 6), (2, 2));
         assert_eq!(sources.line_column(file, 7), (2, 3));
         assert_eq!(sources.line_column(file, 99), (2, 4));
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_refused_with_their_line() {
-        assert_eq!(SourceFile::from_bytes("a", b"let").map(|file| file.text), Ok("let".to_owned()));
-        let refusal = SourceFile::from_bytes("a.corn", b"let\n\xff\xfe").unwrap_err();
-        assert!(refusal.starts_with("a.corn: line 2 is not UTF-8"), "{refusal}");
     }
 }

@@ -1,9 +1,9 @@
 //! Text to syntax tree.
 //!
-//! The way of a text: [`token`] cuts it into tokens; [`repair`] mends the token sequence where a
+//! The way of a text: `token` cuts it into tokens; `repair` mends the token sequence where a
 //! mistake is plain (a slip of a keyword, a bracket that is missing, a construct of a later
-//! version), so that one mistake stays one message; the generated parser ([`parser`]) makes the
-//! tree. [`print`] writes a tree back as text.
+//! version), so that one mistake stays one message; the generated parser (`parser`) makes the
+//! tree. `print` writes a tree back as text.
 
 pub mod ast;
 mod hint;

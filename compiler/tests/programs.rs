@@ -4,6 +4,7 @@ mod harness;
 
 use std::fs;
 
+use corn_compiler::Emit;
 use harness::{compile_text, programs, stem, tests};
 
 #[test]
@@ -15,14 +16,14 @@ fn every_stage() {
         let said = compilation.render(false);
         assert!(!compilation.has_errors(), "{name} compiles:\n{said}");
         let drawings = |mermaid| {
-            let drawings = compilation.drawings(mermaid);
+            let drawings = compilation.drawings(mermaid)?;
             Some(drawings.into_iter().map(|(_, drawing)| drawing).collect::<Vec<_>>().join("\n"))
         };
         let stages = [
-            ("graph", compilation.graph_text()),
-            ("specialized", compilation.specialized_text()),
-            ("placed", compilation.placed_text()),
-            ("plan", compilation.plan.as_ref().map(corn_plan::Plan::to_text)),
+            ("graph", compilation.emit(Emit::Graph)),
+            ("specialized", compilation.emit(Emit::Specialized)),
+            ("placed", compilation.emit(Emit::Placed)),
+            ("plan", compilation.emit(Emit::Plan)),
             ("drawing", drawings(false)),
             ("mermaid", drawings(true)),
             ("said", (!said.is_empty()).then_some(said)),
@@ -45,7 +46,7 @@ fn compiling_twice_gives_the_same_bytes() {
         let text = fs::read_to_string(&path).unwrap();
         let once = compile_text(stem(&path), &text);
         let again = compile_text(stem(&path), &text);
-        assert_eq!(once.plan.unwrap().to_text(), again.plan.unwrap().to_text(), "{}", path.display());
+        assert_eq!(once.emit(Emit::Plan).unwrap(), again.emit(Emit::Plan).unwrap(), "{}", path.display());
         assert_eq!(once.diagnostics, again.diagnostics, "{}", path.display());
     }
 }

@@ -158,12 +158,8 @@ fn no_broken_text_makes_it_panic() {
             let _ = Plan::parse(&text[..cut]).map(verify);
         }
         for (index, line) in text.lines().enumerate() {
-            let without: Vec<&str> = text
-                .lines()
-                .enumerate()
-                .filter(|(other, _)| *other != index)
-                .map(|(_, line)| line)
-                .collect();
+            let without: Vec<&str> =
+                text.lines().enumerate().filter(|(other, _)| *other != index).map(|(_, line)| line).collect();
             let _ = Plan::parse(&without.join("\n")).map(verify);
             let twice = text.replacen(line, &format!("{line}\n{line}"), 1);
             let _ = Plan::parse(&twice).map(verify);

@@ -19,11 +19,27 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("corn-executors", &["corn-core", "corn-media", "corn-plan", "corn-store"]),
     (
         "corn",
-        &["corn-compiler", "corn-core", "corn-engine", "corn-executors", "corn-media", "corn-plan", "corn-store"],
+        &[
+            "corn-compiler",
+            "corn-core",
+            "corn-engine",
+            "corn-executors",
+            "corn-media",
+            "corn-plan",
+            "corn-store",
+        ],
     ),
     (
         "corn-tests",
-        &["corn-compiler", "corn-core", "corn-engine", "corn-executors", "corn-media", "corn-plan", "corn-store"],
+        &[
+            "corn-compiler",
+            "corn-core",
+            "corn-engine",
+            "corn-executors",
+            "corn-media",
+            "corn-plan",
+            "corn-store",
+        ],
     ),
 ];
 
@@ -45,9 +61,11 @@ fn root() -> PathBuf {
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = root().join("Cargo.toml");
     let offline = vec!["--offline".to_owned()];
-    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().other_options(offline).exec().unwrap();
+    let metadata =
+        MetadataCommand::new().manifest_path(manifest).no_deps().other_options(offline).exec().unwrap();
     let normal = |package: &cargo_metadata::Package| {
-        let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+        let normal =
+            package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
         normal.map(|dependency| dependency.name.clone()).collect()
     };
     metadata.packages.iter().map(|package| (package.name.to_string(), normal(package))).collect()
@@ -65,7 +83,10 @@ fn crates_depend_one_way() {
     }
     for (dependency, user) in ALONE {
         for (name, used) in &dependencies {
-            assert!(!used.contains(dependency) || name == user, "{name} must not use {dependency}; only {user} does");
+            assert!(
+                !used.contains(dependency) || name == user,
+                "{name} must not use {dependency}; only {user} does"
+            );
         }
     }
 }
@@ -73,11 +94,13 @@ fn crates_depend_one_way() {
 /// The core has no I/O, no clock, no threads.
 #[test]
 fn the_core_and_the_compiler_are_pure() {
-    let impure = ["std::fs", "std::net", "std::thread", "std::process", "std::time", "std::io", "std::env", "tokio"];
+    let impure =
+        ["std::fs", "std::net", "std::thread", "std::process", "std::time", "std::io", "std::env", "tokio"];
     for folder in ["plan/src", "compiler/src", "engine/core/src"] {
         for (file, text) in sources(&root().join(folder)) {
             for word in impure {
-                let found = text.lines().find(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+                let found =
+                    text.lines().find(|line| line.contains(word) && !line.trim_start().starts_with("//"));
                 assert_eq!(found, None, "{} names {word}", file.display());
             }
         }

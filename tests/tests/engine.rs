@@ -101,7 +101,9 @@ async fn a_request_is_answered_in_text_and_sound() {
     let whole = whole(answer).await;
     assert_eq!(whole.failed, None);
     assert_eq!(text(&whole.outputs[0]), "One is here. Two is there. ");
-    let lengths = whole.outputs[1].iter().map(|item| if let Datum::Audio(audio) = item { audio.samples.len() } else { 0 });
+    let lengths = whole.outputs[1]
+        .iter()
+        .map(|item| if let Datum::Audio(audio) = item { audio.samples.len() } else { 0 });
     assert_eq!(lengths.collect::<Vec<_>>(), [12 * 160, 13 * 160]);
     assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
     engine.stop();
@@ -112,13 +114,17 @@ async fn a_request_is_answered_in_text_and_sound() {
 async fn lists_and_pictures_pass() {
     let (_, engine) = started().await;
     let lines = Datum::List(["a", "b", "c"].map(Datum::text).into());
-    let output = engine.plan().plan().recordings.iter().find(|r| r.graph == "shout").unwrap().outputs[0].name.clone();
+    let output =
+        engine.plan().plan().recordings.iter().find(|r| r.graph == "shout").unwrap().outputs[0].name.clone();
     let answer = whole(engine.submit(ask(&engine, "shout", &[("lines", lines)], &[&output]))).await;
     assert_eq!(answer.outputs[0], [Datum::List(["A", "B", "C"].map(Datum::text).into())]);
 
     let image = Image { width: 2, height: 1, rgb: vec![255, 0, 0, 255, 0, 0] };
-    let output = engine.plan().plan().recordings.iter().find(|r| r.graph == "colour").unwrap().outputs[0].name.clone();
-    let answer = whole(engine.submit(ask(&engine, "colour", &[("photo", Datum::Image(image.into()))], &[&output]))).await;
+    let output =
+        engine.plan().plan().recordings.iter().find(|r| r.graph == "colour").unwrap().outputs[0].name.clone();
+    let answer =
+        whole(engine.submit(ask(&engine, "colour", &[("photo", Datum::Image(image.into()))], &[&output])))
+            .await;
     let Datum::Tensor(tensor) = &answer.outputs[0][0] else { panic!("a tensor") };
     assert_eq!(tensor.to_f32s().unwrap(), [1.0, 0.0, 0.0]);
     engine.stop();
@@ -133,12 +139,19 @@ async fn concurrent_requests_never_mix() {
         // Two are in flight and eight wait; what is beyond that is refused, so they come in rounds.
         for request in 0..5 {
             let prompt = Datum::text(format!("Request {round} {request} asks. It asks twice {request}."));
-            answers.push((round, request, engine.submit(ask(&engine, "speak", &[("prompt", prompt)], &["reply"]))));
+            answers.push((
+                round,
+                request,
+                engine.submit(ask(&engine, "speak", &[("prompt", prompt)], &["reply"])),
+            ));
         }
         for (round, request, answer) in answers.drain(..) {
             let whole = whole(answer).await;
             assert_eq!(whole.failed, None);
-            assert_eq!(text(&whole.outputs[0]), format!("Request {round} {request} asks. It asks twice {request}. "));
+            assert_eq!(
+                text(&whole.outputs[0]),
+                format!("Request {round} {request} asks. It asks twice {request}. ")
+            );
         }
     }
     assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));

@@ -5,13 +5,16 @@
 
 use std::fs;
 
+use corn_compiler::Emit;
 use corn_tests::{compile, root};
 
 fn examples() -> Vec<(String, String)> {
     let files = fs::read_dir(root().join("dsl-examples")).unwrap().map(|entry| entry.unwrap().path());
     let mut examples: Vec<(String, String)> = files
         .filter(|file| file.extension().is_some_and(|extension| extension == "corn"))
-        .map(|file| (file.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&file).unwrap()))
+        .map(|file| {
+            (file.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&file).unwrap())
+        })
         .collect();
     examples.sort();
     examples
@@ -21,19 +24,19 @@ fn examples() -> Vec<(String, String)> {
 fn every_example_compiles_to_its_snapshots() {
     for (name, text) in examples() {
         let compilation = compile(&format!("{name}.corn"), &text);
-        let problems = corn_compiler::diagnostic::render(&compilation.diagnostics, &compilation.sources, false);
+        let problems = compilation.render(false);
         assert_eq!(problems, "", "{name} compiles without a warning");
         let stages = [
-            ("graph", compilation.graph_text()),
-            ("specialized", compilation.specialized_text()),
-            ("placed", compilation.placed_text()),
-            ("plan", compilation.plan.as_ref().map(corn_plan::Plan::to_text)),
+            ("graph", compilation.emit(Emit::Graph)),
+            ("specialized", compilation.emit(Emit::Specialized)),
+            ("placed", compilation.emit(Emit::Placed)),
+            ("plan", compilation.emit(Emit::Plan)),
         ];
         for (stage, text) in stages {
             insta::assert_snapshot!(format!("{name}.{stage}"), text.unwrap());
         }
         let drawings = |mermaid| {
-            let drawings = compilation.drawings(mermaid);
+            let drawings = compilation.drawings(mermaid).unwrap();
             drawings.iter().map(|(_, drawing)| drawing.trim_end()).collect::<Vec<_>>().join("\n\n")
         };
         insta::assert_snapshot!(format!("{name}.drawing"), drawings(false));
@@ -45,7 +48,7 @@ fn every_example_compiles_to_its_snapshots() {
 #[test]
 fn compiling_twice_gives_the_same_bytes() {
     for (name, text) in examples() {
-        let plan = || compile(&name, &text).plan.unwrap().to_text();
+        let plan = || compile(&name, &text).emit(Emit::Plan).unwrap();
         assert_eq!(plan(), plan(), "{name}");
     }
 }
@@ -59,7 +62,8 @@ fn a_typo_in_any_example_is_an_error() {
             typo.insert(start + word.len(), 'q');
             let compilation = compile(&name, &typo);
             let found = compilation.diagnostics.iter().any(|diagnostic| {
-                diagnostic.hint.as_ref().is_some_and(|hint| hint.contains(word)) || diagnostic.message.contains(word)
+                diagnostic.hint.as_ref().is_some_and(|hint| hint.contains(word))
+                    || diagnostic.message.contains(word)
             });
             assert!(found, "{name}: '{word}q' at byte {start}: {:?}", compilation.diagnostics);
         }
@@ -90,7 +94,9 @@ fn names(text: &str) -> Vec<(usize, &str)> {
     let count = |word: &str| found.iter().filter(|(_, other)| *other == word).count();
     found
         .iter()
-        .filter(|(_, word)| word.len() > 2 && !word.starts_with(|c: char| c.is_ascii_digit()) && count(word) > 1)
+        .filter(|(_, word)| {
+            word.len() > 2 && !word.starts_with(|c: char| c.is_ascii_digit()) && count(word) > 1
+        })
         .copied()
         .collect()
 }

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use corn_compiler::Emit as Stage;
+
 use crate::args::{Compile, Emit};
 use crate::failure::Failure;
 use crate::program;
@@ -9,14 +11,14 @@ use crate::program;
 pub(crate) fn compile(args: &Compile) -> Result<(), Failure> {
     let compilation = program::compile(&args.file, &args.placement)?;
     program::report(&compilation);
-    let text = match args.emit {
-        Emit::Ast => compilation.ast_text(),
-        Emit::Graph => compilation.graph_text(),
-        Emit::Specialized => compilation.specialized_text(),
-        Emit::Placed => compilation.placed_text(),
-        Emit::Plan => compilation.plan.as_ref().map(corn_plan::Plan::to_text),
+    let stage = match args.emit {
+        Emit::Ast => Stage::Ast,
+        Emit::Graph => Stage::Graph,
+        Emit::Specialized => Stage::Specialized,
+        Emit::Placed => Stage::Placed,
+        Emit::Plan => Stage::Plan,
     };
-    let text = text.ok_or(Failure::Program)?;
+    let text = compilation.emit(stage).ok_or(Failure::Program)?;
     match &args.output {
         Some(path) => std::fs::write(path, text)
             .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", path.display()))),

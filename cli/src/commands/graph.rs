@@ -8,14 +8,13 @@ use crate::program;
 pub(crate) fn graph(args: &Graph) -> Result<(), Failure> {
     let compilation = program::compile(&args.file, &Placement { workers: None, inflight: 1 })?;
     program::report(&compilation);
-    if compilation.plan.is_none() {
-        return Err(Failure::Program);
-    }
-    let drawings = compilation.drawings(args.format == Drawing::Mermaid);
-    let wanted: Vec<_> =
-        drawings.iter().filter(|(route, _)| args.route.as_ref().is_none_or(|wanted| wanted == route)).collect();
+    let drawings = compilation.drawings(args.format == Drawing::Mermaid).ok_or(Failure::Program)?;
+    let wanted: Vec<_> = drawings
+        .iter()
+        .filter(|(route, _)| args.route.as_ref().is_none_or(|wanted| wanted == route))
+        .collect();
     if wanted.is_empty() {
-        let mut routes: Vec<&str> = drawings.iter().map(|(route, _)| route.as_str()).collect();
+        let mut routes: Vec<&str> = drawings.iter().map(|(route, _)| *route).collect();
         routes.dedup();
         let (wanted, routes) = (args.route.as_deref().unwrap_or_default(), routes.join(", "));
         return Err(Failure::Usage(format!("there is no route '{wanted}'; there is {routes}")));

@@ -104,7 +104,9 @@ fn verify() -> Result<(), Failure> {
     if broken == 0 {
         return Ok(());
     }
-    Err(Failure::setup(format!("{broken} entries of the cache are broken; they are fetched again when they are used")))
+    Err(Failure::setup(format!(
+        "{broken} entries of the cache are broken; they are fetched again when they are used"
+    )))
 }
 
 fn remove(name: Option<&str>) -> Result<(), Failure> {
@@ -114,7 +116,9 @@ fn remove(name: Option<&str>) -> Result<(), Failure> {
     let wanted: Vec<_> =
         entries.iter().filter(|entry| name.is_none_or(|name| entry.source.contains(name))).collect();
     if let (true, Some(name)) = (wanted.is_empty(), name) {
-        return Err(Failure::Usage(format!("nothing in the cache has '{name}' in its name; see `corn models list`")));
+        return Err(Failure::Usage(format!(
+            "nothing in the cache has '{name}' in its name; see `corn models list`"
+        )));
     }
     let mut freed = 0;
     for entry in wanted {

@@ -26,18 +26,26 @@ pub(crate) fn read(recording: &Recording, bindings: &[Binding]) -> Result<Vec<(S
         let datum = match (ty.form, given.as_slice()) {
             (_, []) => continue,
             (Form::List { .. }, given) => {
-                let items: Result<Vec<Datum>, Failure> = given.iter().map(|binding| item(binding, &ty.kind)).collect();
+                let items: Result<Vec<Datum>, Failure> =
+                    given.iter().map(|binding| item(binding, &ty.kind)).collect();
                 Datum::List(items?.into())
             }
             (Form::Value, [binding]) => item(binding, &ty.kind)?,
             (Form::Value, _) => {
-                return Err(Failure::Usage(format!("input '{name}' is given {} times; it is one {ty}", given.len())));
+                return Err(Failure::Usage(format!(
+                    "input '{name}' is given {} times; it is one {ty}",
+                    given.len()
+                )));
             }
             (Form::Stream { .. }, _) => {
-                return Err(Failure::Usage(format!("input '{name}' is a stream, which a command line cannot bring")));
+                return Err(Failure::Usage(format!(
+                    "input '{name}' is a stream, which a command line cannot bring"
+                )));
             }
         };
-        datum.check_type(ty).map_err(|problem| Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}"))))?;
+        datum.check_type(ty).map_err(|problem| {
+            Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")))
+        })?;
         inputs.push((name.clone(), datum));
     }
     Ok(inputs)
@@ -45,18 +53,29 @@ pub(crate) fn read(recording: &Recording, bindings: &[Binding]) -> Result<Vec<(S
 
 fn item(binding: &Binding, kind: &Kind) -> Result<Datum, Failure> {
     let Binding { name, value } = binding;
-    let wrong = |problem: String| Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")));
+    let wrong =
+        |problem: String| Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")));
     let is_media = matches!(kind, Kind::Image { .. } | Kind::Audio { .. } | Kind::Tensor { .. });
     let bytes = match value.strip_prefix('@') {
-        Some(path) => Some(file(path).map_err(|problem| wrong(format!("'{path}' cannot be read: {problem}")))?),
+        Some(path) => {
+            Some(file(path).map_err(|problem| wrong(format!("'{path}' cannot be read: {problem}")))?)
+        }
         None if value == "-" => Some(stdin().map_err(|problem| wrong(format!("standard input: {problem}")))?),
         None if is_media => {
-            let hint = if Path::new(value).exists() { format!("--in {name}=@{value}") } else { format!("--in {name}=@FILE") };
+            let hint = if Path::new(value).exists() {
+                format!("--in {name}=@{value}")
+            } else {
+                format!("--in {name}=@FILE")
+            };
             return Err(Failure::Usage(format!("input '{name}' is {}; give a file: {hint}", kind.word())));
         }
         None => None,
     };
-    let place = if value == "-" { "standard input".to_owned() } else { format!("'{}'", value.trim_start_matches('@')) };
+    let place = if value == "-" {
+        "standard input".to_owned()
+    } else {
+        format!("'{}'", value.trim_start_matches('@'))
+    };
     match (kind, bytes) {
         (Kind::Audio { max_ms, .. }, Some(bytes)) => read_audio(&bytes, AudioLimits { max_ms: *max_ms })
             .map(|audio| Datum::Audio(audio.into()))

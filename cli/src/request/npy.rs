@@ -24,7 +24,8 @@ pub(crate) fn write(tensor: &Tensor) -> Vec<u8> {
         let bytes = tensor.bytes.chunks_exact(2).flat_map(|half| [0, 0, half[0], half[1]]).collect();
         return write(&Tensor { dtype: Dtype::F32, shape: tensor.shape.clone(), bytes });
     }
-    let description = DESCRIPTIONS.iter().find(|(dtype, _)| *dtype == tensor.dtype).map_or("|u1", |(_, name)| name);
+    let description =
+        DESCRIPTIONS.iter().find(|(dtype, _)| *dtype == tensor.dtype).map_or("|u1", |(_, name)| name);
     let shape: String = tensor.shape.iter().map(|extent| format!("{extent}, ")).collect();
     let mut header = format!("{{'descr': '{description}', 'fortran_order': False, 'shape': ({shape}), }}");
     // The data begins at a multiple of 64 bytes; the header ends with a line feed.
@@ -50,7 +51,8 @@ pub(crate) fn read(file: &[u8]) -> Result<Tensor, String> {
     if !field("fortran_order").is_some_and(|rest| rest.starts_with("False")) {
         return Err(wrong());
     }
-    let shape = field("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next()).ok_or_else(wrong)?;
+    let shape =
+        field("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next()).ok_or_else(wrong)?;
     let extents = shape.split(',').map(str::trim).filter(|extent| !extent.is_empty());
     let shape: Vec<u64> = extents.map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
     let dtype = DESCRIPTIONS.iter().find(|(_, name)| *name == description).map(|(dtype, _)| *dtype);

@@ -38,7 +38,12 @@ enum Target {
     /// A text file.
     Text(Temporary<BufWriter<File>>),
     /// A sound file that grows while the sound is made.
-    Wav { file: Option<Temporary<File>>, writer: Option<WavWriter<BufWriter<File>>>, samples: u64, rate_hz: u32 },
+    Wav {
+        file: Option<Temporary<File>>,
+        writer: Option<WavWriter<BufWriter<File>>>,
+        samples: u64,
+        rate_hz: u32,
+    },
     /// A picture or tensor, written when it is there.
     Whole(Temporary<File>),
 }
@@ -58,8 +63,11 @@ impl Outputs {
             let name = output.name.clone();
             let target = match (bound.get(name.as_str()), &ty.kind) {
                 (None | Some(&"-"), Kind::Audio { .. } | Kind::Image { .. }) => {
-                    let (word, extension) =
-                        if matches!(ty.kind, Kind::Audio { .. }) { ("sound", "wav") } else { ("a picture", "png") };
+                    let (word, extension) = if matches!(ty.kind, Kind::Audio { .. }) {
+                        ("sound", "wav")
+                    } else {
+                        ("a picture", "png")
+                    };
                     return Err(Failure::Usage(format!(
                         "route '{}' makes output '{name}', which is {word}; say where it goes: --out {name}=FILE.{extension}",
                         recording.route
@@ -78,7 +86,8 @@ impl Outputs {
     pub(crate) fn item(&mut self, output: usize, datum: Datum) -> Result<(), Failure> {
         let several = self.sinks.iter().filter(|sink| matches!(sink.target, Target::Terminal)).count() > 1;
         let sink = &mut self.sinks[output];
-        let failed = |problem: String| Failure::setup(format!("output '{}' cannot be written: {problem}", sink.name));
+        let failed =
+            |problem: String| Failure::setup(format!("output '{}' cannot be written: {problem}", sink.name));
         match (&mut sink.target, &datum) {
             (Target::Terminal, Datum::Text(text)) if !self.json && !several => {
                 self.in_line = !text.ends_with('\n');
@@ -97,7 +106,10 @@ impl Outputs {
             (Target::Wav { file, writer, samples, rate_hz }, Datum::Audio(audio)) => {
                 let writer = match writer {
                     Some(_) if *rate_hz != audio.rate_hz => {
-                        return Err(failed(format!("its rate changes from {rate_hz} Hz to {} Hz", audio.rate_hz)));
+                        return Err(failed(format!(
+                            "its rate changes from {rate_hz} Hz to {} Hz",
+                            audio.rate_hz
+                        )));
                     }
                     Some(writer) => writer,
                     None => {
@@ -125,7 +137,8 @@ impl Outputs {
         }
         for sink in self.sinks.drain(..) {
             let Sink { name, target, items, is_list } = sink;
-            let failed = |problem: String| Failure::setup(format!("output '{name}' cannot be written: {problem}"));
+            let failed =
+                |problem: String| Failure::setup(format!("output '{name}' cannot be written: {problem}"));
             let value = match target {
                 Target::Terminal if self.json => to_json(&items, is_list),
                 Target::Terminal => {
@@ -136,19 +149,24 @@ impl Outputs {
                     Json::Null
                 }
                 Target::Text(file) => {
-                    let path = file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
+                    let path =
+                        file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
                     json!({ "file": path, "text": to_json(&items, is_list) })
                 }
                 Target::Wav { file, writer, samples, rate_hz } => {
                     let file = file.ok_or_else(|| failed("it is closed".to_owned()))?;
                     let writer = match writer {
                         Some(writer) => Ok(writer),
-                        None => file.writer.try_clone().map_err(|error| failed(error.to_string())).and_then(|handle| {
-                            WavWriter::new(BufWriter::new(handle), 16_000).map_err(|error| failed(error.to_string()))
-                        }),
+                        None => file.writer.try_clone().map_err(|error| failed(error.to_string())).and_then(
+                            |handle| {
+                                WavWriter::new(BufWriter::new(handle), 16_000)
+                                    .map_err(|error| failed(error.to_string()))
+                            },
+                        ),
                     };
                     writer?.finish().map_err(|error| failed(error.to_string()))?;
-                    let path = file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
+                    let path =
+                        file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
                     let seconds = samples as f64 / f64::from(rate_hz.max(1));
                     self.say(&format!("{name}: {seconds:.1} s of sound in {}", path.display()));
                     json!({ "file": path, "seconds": seconds, "rate_hz": rate_hz })
@@ -157,7 +175,8 @@ impl Outputs {
                     let Some(datum) = items.first() else { continue };
                     let bytes = encode(datum, &file.path).map_err(&failed)?;
                     file.writer.write_all(&bytes).map_err(|error| failed(error.to_string()))?;
-                    let path = file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
+                    let path =
+                        file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
                     self.say(&format!("{name}: {}", path.display()));
                     json!({ "file": path, "bytes": bytes.len() })
                 }
@@ -237,8 +256,9 @@ fn open(name: &str, path: &str, kind: &Kind) -> Result<Target, Failure> {
             "output '{name}' is {word}; it is written as .{accepted}, but the file is '{path}'"
         )));
     }
-    let file = Temporary::create(path)
-        .map_err(|problem| Failure::setup(format!("output '{name}': '{path}' cannot be written: {problem}")))?;
+    let file = Temporary::create(path).map_err(|problem| {
+        Failure::setup(format!("output '{name}': '{path}' cannot be written: {problem}"))
+    })?;
     Ok(match kind {
         Kind::Audio { .. } => Target::Wav { file: Some(file), writer: None, samples: 0, rate_hz: 0 },
         Kind::Image { .. } | Kind::Tensor { .. } => Target::Whole(file),
@@ -247,7 +267,8 @@ fn open(name: &str, path: &str, kind: &Kind) -> Result<Target, Failure> {
 }
 
 fn encode(datum: &Datum, path: &Path) -> Result<Vec<u8>, String> {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
+    let extension =
+        path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
     match (datum, extension.as_str()) {
         (Datum::Image(image), extension) => {
             let format = match extension {
@@ -266,9 +287,10 @@ fn encode(datum: &Datum, path: &Path) -> Result<Vec<u8>, String> {
 fn show(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        std::io::ErrorKind::BrokenPipe => {
-            Failure::Fault(corn_core::Fault::new(corn_core::Blame::Cancelled, "nobody reads standard output any more"))
-        }
+        std::io::ErrorKind::BrokenPipe => Failure::Fault(corn_core::Fault::new(
+            corn_core::Blame::Cancelled,
+            "nobody reads standard output any more",
+        )),
         _ => Failure::setup(format!("standard output cannot be written: {error}")),
     })
 }
@@ -277,7 +299,12 @@ fn to_json(items: &[Datum], is_list: bool) -> Json {
     let is_text = items.iter().all(|item| matches!(item, Datum::Text(_)));
     match items {
         _ if is_text && !is_list => {
-            json!(items.iter().map(|item| if let Datum::Text(text) = item { text } else { "" }).collect::<String>())
+            json!(
+                items
+                    .iter()
+                    .map(|item| if let Datum::Text(text) = item { text } else { "" })
+                    .collect::<String>()
+            )
         }
         [only] => one(only),
         items => Json::Array(items.iter().map(one).collect()),

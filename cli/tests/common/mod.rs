@@ -1,6 +1,11 @@
 //! Runs the built command as a person would.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part; what is wrong fails the test")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its part; what is wrong fails the test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, syntax};
 use crate::source::{FileId, Span};
 
 /// The longest text that is read. A program that people wrote is a thousand times shorter.
-pub const MAX_SOURCE_BYTES: usize = 4 << 20;
+pub const MAX_SOURCE_BYTES: usize = 1 << 20;
 
 /// At most so many problems of one file are reported.
 const MOST_PROBLEMS: usize = 50;

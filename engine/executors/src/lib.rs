@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use corn_core::Fault;
 use corn_core::executor::{Executor, Loader, Progress};
-use corn_plan::Component;
 use corn_plan::catalog::{Catalog, Entry};
+use corn_plan::{Component, WeightsSource};
 use corn_store::{Pins, Store};
 
 /// Everything that this build can run.
@@ -45,12 +45,19 @@ impl Executors {
     }
 
     /// Paths of a component's weights, by parameter.
-    fn weights(&self, component: &Component, progress: &dyn Progress) -> Result<BTreeMap<String, PathBuf>, Fault> {
-        let fetch = |weights: &corn_plan::Weights| {
-            let fetched = self.store.fetch(&self.pins.apply(&weights.source), progress);
-            fetched.map(|path| (weights.name.clone(), path)).map_err(|error| Fault::setup(error.to_string()))
-        };
+    fn weights(
+        &self,
+        component: &Component,
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<String, PathBuf>, Fault> {
+        let fetch =
+            |weights: &corn_plan::Weights| Ok((weights.name.clone(), self.fetch(&weights.source, progress)?));
         component.weights.iter().map(fetch).collect()
+    }
+
+    fn fetch(&self, source: &WeightsSource, progress: &dyn Progress) -> Result<PathBuf, Fault> {
+        let fetched = self.store.fetch(&self.pins.apply(source), progress);
+        fetched.map_err(|error| Fault::setup(error.to_string()))
     }
 }
 
@@ -79,6 +86,14 @@ impl Executors {
             "reference" => reference::load(component),
             #[cfg(feature = "candle")]
             "candle" => candle::load(entry, files, options, needs.cpus, batch.max, progress),
+            #[cfg(feature = "onnx")]
+            "onnx" => {
+                let library = match onnx::runtime::library_source() {
+                    Some(source) => Some(self.fetch(&source, progress)?),
+                    None => None,
+                };
+                onnx::load(entry, files, options, needs.cpus, batch.max, library.as_deref())
+            }
             other => Err(Fault::setup(format!("this build of corn has no executor '{other}'"))),
         }
     }

@@ -63,10 +63,17 @@ impl Executor for Ports {
     fn start(&mut self, mut call: Call) {
         let by_entry = |port: &Option<u32>| port.map(|port| port as usize);
         let inputs = self.inputs.to_component.iter().map(by_entry).map(|port| {
-            port.map_or(CallInput::Absent, |port| std::mem::replace(&mut call.inputs[port], CallInput::Absent))
+            port.map_or(CallInput::Absent, |port| {
+                std::mem::replace(&mut call.inputs[port], CallInput::Absent)
+            })
         });
         let inputs = inputs.collect();
-        let outputs = self.outputs.to_component.iter().map(by_entry).map(|port| port.and_then(|port| call.outputs[port]));
+        let outputs = self
+            .outputs
+            .to_component
+            .iter()
+            .map(by_entry)
+            .map(|port| port.and_then(|port| call.outputs[port]));
         let outputs = outputs.collect();
         self.inner.start(Call { id: call.id, inputs, outputs });
     }

@@ -114,8 +114,20 @@ impl Cache {
 
     /// An empty folder `name` in the work folder of `key`.
     pub(crate) fn fresh_folder(&self, key: &str, name: &str, work: &Work<'_>) -> Result<PathBuf, StoreError> {
-        let path = self.work_folder(key, work)?.join(name);
-        remove_tree(&path).and_then(|_| fs::create_dir(&path)).map_err(|error| work.disk(&path, &error))?;
+        let folder = self.work_folder(key, work)?;
+        let path = folder.join(name);
+        let clear = || {
+            // A child of a process that was killed may still write below the old folder. It knows it
+            // by name, so a new name stops it from adding to what is being removed.
+            let old = folder.join(format!("old-{name}"));
+            remove_tree(&old)?;
+            if path.exists() {
+                fs::rename(&path, &old)?;
+                remove_tree(&old)?;
+            }
+            fs::create_dir(&path)
+        };
+        clear().map_err(|error| work.disk(&path, &error))?;
         Ok(path)
     }
 

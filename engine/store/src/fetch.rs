@@ -47,9 +47,10 @@ impl Job<'_> {
         }
         let (wheel, arrived, _held) = self.wheel(package)?;
         let content = self.cache.fresh_folder(&key, "content", self.work)?;
-        wheel::unpack(&wheel, path, &content, self.work)?;
         let entry = if path.ends_with('/') { "" } else { path.rsplit('/').next().unwrap_or(path) };
-        self.keep(&key, &content, entry, &arrived)
+        let unpacked = wheel::unpack(&wheel, path, &content, self.work);
+        let kept = unpacked.and_then(|()| self.keep(&key, &content, entry, &arrived));
+        kept.inspect_err(|_| drop(self.cache.clear_work(&key, self.work)))
     }
 
     /// The wheel of `package`, kept so that many files of it are fetched once. It stays as long as

@@ -3,7 +3,7 @@
 //! A [`corn_plan::WeightsSource`] goes in, a path on this machine comes out: [`Store::fetch`].
 //! What was fetched once is there without network or Python; what arrives is checked before it is
 //! kept, appears in the cache by one rename, and is converted on the way in where executors need
-//! another form ([`convert`] holds the table). Two processes may ask for the same weights at once:
+//! another form (`convert/mod.rs` holds the table). Two processes may ask for the same weights at once:
 //! one works, the other waits.
 //!
 //! Nothing that is fetched is ever executed. Pickles are read by a machine that knows tensors and
@@ -24,9 +24,8 @@
 //! # Ok::<(), corn_store::StoreError>(())
 //! ```
 
-pub mod convert;
-
 mod cache;
+mod convert;
 mod digest;
 mod error;
 mod fetch;

@@ -38,7 +38,7 @@ pub(crate) fn download(
     let mut child = Killed(start(python, package, &temporary, &target, work)?);
     let (output, finished) = watch(&mut child.0, &temporary, work)?;
     if !finished {
-        return Err(explain(&output, package, work));
+        return Err(explain(&output, package, folder, work));
     }
     let wheels = fs::read_dir(&target).map_err(|error| work.disk(&target, &error))?;
     let mut wheels = wheels.filter_map(Result::ok).map(|item| item.path());
@@ -114,7 +114,7 @@ fn watch(child: &mut Child, temporary: &Path, work: &Work<'_>) -> Result<(Vec<St
         std::thread::spawn(move || forward_lines(pipe, &said));
     }
     drop(said);
-    let (mut lines, mut total) = (Vec::new(), 0);
+    let (mut lines, mut total, mut done) = (Vec::new(), 0, 0);
     loop {
         match heard.recv_timeout(PAUSE) {
             Ok(line) => {
@@ -127,7 +127,8 @@ fn watch(child: &mut Child, temporary: &Path, work: &Work<'_>) -> Result<(Vec<St
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        let done = bytes_below(temporary);
+        // What pip moves on to the target is no longer there to be counted, but it has arrived.
+        done = bytes_below(temporary).max(done);
         work.advance("downloading", if total > 0 { done.min(total) } else { done }, total)?;
     }
     let status = child.wait().map_err(|error| work.error(StoreErrorKind::Tool, format!("pip: {error}")))?;
@@ -171,9 +172,13 @@ fn bytes_below(folder: &Path) -> u64 {
 }
 
 /// What pip's output means for the person who waits.
-fn explain(output: &[String], package: &Package, work: &Work<'_>) -> StoreError {
+fn explain(output: &[String], package: &Package, folder: &Path, work: &Work<'_>) -> StoreError {
     let said = |needle: &str| output.iter().any(|line| line.contains(needle));
     let wanted = package.requirement();
+    // Ctrl-C goes to pip as well, and pip may be the first to hear it.
+    if said("Operation cancelled by user") || said("KeyboardInterrupt") {
+        return StoreError::interrupted(&work.what);
+    }
     if said("No module named pip") {
         return work
             .error(StoreErrorKind::Tool, "this Python has no pip, which fetches packages")
@@ -181,7 +186,7 @@ fn explain(output: &[String], package: &Package, work: &Work<'_>) -> StoreError 
     }
     if said("No space left on device") || said("Errno 28]") {
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        return work.disk(Path::new("the cache"), &full);
+        return work.disk(folder, &full);
     }
     if said("Max retries exceeded")
         || said("connection broken by")

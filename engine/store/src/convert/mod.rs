@@ -4,11 +4,10 @@
 //! A converter reads untrusted bytes: it checks every length before it believes it, streams what
 //! is large, and refuses by name what it does not know.
 
-pub mod ctranslate2;
-pub mod pickle;
-pub mod torch;
-
+mod ctranslate2;
+mod pickle;
 mod tensors;
+mod torch;
 mod whisper;
 
 use std::fs;
@@ -48,7 +47,7 @@ pub(crate) const TABLE: [Conversion; 2] = [
 
 /// Why content was not converted.
 #[derive(Debug)]
-pub enum ConvertError {
+pub(crate) enum ConvertError {
     /// The content is damaged or of a form that is refused; says what and where.
     Content(String),
     /// A file could not be read or written.

@@ -59,7 +59,8 @@ fn rename(model: &Model) -> Result<BTreeMap<String, Tensor>, ConvertError> {
         )));
     }
     let mut renamed = BTreeMap::new();
-    for (name, tensor) in &model.tensors {
+    // Numbers with a fraction are settings too, of which Whisper needs none.
+    for (name, tensor) in model.tensors.iter().filter(|(_, tensor)| !tensor.shape.is_empty()) {
         if matches!(tensor.element.name, "I8" | "I16" | "I32") {
             let reason = format!(
                 "'{name}' is quantised ({}); take a float16 or float32 conversion",

@@ -161,9 +161,14 @@ pub(crate) fn refused(status: StatusCode, name: &str, work: &Work<'_>) -> Failur
     Failure::Final(error)
 }
 
-/// The hub cannot be reached or does not answer.
+/// The hub cannot be reached or fails.
 pub(crate) fn unreachable_hub(address: &str, reason: &str, work: &Work<'_>) -> StoreError {
     let host = address.split('/').take(3).collect::<Vec<_>>().join("/");
-    work.error(StoreErrorKind::Network, format!("{host} cannot be reached or does not answer ({reason})"))
-        .hint("check the network, or set HF_ENDPOINT to a mirror, then run this again: it continues where it stopped")
+    let what = if reason.contains("certificate") {
+        "where a proxy has its own certificate authority, set SSL_CERT_FILE to its PEM file"
+    } else {
+        "check the network, or set HF_ENDPOINT to a mirror"
+    };
+    work.error(StoreErrorKind::Network, format!("{host} cannot be reached or fails ({reason})"))
+        .hint(format!("{what}, then run this again: it continues where it stopped"))
 }
