@@ -26,7 +26,7 @@ impl Default for Target {
             workers: 1,
             cpus: 1,
             memory_bytes: 1 << 30,
-            host: "localhost".to_owned(),
+            host: "local".to_owned(),
             inflight: 1,
             transport: Transport::Pointer,
         }

@@ -15,7 +15,10 @@ pub(crate) fn tests() -> PathBuf {
 
 /// The `.corn` files of a folder, sorted.
 pub(crate) fn programs(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the cases are there")
+        .map(|entry| entry.expect("a case can be listed").path())
+        .collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "corn"));
     paths.sort();
     assert!(!paths.is_empty(), "{} has no cases", folder.display());
@@ -54,7 +57,7 @@ pub(crate) fn target(text: &str) -> Target {
     let settings = text.lines().next().and_then(|line| line.strip_prefix("// target: ")).unwrap_or_default();
     let mut words = settings.split_whitespace();
     while let (Some(key), Some(value)) = (words.next(), words.next()) {
-        let number: u32 = value.parse().unwrap();
+        let number: u32 = value.parse().expect("a setting is a number");
         match key {
             "workers" => target.workers = number,
             "cpus" => target.cpus = number,
