@@ -190,6 +190,16 @@ impl Diagnostics {
         self.found.is_empty()
     }
 
+    /// Leaves the warnings out if there are errors: many would only say that what is broken is
+    /// not used, and the rest can wait.
+    #[must_use]
+    pub fn most_urgent(mut self) -> Self {
+        if self.has_errors() {
+            self.found.retain(Diagnostic::is_error);
+        }
+        self
+    }
+
     /// What was found, in order of place, each once. Problems without a place come last.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         let key = |diagnostic: &Diagnostic| {

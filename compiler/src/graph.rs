@@ -3,7 +3,7 @@
 //! Nodes and values have dense ids and live in vectors; an id is a position. Nodes stand in an
 //! order in which every operand is made before it is read, because the language has no way to
 //! name a value before it is made. Analysis writes these graphs; the passes rewrite them until
-//! each route has one graph that [`crate::lower`] can turn into a recording.
+//! each route has one graph that `lower` can turn into a recording.
 //!
 //! What depends on the request is in the values: [`Value::needs`] lists the optional inputs that
 //! must be present for a value to exist. After `specialize` it is empty everywhere.

@@ -11,7 +11,6 @@ mod lower;
 mod passes;
 pub mod source;
 pub mod syntax;
-mod target;
 
 use corn_plan::Verified;
 use corn_plan::catalog::Catalog;
@@ -20,9 +19,9 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::verify::Phase;
 use crate::graph::{Program, Specialized};
 pub use crate::passes::place::Placement;
+pub use crate::passes::target::Target;
 use crate::source::{SourceFile, SourceMap, Sources};
 use crate::syntax::ast;
-pub use crate::target::Target;
 
 /// What a compilation made, stage by stage, as far as it came, and what is wrong.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +70,7 @@ pub fn compile(root: SourceFile, sources: &dyn Sources, target: &Target, catalog
         through_the_passes(&program, target, &mut made, &mut found);
     }
     made.program = Some(program);
-    made.diagnostics = found.into_sorted();
+    made.diagnostics = found.most_urgent().into_sorted();
     made
 }
 
@@ -84,7 +83,9 @@ fn through_the_passes(analyzed: &Program, target: &Target, made: &mut Compilatio
     let mut all = passes::specialize::specialize(&program, found);
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Specialized);
 
-    all.iter_mut().for_each(|one| passes::simplify::simplify(&mut one.graph));
+    for one in &mut all {
+        passes::simplify::simplify(&mut one.graph);
+    }
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
 
     passes::share::share(&mut all, &program.components);
@@ -142,7 +143,8 @@ impl Compilation {
         }
     }
 
-    /// Each route's name with its drawing: a Mermaid flowchart, or indented text.
+    /// Each route's name with a drawing of what it does: a Mermaid flowchart, or a tree for the
+    /// terminal. A route with several recordings has several drawings.
     pub fn drawings(&self, mermaid: bool) -> Option<Vec<(&str, String)>> {
         let components = &self.program.as_ref()?.components;
         let draw = if mermaid { graph::mermaid::mermaid } else { graph::draw::draw };

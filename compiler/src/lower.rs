@@ -8,8 +8,8 @@ use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
 use crate::graph::{Component, Graph, Program, Specialized};
 use crate::passes::place::Placement;
+use crate::passes::target::Target;
 use crate::passes::{allocate, schedule, transfer};
-use crate::target::Target;
 
 /// The plan of `all`, placed as `placement` says; its memory table is still empty.
 pub(crate) fn lower(program: &Program, all: &[Specialized], placement: &Placement, target: &Target) -> Plan {

@@ -10,4 +10,5 @@ pub(crate) mod schedule;
 pub(crate) mod share;
 pub(crate) mod simplify;
 pub(crate) mod specialize;
+pub(crate) mod target;
 pub(crate) mod transfer;

@@ -9,7 +9,9 @@ use corn_plan::{ComponentId, Form, Kind, Literal, Type, ValueId};
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Const, Context};
 use crate::analyze::names::{Entity, FUNCTIONS};
+use crate::diagnostic::Diagnostic;
 use crate::diagnostic::semantic::{self, Candidate};
+use crate::graph::print::Lit;
 use crate::graph::{Graph, NodeId, NodeKind, Operand, Presence, Value};
 use crate::source::Span;
 use crate::syntax::ast::{self, Expr, ExprKind};
@@ -116,11 +118,12 @@ impl Body<'_, '_> {
         self.locals.push(Local { name: name.text.clone(), span: name.span, eval, used: false, quiet });
     }
 
-    /// Forgets the names bound since there were `count`, and warns of those that nothing used.
-    pub(crate) fn leave(&mut self, count: usize) {
+    /// Forgets the names bound since there were `count`, and warns of those that nothing used by
+    /// `unused`.
+    pub(crate) fn leave(&mut self, count: usize, unused: fn(&str, Span) -> Diagnostic) {
         for local in self.locals.split_off(count) {
             if !local.used && !local.quiet && !matches!(local.eval, Eval::Poison) {
-                self.context.report(semantic::unused::local(&local.name, local.span));
+                self.context.report(unused(&local.name, local.span));
             }
         }
     }
@@ -134,7 +137,7 @@ impl Body<'_, '_> {
         }
         let eval = block.value.as_ref().map_or(Eval::Poison, |value| self.eval(value));
         self.later.truncate(later);
-        self.leave(locals);
+        self.leave(locals, semantic::unused::local);
         eval
     }
 
@@ -155,14 +158,14 @@ impl Body<'_, '_> {
         })
     }
 
-    /// Local names whose value is known at compile time.
+    /// Local names as they are when the program is compiled.
     pub(crate) fn local_constants(&self) -> Vec<(String, Const)> {
         let constant = |local: &Local| match &local.eval {
-            Eval::Const(value) => Some((local.name.clone(), value.clone())),
-            Eval::Poison => Some((local.name.clone(), Const::Poison)),
-            _ => None,
+            Eval::Const(value) => value.clone(),
+            Eval::Poison => Const::Poison,
+            _ => Const::Brought,
         };
-        self.locals.iter().filter_map(constant).collect()
+        self.locals.iter().map(|local| (local.name.clone(), constant(local))).collect()
     }
 
     fn name(&mut self, name: &str, span: Span) -> Eval {
@@ -178,29 +181,39 @@ impl Body<'_, '_> {
             }
             Some(None) => Eval::Poison,
             None => {
-                self.unknown(name, span, |entity| matches!(entity, Entity::Let(_)), &[]);
+                self.unknown(name, span, Sort::Value);
                 Eval::Poison
             }
         }
     }
 
-    /// Reports a name that nothing here has.
-    pub(crate) fn unknown(
-        &mut self,
-        name: &str,
-        span: Span,
-        fits: impl Fn(Entity) -> bool,
-        functions: &[&str],
-    ) {
+    /// Reports a name that nothing here has, with those that could stand in its place.
+    pub(crate) fn unknown(&mut self, name: &str, span: Span, sort: Sort) {
         if let Some((_, later)) = self.later.iter().find(|(later, _)| later == name) {
             let problem = semantic::names::before_made(name, span, *later);
             self.context.report(problem);
             return;
         }
-        let locals = self.locals.iter().rev().map(|local| Candidate::at(&local.name, local.span));
-        let mut known: Vec<Candidate> = locals.collect();
-        known.extend(self.context.visible(self.module, fits));
-        known.extend(functions.iter().map(|name| Candidate::named(name)));
+        let is_called =
+            |eval: &Eval| matches!(eval, Eval::Const(Const::Component(_) | Const::Poison) | Eval::Poison);
+        let locals = self.locals.iter().rev();
+        let locals = locals.filter(|local| (sort == Sort::Called) == is_called(&local.eval));
+        let mut known: Vec<Candidate> = locals.map(|local| Candidate::at(&local.name, local.span)).collect();
+        let context = &self.context;
+        known.extend(context.visible(self.module, |entity| match entity {
+            Entity::Let(position) => match context.lets[position] {
+                Const::Component(_) => sort == Sort::Called,
+                Const::Poison => true,
+                _ => sort == Sort::Value,
+            },
+            Entity::Component(_) | Entity::Graph(_) => sort == Sort::Called,
+        }));
+        let words: &[&str] = match sort {
+            Sort::Called => &FUNCTIONS,
+            Sort::Value => &["when"],
+            Sort::Optional => &[],
+        };
+        known.extend(words.iter().map(|word| Candidate::named(word)));
         self.context.report(semantic::names::unknown(name, span, &known));
     }
 
@@ -261,7 +274,7 @@ impl Body<'_, '_> {
             },
             Some(None) => Callee::Broken,
             None => {
-                self.unknown(name, callee.span, |_| true, &FUNCTIONS);
+                self.unknown(name, callee.span, Sort::Called);
                 Callee::Broken
             }
         }
@@ -281,7 +294,7 @@ impl Body<'_, '_> {
                 (literal, ty)
             }
         };
-        let name = crate::graph::print::Lit(&literal).to_string();
+        let name = short_name(&literal);
         let node = self.graph.add(NodeKind::Const(literal), Vec::new(), span);
         self.make(node, 0, name, ty, true, span)
     }
@@ -330,6 +343,17 @@ impl Body<'_, '_> {
     }
 }
 
+/// What a name that is looked for stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Something to be called.
+    Called,
+    /// A value.
+    Value,
+    /// A value that may be absent.
+    Optional,
+}
+
 /// What is called.
 pub(crate) enum Callee {
     /// A component that was made.
@@ -340,6 +364,17 @@ pub(crate) enum Callee {
     Graph(usize),
     /// Reported.
     Broken,
+}
+
+/// A literal as a name: its first characters.
+fn short_name(literal: &Literal) -> String {
+    const LONGEST: usize = 24;
+    let whole = Lit(literal).to_string();
+    if whole.chars().count() <= LONGEST {
+        return whole;
+    }
+    let start: String = whole.chars().take(LONGEST - 2).collect();
+    format!("{}…", start.trim_end())
 }
 
 /// The type of a literal on its own.

@@ -239,7 +239,7 @@ impl Context<'_> {
     /// Notes the output ports that `graph` reads.
     pub(crate) fn note_reads(&mut self, graph: &crate::graph::Graph) {
         let readers = graph.readers();
-        for node in graph.nodes.iter() {
+        for node in &graph.nodes {
             let NodeKind::Run { component, .. } = node.kind else { continue };
             for (port, value) in &node.results {
                 let is_output = graph.outputs.iter().any(|output| output.value == *value);

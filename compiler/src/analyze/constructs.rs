@@ -2,7 +2,7 @@
 
 use corn_plan::{Adaptor, Form, Kind, Literal, Type, ValueId};
 
-use crate::analyze::body::{Body, Eval};
+use crate::analyze::body::{Body, Eval, Sort};
 use crate::analyze::context::Const;
 use crate::diagnostic::semantic;
 use crate::graph::fit::{Extents, kind_misfit};
@@ -18,7 +18,7 @@ impl Body<'_, '_> {
         let mut broken = false;
         for name in present {
             let Some(local) = self.locals.iter_mut().find(|local| local.name == name.text) else {
-                self.unknown(&name.text, name.span, |_| false, &[]);
+                self.unknown(&name.text, name.span, Sort::Optional);
                 broken = true;
                 continue;
             };
@@ -89,7 +89,7 @@ impl Body<'_, '_> {
         self.items = Some(max);
         let eval = self.eval(body);
         self.items = None;
-        self.leave(locals);
+        self.leave(locals, semantic::unused::local);
         match eval {
             Eval::Poison => Eval::Poison,
             Eval::Item(made) => Eval::Value(made),
@@ -111,7 +111,7 @@ impl Body<'_, '_> {
         let locals = self.locals.len();
         self.enter(item, Eval::Poison);
         self.eval(body);
-        self.leave(locals);
+        self.leave(locals, semantic::unused::local);
         Eval::Poison
     }
 
@@ -134,17 +134,13 @@ impl Body<'_, '_> {
                 continue;
             };
             let given = &self.graph.values[value].ty.kind;
-            kind = match kind {
-                None => Some((given.clone(), at)),
-                Some((so_far, first)) => match common(&so_far, given) {
-                    Some(both) => Some((both, first)),
-                    None => {
-                        let (one, other) = (so_far.to_string(), given.to_string());
-                        self.context.report(semantic::types::mixed_list(&one, first, &other, at));
-                        return Eval::Poison;
-                    }
-                },
+            let both = kind.as_ref().map_or(Some(given.clone()), |(so_far, _)| common(so_far, given));
+            let Some(both) = both else {
+                let (one, first) = kind.map_or((String::new(), at), |(kind, at)| (kind.to_string(), at));
+                self.context.report(semantic::types::mixed_list(&one, first, &given.to_string(), at));
+                return Eval::Poison;
             };
+            kind = Some((both, kind.map_or(at, |(_, first)| first)));
             let port = u32::try_from(position).expect("items are few");
             operands.push(Operand { port, value, each: false });
         }

@@ -19,8 +19,11 @@ pub(crate) struct Place<'p> {
     pub(crate) local: &'p [(String, Const)],
 }
 
-/// A number of bytes, milliseconds or hertz.
-const UNITS: [(&str, fn(f64) -> Const); 13] = [
+/// Makes a constant of a number.
+type Measure = fn(f64) -> Const;
+
+/// Units of bytes, milliseconds and hertz.
+const UNITS: [(&str, Measure); 13] = [
     ("B", |number| Const::Bytes(number.round() as u64)),
     ("KiB", |number| Const::Bytes((number * 1024.0).round() as u64)),
     ("MiB", |number| Const::Bytes((number * 1024.0 * 1024.0).round() as u64)),
@@ -67,8 +70,13 @@ impl Context<'_> {
     }
 
     fn constant_name(&mut self, name: &str, span: Span, place: Place<'_>) -> Const {
-        if let Some((_, value)) = place.local.iter().find(|(local, _)| local == name) {
-            return value.clone();
+        match place.local.iter().find(|(local, _)| local == name) {
+            Some((_, Const::Brought)) => {
+                self.report(semantic::types::not_constant(span));
+                return Const::Poison;
+            }
+            Some((_, value)) => return value.clone(),
+            None => {}
         }
         match self.look_up(place.module, name).map(|named| named.entity) {
             Some(Some(Entity::Let(position))) => self.lets[position].clone(),
@@ -211,9 +219,34 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// `value` as parameter `name` of type `ty` holds it; reports it and returns `None` if it
+    /// takes no such value.
+    pub(crate) fn accepted(
+        &mut self,
+        name: &str,
+        ty: &ParamType,
+        value: Const,
+        span: Span,
+        declared: Option<Span>,
+    ) -> Option<Const> {
+        let problem = match (ty, &value) {
+            (ParamType::Enum(words), Const::Literal(Literal::Text(word))) => {
+                semantic::types::unknown_word(word, words, span)
+            }
+            _ => semantic::calls::wrong_argument(name, &ty.describe(), &value.describe(), span, declared),
+        };
+        let accepted = ty.accept(value);
+        if accepted.is_none() {
+            self.report(problem);
+        }
+        accepted
+    }
+}
+
 impl ParamType {
     /// `value` as this parameter holds it; `None` if it takes no such value.
-    pub(crate) fn accept(&self, value: Const) -> Option<Const> {
+    fn accept(&self, value: Const) -> Option<Const> {
         match (self, value) {
             (_, Const::Poison) | (Self::Poison, _) => Some(Const::Poison),
             (Self::Float, Const::Literal(Literal::Int(value))) => {

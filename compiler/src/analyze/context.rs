@@ -47,6 +47,8 @@ pub(crate) enum Const {
     Hertz(u64),
     Weights(WeightsSource),
     Component(ComponentId),
+    /// A value that only a request brings.
+    Brought,
     /// Broken; reported.
     Poison,
 }
@@ -165,6 +167,7 @@ impl Const {
             Self::Hertz(_) => "a frequency".to_owned(),
             Self::Weights(_) => "`weights`".to_owned(),
             Self::Component(_) => "a component".to_owned(),
+            Self::Brought => "what a request brings".to_owned(),
             Self::Poison => "something broken".to_owned(),
         }
     }

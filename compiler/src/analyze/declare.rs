@@ -71,21 +71,7 @@ impl<'a> Context<'a> {
             let ty = self.param_type(&param.ty);
             let default = param.default.as_ref().and_then(|default| {
                 let value = self.constant(default, None, Place { module, local: &[] });
-                let given = value.describe();
-                let accepted = ty.accept(value);
-                if accepted.is_none() {
-                    let taken = ty.describe();
-                    let name = &param.name.text;
-                    let problem = semantic::calls::wrong_argument(
-                        name,
-                        &taken,
-                        &given,
-                        default.span,
-                        Some(param.ty.span),
-                    );
-                    self.report(problem);
-                }
-                accepted
+                self.accepted(&param.name.text, &ty, value, default.span, Some(param.ty.span))
             });
             params.push(DeclaredParam {
                 name: param.name.text.clone(),
@@ -210,14 +196,14 @@ impl<'a> Context<'a> {
                     ));
                     continue;
                 };
-                if !matches_port(port, takes) || (port.optional && !takes.optional) {
-                    let may = if takes.optional { " and may be left out" } else { "" };
-                    let takes = format!("`{}`{may}", words(takes));
-                    let given = format!("`{}{}`", port.ty, if port.optional { "?" } else { "" });
-                    let (name, port_name) = (entry_name(entry), &port.name);
+                let name = entry_name(entry);
+                if !matches_port(port, takes) {
+                    let (given, takes) = (short(port), words(takes));
                     self.report(semantic::components::port_differs(
-                        port_name, &given, &name, &takes, port.span,
+                        &port.name, &given, &name, &takes, port.span,
                     ));
+                } else if port.optional && !takes.optional {
+                    self.report(semantic::components::port_not_optional(&port.name, &name, port.span));
                 }
             }
             for missing in known.iter().filter(|known| inputs && !known.optional) {
@@ -278,6 +264,15 @@ fn entry_name(entry: &Entry) -> String {
 
 fn words(port: &EntryPort) -> String {
     if port.stream { format!("stream<{}>", port.modality) } else { port.modality.to_owned() }
+}
+
+fn short(port: &DeclaredPort) -> String {
+    let word = port.ty.kind.word();
+    match port.ty.form {
+        Form::Value => word.to_owned(),
+        Form::List { .. } => format!("list<{word}>"),
+        Form::Stream { .. } => format!("stream<{word}>"),
+    }
 }
 
 /// Whether a declared port is what the executor expects. Only `any` takes lists: other entries

@@ -37,7 +37,8 @@ pub(crate) fn order(names: &Names<'_>, found: &mut Diagnostics) -> Order {
     for group in groups(&needs) {
         if is_cycle(&group, &needs) {
             let path = around(&group, &needs);
-            let steps: Vec<_> = path.iter().map(|position| names.name_of(entities[*position])).collect();
+            let steps: Vec<_> =
+                path.iter().map(|position| names.name_of(entities[*position]).into()).collect();
             found.push(semantic::names::circle_of_declarations(&steps));
             order.circular.extend(group.iter().map(|position| entities[*position]));
         }
@@ -94,7 +95,9 @@ impl<'a> Walk<'a> {
             Clause::Needs { needs, .. } => needs.iter().for_each(|(_, amount)| self.expr(amount)),
             Clause::Batch { max, within, .. } => {
                 self.expr(max);
-                within.iter().for_each(|within| self.expr(within));
+                if let Some(within) = within {
+                    self.expr(within);
+                }
             }
             Clause::Run { .. } | Clause::Error(_) => {}
         }
@@ -123,7 +126,9 @@ impl<'a> Walk<'a> {
             ExprKind::Name(name) => self.names.push(name),
             ExprKind::Call { callee, args } => {
                 self.expr(callee);
-                args.iter().for_each(|Arg { value, .. }| self.expr(value));
+                for Arg { value, .. } in args {
+                    self.expr(value);
+                }
             }
             ExprKind::Field { base, .. } => self.expr(base),
             ExprKind::List(items) => items.iter().for_each(|item| self.expr(item)),

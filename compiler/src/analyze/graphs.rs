@@ -47,7 +47,7 @@ impl Context<'_> {
             Some(promised) => body.outputs(&promised, eval, &made),
             None => false,
         };
-        body.leave(0);
+        body.leave(0, semantic::unused::unread_input);
         let graph = body.graph;
         if whole {
             self.note_reads(&graph);
@@ -133,16 +133,12 @@ impl Body<'_, '_> {
         if let (true, Some(default)) = (resolved.optional, default) {
             self.context.report(semantic::routes::optional_with_default(&param.name, default.span));
         }
-        let default = match default {
-            Some(default) => match self.input_default(param, &resolved, default) {
-                Some(literal) => Some(literal),
-                None => {
-                    self.enter(&param.name, Eval::Poison);
-                    return false;
-                }
-            },
-            None => None,
-        };
+        let literal = default.and_then(|default| self.input_default(param, &resolved, default));
+        if default.is_some() && literal.is_none() {
+            self.enter(&param.name, Eval::Poison);
+            return false;
+        }
+        let default = literal;
         let position = u32::try_from(self.graph.inputs.len()).expect("inputs are few");
         let optional = resolved.optional && default.is_none();
         let needs: Presence = optional.then_some(position).into_iter().collect();
@@ -183,18 +179,9 @@ impl Body<'_, '_> {
             }
         };
         let value = self.context.constant(default, None, Place { module: self.module, local: &[] });
-        let given = value.describe();
-        match takes.accept(value) {
+        match self.context.accepted(&param.name.text, &takes, value, default.span, Some(param.ty.span)) {
             Some(Const::Literal(literal)) => Some(literal),
-            Some(_) => None,
-            None => {
-                let taken = takes.describe();
-                let name = &param.name.text;
-                let declared = Some(param.ty.span);
-                let problem = semantic::calls::wrong_argument(name, &taken, &given, default.span, declared);
-                self.context.report(problem);
-                None
-            }
+            _ => None,
         }
     }
 
@@ -223,18 +210,15 @@ impl Body<'_, '_> {
             }
         }
         for (name, span, resolved) in &promised.fields {
-            match evals.iter().find(|(made, _)| made == name) {
-                Some((_, eval)) => {
-                    whole &= self.output(name, *span, resolved, eval.clone(), made.place(name))
-                }
-                None => {
-                    // A field with a name like this one's was reported above.
-                    if whole {
-                        self.context.report(semantic::routes::output_not_made(name, made.at, *span));
-                    }
-                    whole = false;
-                }
+            if let Some((_, eval)) = evals.iter().find(|(made, _)| made == name) {
+                whole &= self.output(name, *span, resolved, eval.clone(), made.place(name));
+                continue;
             }
+            // A field with a name like this one's was reported above.
+            if whole {
+                self.context.report(semantic::routes::output_not_made(name, made.at, *span));
+            }
+            whole = false;
         }
         whole
     }

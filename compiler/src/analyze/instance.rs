@@ -10,6 +10,7 @@ use crate::analyze::consts::Place;
 use crate::analyze::context::{Const, Context, Declared, DeclaredPort, ParamType};
 use crate::diagnostic::semantic;
 use crate::graph::Component;
+use crate::graph::print::Lit;
 use crate::source::Span;
 use crate::syntax::ast::{Arg, Clause, Expr};
 
@@ -88,22 +89,9 @@ impl Context<'_> {
                 continue;
             };
             let value = self.constant(expr, None, place);
-            let given = value.describe();
-            match param.ty.accept(value) {
-                Some(Const::Poison) => whole = false,
+            match self.accepted(&param.name, &param.ty, value, expr.span, Some(param.span)) {
+                Some(Const::Poison) | None => whole = false,
                 Some(value) => values.push((param.name.clone(), value)),
-                None => {
-                    let taken = param.ty.describe();
-                    let declared = Some(param.span);
-                    self.report(semantic::calls::wrong_argument(
-                        &param.name,
-                        &taken,
-                        &given,
-                        expr.span,
-                        declared,
-                    ));
-                    whole = false;
-                }
             }
         }
         whole.then_some(values)
@@ -170,7 +158,11 @@ impl Context<'_> {
             Const::Poison => None,
             other => {
                 let taken = format!("a whole number from {} to {}", range.start(), range.end());
-                self.report(semantic::components::bad_amount(what, &taken, &other.describe(), expr.span));
+                let given = match &other {
+                    Const::Literal(literal) => format!("`{}`", Lit(literal)),
+                    other => other.describe(),
+                };
+                self.report(semantic::components::bad_amount(what, &taken, &given, expr.span));
                 None
             }
         }

@@ -8,12 +8,24 @@ use std::collections::BTreeMap;
 
 use crate::analyze::modules::Module;
 use crate::diagnostic::Diagnostics;
-use crate::diagnostic::semantic::{self, Candidate};
+use crate::diagnostic::semantic::{self, Candidate, Spelled};
 use crate::source::Span;
 use crate::syntax::ast;
 
 /// Functions of the language; no declaration may take their names.
 pub(crate) const FUNCTIONS: [&str; 4] = ["join", "pypi", "hf", "file"];
+
+impl<'n> From<&'n ast::Name> for Spelled<'n> {
+    fn from(name: &'n ast::Name) -> Self {
+        Self { text: &name.text, span: name.span }
+    }
+}
+
+impl<'n> From<&'n ast::Str> for Spelled<'n> {
+    fn from(text: &'n ast::Str) -> Self {
+        Self { text: &text.text, span: text.span }
+    }
+}
 
 /// A declared thing, by its position among those of its sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,6 +4,7 @@ use corn_plan::{Form, Kind, Literal, Type, ValueId};
 
 use crate::analyze::body::{Body, Eval};
 use crate::analyze::context::Const;
+use crate::diagnostic::Diagnostic;
 use crate::diagnostic::semantic::{self, types::Ends};
 use crate::graph::fit::{Extents, Misfit, misfit};
 use crate::graph::{NodeKind, Operand};
@@ -111,7 +112,7 @@ impl Body<'_, '_> {
         }
         match misfit(&given, wanted.ty, extents) {
             None => true,
-            Some(Misfit::Bound) if !wanted.bounded => true,
+            Some(Misfit::Bound) if !wanted.bounded && given.max_items() <= wanted.ty.max_items() => true,
             Some(misfit) => {
                 let made = &self.graph.values[value];
                 let ends = Ends {
@@ -122,7 +123,7 @@ impl Body<'_, '_> {
                     declared: wanted.declared,
                     at: span,
                 };
-                self.context.report(semantic::types::mismatch(misfit, &given, wanted.ty, &ends));
+                self.context.report(mismatch(misfit, &given, wanted.ty, &ends));
                 false
             }
         }
@@ -144,5 +145,19 @@ impl Body<'_, '_> {
         }
         self.graph.values[value].ty.kind = kind.clone();
         Some(Type { kind, form: given.form })
+    }
+}
+
+/// The problem of an edge whose ends do not fit.
+fn mismatch(misfit: Misfit, given: &Type, wanted: &Type, ends: &Ends) -> Diagnostic {
+    match misfit {
+        Misfit::Kind => semantic::types::other_kind(given, wanted, ends),
+        Misfit::StreamGiven => semantic::types::stream_given(given, ends),
+        Misfit::StreamTaken => semantic::types::stream_wanted(given, ends),
+        Misfit::Bound => semantic::types::over_bound(ends),
+        Misfit::Rank => semantic::types::other_rank(ends),
+        Misfit::Extent { axis } => semantic::types::other_extent(axis, ends),
+        Misfit::ListGiven => semantic::types::list_given(ends),
+        Misfit::ListTaken => semantic::types::list_wanted(ends),
     }
 }

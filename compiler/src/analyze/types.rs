@@ -63,16 +63,15 @@ pub(crate) fn symbols<'t>(types: impl Iterator<Item = &'t TypeExpr>) -> Symbols 
 impl Context<'_> {
     /// The type of a value or port; `None` if it is broken, which is reported.
     pub(crate) fn value_type(&mut self, ty: &TypeExpr, symbols: &Symbols, module: usize) -> Option<Resolved> {
-        let (kind, form, fixed, windowed) = match &ty.kind {
-            TypeKind::Of { name, item } => self.container(ty, name, item, symbols, module)?,
-            _ => {
-                if let Some(window) = &ty.window {
-                    self.report(semantic::types::no_window(window.span));
-                    return None;
-                }
-                let (kind, fixed) = self.item_kind(ty, symbols, module)?;
-                (kind, Form::Value, fixed, false)
+        let (kind, form, fixed, windowed) = if let TypeKind::Of { name, item } = &ty.kind {
+            self.container(ty, name, item, symbols, module)?
+        } else {
+            if let Some(window) = &ty.window {
+                self.report(semantic::types::no_window(window.span));
+                return None;
             }
+            let (kind, fixed) = self.item_kind(ty, symbols, module)?;
+            (kind, Form::Value, fixed, false)
         };
         let resolved = Resolved { ty: Type { kind, form }, fixed, windowed, optional: ty.optional };
         if resolved.ty.max_bytes().is_none() {
@@ -114,7 +113,7 @@ impl Context<'_> {
                     return None;
                 }
                 let Some(max) = &ty.max else {
-                    self.report(semantic::types::list_without_bound(&kind.to_string(), ty.span));
+                    self.report(semantic::types::list_without_bound(&kind, ty.span));
                     return None;
                 };
                 let max = self.count(max, "a list", module)?;

@@ -4,10 +4,12 @@
 //! (restricted Damerau–Levenshtein), without regard to case.
 
 /// The candidate that `name` was probably meant to be: at most a third of its letters differ.
-/// Of equally near ones the first is taken, so the answer depends only on the order given.
+/// Of equally near ones the one nearer in case is taken, then the first, so the answer depends only
+/// on the order given.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = letters(name);
-    let mut best: Option<(usize, &str)> = None;
+    let mut best: Option<((usize, usize), &str)> = None;
+    let exactly = |text: &str| text.chars().take(LONGEST).collect::<Vec<char>>();
     for candidate in candidates {
         let given = letters(candidate);
         let allowed = (wanted.len().max(given.len()) / 3).max(1);
@@ -16,9 +18,10 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         if wanted.len().abs_diff(given.len()) > allowed {
             continue;
         }
-        let distance = distance(&wanted, &given);
-        if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        let apart = distance(&wanted, &given);
+        let apart = (apart, if apart <= allowed { distance(&exactly(name), &exactly(candidate)) } else { 0 });
+        if apart.0 <= allowed && best.is_none_or(|(least, _)| apart < least) {
+            best = Some((apart, candidate));
         }
     }
     best.map(|(_, candidate)| candidate)
@@ -73,5 +76,6 @@ mod tests {
     fn the_nearest_wins_and_the_first_of_equals() {
         assert_eq!(nearest("speach", ["speaker", "speech", "peach"]), Some("speech"));
         assert_eq!(nearest("vois", ["voix", "voit"]), Some("voix"));
+        assert_eq!(nearest("vison", ["Vision", "vision"]), Some("vision"));
     }
 }

@@ -28,6 +28,13 @@ pub(crate) const TABLES: [&[Explained]; 8] = [
 /// Most names that a hint lists.
 const MOST_LISTED: usize = 12;
 
+/// A name as it was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spelled<'n> {
+    pub(crate) text: &'n str,
+    pub(crate) span: Span,
+}
+
 /// A name that would have been right.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -77,6 +84,11 @@ pub(crate) fn all<S: AsRef<str>>(names: &[S]) -> String {
         [only] => only.clone(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
+}
+
+/// `` `a` is ``, `` `a` and `b` are ``.
+pub(crate) fn are<S: AsRef<str>>(names: &[S]) -> String {
+    format!("{} {}", all(names), if names.len() == 1 { "is" } else { "are" })
 }
 
 /// `` `a`, `b`, … ``, cut where it gets long.

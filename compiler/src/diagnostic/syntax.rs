@@ -1,6 +1,6 @@
 //! Problems that the parser finds. One constructor each, and the rows E00xx of the code table.
 
-use super::{Code, Diagnostic, Explained};
+use super::{Code, Diagnostic, Explained, nearest};
 use crate::source::Span;
 
 /// At most so many characters of the program are quoted in a message.
@@ -315,8 +315,12 @@ pub(crate) fn tensor_without_shape(span: Span, dtype: &str) -> Diagnostic {
 }
 
 pub(crate) fn shape_of_no_tensor(span: Span, name: &str) -> Diagnostic {
+    let hint = match nearest(name, ["tensor"]) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("many items are bounded with `max`: `{name}<…> max 8`"),
+    };
     Diagnostic::new(Code("E0026"), span, format!("`{name}` has no dimensions"), "only a tensor has")
-        .hint(format!("many items are bounded with `max`: `{name}<…> max 8`"))
+        .hint(hint)
 }
 
 pub(crate) fn dtype_is_no_name(span: Span) -> Diagnostic {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use corn_plan::{Dim, Form, Kind, Type};
 
 /// Why a value does not fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misfit {
     /// Another modality or dtype, or words that the other end does not know.
     Kind,
@@ -37,12 +37,13 @@ pub type Extents = BTreeMap<String, Dim>;
 /// Why `given` does not fit where `taken` is declared; `None` if it does. Symbols of `taken` are
 /// bound in `extents`.
 pub fn misfit(given: &Type, taken: &Type, extents: &mut Extents) -> Option<Misfit> {
-    form_misfit(given.form, taken.form).or_else(|| kind_misfit(&given.kind, &taken.kind, extents)).or_else(
-        || match (given.form, taken.form) {
-            (Form::List { max }, Form::List { max: most }) if max > most => Some(Misfit::Bound),
-            _ => None,
-        },
-    )
+    if let Some(misfit) = form_misfit(given.form, taken.form) {
+        return Some(misfit);
+    }
+    match (given.form, taken.form) {
+        (Form::List { max }, Form::List { max: most }) if max > most => Some(Misfit::Bound),
+        _ => kind_misfit(&given.kind, &taken.kind, extents),
+    }
 }
 
 const fn form_misfit(given: Form, taken: Form) -> Option<Misfit> {

@@ -26,15 +26,19 @@ pub fn groups(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
         .into_iter()
         .map(|group| group.into_iter().map(NodeIndex::index).collect())
         .collect();
-    groups.iter_mut().for_each(|group| group.sort_unstable());
-    in_reading_order(groups, needs)
+    for group in &mut groups {
+        group.sort_unstable();
+    }
+    in_reading_order(&groups, needs)
 }
 
 /// `groups` with those that a group needs before it, and apart from that in order of their things.
-fn in_reading_order(groups: Vec<Vec<usize>>, needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
+fn in_reading_order(groups: &[Vec<usize>], needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     let mut group_of = vec![0; needs.len()];
     for (number, group) in groups.iter().enumerate() {
-        group.iter().for_each(|thing| group_of[*thing] = number);
+        for thing in group {
+            group_of[*thing] = number;
+        }
     }
     let mut placed = vec![false; groups.len()];
     let mut entered = vec![false; groups.len()];

@@ -6,8 +6,8 @@ use corn_plan::{ComponentId, IdVec, Plan, Program, Recording, Step, Value, Value
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
 use crate::graph::{Component, Graph, Specialized};
+use crate::passes::target::human;
 use crate::source::Span;
-use crate::target::human;
 
 /// Most values that a warning about memory names.
 const MOST_NAMED: usize = 4;

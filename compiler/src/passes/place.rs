@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
 use crate::graph::print::{describe, joined, title};
 use crate::graph::{Component, Graph, NodeId, NodeKind, Specialized};
-use crate::target::{Target, human};
+use crate::passes::target::{Target, human};
 
 /// What runs where: a side table of components and graphs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,26 +36,33 @@ pub(crate) fn place(
 ) -> Option<Placement> {
     let called: BTreeSet<ComponentId> = all.iter().flat_map(|one| called(&one.graph)).collect();
     let apart: BTreeSet<(ComponentId, ComponentId)> = all.iter().flat_map(|one| apart(&one.graph)).collect();
-    let workers = match Filling::new(components, target, &apart).fill(called.iter().copied()) {
-        Ok(workers) => workers,
-        Err(_) => {
-            // Streams aside and the largest first, more fits.
-            let mut largest: Vec<ComponentId> = called.iter().copied().collect();
-            largest.sort_by_key(|id| (std::cmp::Reverse(components[*id].deployed.needs.memory_bytes), *id));
-            match Filling::new(components, target, &BTreeSet::new()).fill(largest.into_iter()) {
-                Ok(workers) => workers,
-                Err((component, workers)) => {
-                    refuse(component, &workers, components, target, found);
-                    return None;
-                }
-            }
-        }
-    };
+    let workers = fill(&called, components, target, &apart);
+    let workers =
+        workers.map_err(|(component, workers)| refuse(component, &workers, components, target, found));
+    let workers = workers.ok()?;
     warn_of_cores(&called, components, target, found);
     Some(placed(all, workers, target))
 }
 
-fn placed(all: &[Specialized], workers: Vec<BTreeSet<ComponentId>>, target: &Target) -> Placement {
+/// Workers with their components.
+type Workers = Vec<BTreeSet<ComponentId>>;
+
+/// The workers with all of `called`, or one that fits nowhere and the others so far.
+fn fill(
+    called: &BTreeSet<ComponentId>,
+    components: &IdVec<ComponentId, Component>,
+    target: &Target,
+    apart: &BTreeSet<(ComponentId, ComponentId)>,
+) -> Result<Workers, (ComponentId, Workers)> {
+    Filling::new(components, target, apart).fill(called.iter().copied()).or_else(|_| {
+        // Streams aside and the largest first, more fits.
+        let mut largest: Vec<ComponentId> = called.iter().copied().collect();
+        largest.sort_by_key(|id| (std::cmp::Reverse(components[*id].deployed.needs.memory_bytes), *id));
+        Filling::new(components, target, &BTreeSet::new()).fill(largest.into_iter())
+    })
+}
+
+fn placed(all: &[Specialized], workers: Workers, target: &Target) -> Placement {
     let mut used: Vec<BTreeSet<ComponentId>> =
         workers.into_iter().filter(|components| !components.is_empty()).collect();
     if used.is_empty() {
@@ -114,7 +121,7 @@ struct Filling<'a> {
     components: &'a IdVec<ComponentId, Component>,
     capacity: u64,
     apart: &'a BTreeSet<(ComponentId, ComponentId)>,
-    workers: Vec<BTreeSet<ComponentId>>,
+    workers: Workers,
 }
 
 impl<'a> Filling<'a> {
@@ -128,10 +135,7 @@ impl<'a> Filling<'a> {
     }
 
     /// The workers with all of `order`, or the first that fits nowhere.
-    fn fill(
-        mut self,
-        order: impl Iterator<Item = ComponentId>,
-    ) -> Result<Vec<BTreeSet<ComponentId>>, (ComponentId, Vec<BTreeSet<ComponentId>>)> {
+    fn fill(mut self, order: impl Iterator<Item = ComponentId>) -> Result<Workers, (ComponentId, Workers)> {
         for component in order {
             let needs = self.components[component].deployed.needs.memory_bytes;
             let choice = (0..self.workers.len())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use corn_plan::{Adaptor, Kind};
+use corn_plan::{Adaptor, Kind, ValueId};
 
 use crate::graph::{Graph, NodeId, NodeKind};
 
@@ -25,6 +25,7 @@ pub(crate) fn simplify(graph: &mut Graph) {
             let from = graph.nodes[id].results[0].1;
             let to = graph.nodes[id].operands[0].value;
             rename(graph, id);
+            rename_derived(graph, from, to);
             graph.redirect(from, to);
             gone.insert(id);
         }
@@ -72,5 +73,16 @@ fn rename(graph: &mut Graph, id: NodeId) {
     let maker = graph.values[operand].node;
     if node.kind == NodeKind::Pass && !matches!(graph.nodes[maker].kind, NodeKind::Input(_)) {
         graph.values[operand].name = graph.values[result].name.clone();
+    }
+}
+
+/// What is called after a value that is gone is called after the one in its place.
+fn rename_derived(graph: &mut Graph, from: ValueId, to: ValueId) {
+    let (old, new) = (graph.values[from].name.clone(), graph.values[to].name.clone());
+    for id in graph.values.ids().filter(|id| *id > from) {
+        let rest = graph.values[id].name.strip_prefix(&old).filter(|rest| rest.starts_with('.'));
+        if let Some(rest) = rest {
+            graph.values[id].name = format!("{new}{rest}");
+        }
     }
 }

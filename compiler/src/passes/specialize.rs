@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::{Adaptor, ComponentId, IdVec, ValueId};
 
-use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::routes::{self, Unmakeable};
 use crate::diagnostic::semantic::unused;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Asks, Component, Graph, Node, NodeId, NodeKind, Presence, Program, Route, Specialized};
 use crate::source::Span;
 
@@ -48,7 +48,7 @@ impl Asked<'_> {
         found: &mut Diagnostics,
     ) {
         if 1usize << maybe.len().min(MOST_OPTIONAL) > MOST_COMBINATIONS {
-            let problem = routes::too_many_combinations(&self.graph.name, MOST_COMBINATIONS, self.route.span);
+            let problem = self.too_many();
             found.push(problem);
             return;
         }
@@ -72,9 +72,8 @@ impl Asked<'_> {
     fn everything(&self, all: &mut Vec<Specialized>, found: &mut Diagnostics) {
         let (always, optional) = self.outputs();
         let inputs: Presence = self.positions(|position| self.graph.inputs[position].optional);
-        let too_many = || routes::too_many_combinations(&self.graph.name, MOST_COMBINATIONS, self.route.span);
         if inputs.len() + optional.len() > MOST_OPTIONAL {
-            found.push(too_many());
+            found.push(self.too_many());
             return;
         }
         let mut made = Vec::new();
@@ -93,12 +92,22 @@ impl Asked<'_> {
             }
         }
         if made.len() > MOST_COMBINATIONS {
-            found.push(too_many());
+            found.push(self.too_many());
         } else if made.is_empty() {
             found.push(routes::no_combination(&self.graph.name, why.as_ref(), self.route.span));
         } else {
             all.extend(made.into_iter().map(|graph| self.named(graph)));
         }
+    }
+
+    fn too_many(&self) -> Diagnostic {
+        let name = &self.graph.name;
+        let mut inputs = self.graph.inputs.iter().filter(|input| input.default.is_none());
+        let first = inputs.next().map_or("", |input| &input.name);
+        let second = inputs.find(|input| input.optional).map(|input| format!(", {}?", input.name));
+        let output = self.graph.outputs.first().map_or("", |output| &output.name);
+        let example = format!("route some = {name}({first}{}) -> {output}", second.unwrap_or_default());
+        routes::too_many_combinations(name, MOST_COMBINATIONS, &example, self.route.span)
     }
 
     fn positions(&self, holds: impl Fn(usize) -> bool) -> Presence {
@@ -250,7 +259,8 @@ fn idle(graph: &Graph, needed: &BTreeSet<NodeId>, present: &Presence) -> Presenc
 }
 
 fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
-    let mut seen: BTreeMap<(String, Vec<String>, Vec<String>), (&str, Span)> = BTreeMap::new();
+    let mut seen: BTreeMap<_, (&str, Span)> = BTreeMap::new();
+    let mut said: BTreeSet<(Span, Span)> = BTreeSet::new();
     for one in all {
         let graph = &one.graph;
         let inputs = graph.inputs.iter().filter(|input| input.default.is_none());
@@ -260,6 +270,7 @@ fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
         outputs.sort();
         let shown = format!("{}({}) -> {}", graph.name, inputs.join(", "), outputs.join(" + "));
         match seen.get(&(graph.name.clone(), inputs.clone(), outputs.clone())) {
+            Some((_, first)) if !said.insert((*first, one.span)) => {}
             Some((route, first)) => {
                 found.push(routes::same_signature(&shown, &one.route, one.span, route, *first));
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use corn_plan::{IdVec, StageId, Transport, ValueId};
 
 use crate::graph::{Graph, NodeId, NodeKind};
-use crate::target::Target;
+use crate::passes::target::Target;
 
 /// A value handed from one stage to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

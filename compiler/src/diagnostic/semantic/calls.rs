@@ -1,17 +1,21 @@
 //! Calls and their arguments. E04xx.
 
-use super::{Candidate, all};
+use super::{Candidate, Spelled, all};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
-use crate::syntax::ast::Name;
 
-pub(crate) fn unknown_argument(what: &str, name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_argument<'n>(
+    what: &str,
+    name: impl Into<Spelled<'n>>,
+    known: &[Candidate],
+) -> Diagnostic {
+    let name = name.into();
     let message = format!("{what} takes no `{}`", name.text);
     let diagnostic = Diagnostic::new(Code("E0401"), name.span, message, "unknown argument");
     if known.is_empty() {
         return diagnostic.hint("it takes no arguments by name");
     }
-    diagnostic.meant(&name.text, known)
+    diagnostic.meant(name.text, known)
 }
 
 pub(crate) fn missing(what: &str, param: &str, declared: Option<Span>, call: Span) -> Diagnostic {

@@ -1,18 +1,23 @@
 //! Component declarations: clauses, the catalog of executors, weights. E05xx.
 
-use super::Candidate;
+use super::{Candidate, Spelled};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
-use crate::syntax::ast::{Name, Str};
 
-pub(crate) fn unknown_executor(name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_executor<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("there is no executor `{}`", name.text);
-    Diagnostic::new(Code("E0501"), name.span, message, "unknown executor").meant(&name.text, known)
+    Diagnostic::new(Code("E0501"), name.span, message, "unknown executor").meant(name.text, known)
 }
 
-pub(crate) fn unknown_entry(entry: &Str, executor: &str, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_entry<'n>(
+    entry: impl Into<Spelled<'n>>,
+    executor: &str,
+    known: &[Candidate],
+) -> Diagnostic {
+    let entry = entry.into();
     let message = format!("executor `{executor}` cannot run {:?}", entry.text);
-    Diagnostic::new(Code("E0502"), entry.span, message, "unknown entry").meant(&entry.text, known)
+    Diagnostic::new(Code("E0502"), entry.span, message, "unknown entry").meant(entry.text, known)
 }
 
 pub(crate) fn unknown_port(
@@ -28,8 +33,13 @@ pub(crate) fn unknown_port(
 }
 
 pub(crate) fn port_differs(port: &str, given: &str, entry: &str, takes: &str, span: Span) -> Diagnostic {
-    let message = format!("`{port}` of {entry} is {takes}, not {given}");
-    Diagnostic::new(Code("E0503"), span, message, format!("is {given}"))
+    let message = format!("`{port}` of {entry} is `{takes}`, not `{given}`");
+    Diagnostic::new(Code("E0503"), span, message, format!("is `{given}`"))
+}
+
+pub(crate) fn port_not_optional(port: &str, entry: &str, span: Span) -> Diagnostic {
+    let message = format!("{entry} cannot do without `{port}`");
+    Diagnostic::new(Code("E0503"), span, message, "optional").hint("leave `?` out")
 }
 
 pub(crate) fn port_missing(entry: &str, port: &str, span: Span) -> Diagnostic {
@@ -69,13 +79,15 @@ pub(crate) fn repo_without_owner(repo: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0505"), span, message, "who owns it?").hint("write \"owner/name\"")
 }
 
-pub(crate) fn no_run(name: &Name) -> Diagnostic {
+pub(crate) fn no_run<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
     let message = format!("nothing runs component `{}`", name.text);
     Diagnostic::new(Code("E0506"), name.span, message, "has no `run`")
         .hint("add, say, `run candle \"whisper.transcribe\"`")
 }
 
-pub(crate) fn no_output(name: &Name) -> Diagnostic {
+pub(crate) fn no_output<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
     let message = format!("component `{}` makes nothing", name.text);
     Diagnostic::new(Code("E0506"), name.span, message, "has no `out`").hint("add, say, `out text: text`")
 }
@@ -85,15 +97,17 @@ pub(crate) fn clause_twice(word: &str, span: Span, first: Span) -> Diagnostic {
         .label(first, "first here")
 }
 
-pub(crate) fn optional_output(name: &Name) -> Diagnostic {
+pub(crate) fn optional_output<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
     let message = format!("output `{}` of a component cannot be optional", name.text);
     Diagnostic::new(Code("E0506"), name.span, message, "always made")
         .hint("leave `?` out; an output that a route does not use is not asked of the component")
 }
 
-pub(crate) fn unknown_resource(name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_resource<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("a component cannot need `{}`", name.text);
-    Diagnostic::new(Code("E0507"), name.span, message, "unknown resource").meant(&name.text, known)
+    Diagnostic::new(Code("E0507"), name.span, message, "unknown resource").meant(name.text, known)
 }
 
 pub(crate) fn bad_amount(what: &str, takes: &str, given: &str, span: Span) -> Diagnostic {
@@ -101,7 +115,8 @@ pub(crate) fn bad_amount(what: &str, takes: &str, given: &str, span: Span) -> Di
     Diagnostic::new(Code("E0507"), span, message, format!("is {given}"))
 }
 
-pub(crate) fn no_memory(name: &Name, weights: Span) -> Diagnostic {
+pub(crate) fn no_memory<'n>(name: impl Into<Spelled<'n>>, weights: Span) -> Diagnostic {
+    let name = name.into();
     let message = format!("how much memory does component `{}` need?", name.text);
     Diagnostic::new(Code("E0507"), name.span, message, "does not say")
         .label(weights, "has weights")

@@ -7,14 +7,15 @@ use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
 
 pub(crate) fn may_be_absent(name: &str, needs: &[String], at: Span, made: Span) -> Diagnostic {
-    let needs = all(needs);
-    let message = format!("`{name}` exists only when {needs} is present");
-    let diagnostic = Diagnostic::new(Code("E0601"), at, message, "may be absent");
+    let message = match needs {
+        [only] if only == name => format!("`{name}` may be absent"),
+        [only] => format!("`{name}` exists only when `{only}` is present"),
+        several => format!("`{name}` exists only when {} are present", all(several)),
+    };
+    let diagnostic = Diagnostic::new(Code("E0601"), at, message, "not always there");
     let diagnostic = if made == at { diagnostic } else { diagnostic.label(made, "comes from here") };
-    diagnostic.hint(format!(
-        "use it inside `when {} {{ … }}`; `join` leaves out absent texts",
-        needs.replace('`', "").replace(" and ", ", ")
-    ))
+    diagnostic
+        .hint(format!("use it inside `when {} {{ … }}`; `join` leaves out absent texts", needs.join(", ")))
 }
 
 pub(crate) fn always_present(name: &str, at: Span, declared: Span) -> Diagnostic {

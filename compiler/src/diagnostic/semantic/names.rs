@@ -1,9 +1,8 @@
 //! Names: unknown, taken, or going round in a circle. E02xx.
 
-use super::Candidate;
+use super::{Candidate, Spelled};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
-use crate::syntax::ast::Name;
 
 pub(crate) fn unknown(name: &str, span: Span, known: &[Candidate]) -> Diagnostic {
     let message = format!("nothing here is called `{name}`");
@@ -16,19 +15,22 @@ pub(crate) fn unknown_module(span: Span, path: &str, why: &str, known: &[Candida
         .meant(path, known)
 }
 
-pub(crate) fn not_in_module(name: &Name, path: &str, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn not_in_module<'n>(name: impl Into<Spelled<'n>>, path: &str, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("`{path}` declares no `{}`", name.text);
-    Diagnostic::new(Code("E0203"), name.span, message, "not declared there").meant(&name.text, known)
+    Diagnostic::new(Code("E0203"), name.span, message, "not declared there").meant(name.text, known)
 }
 
-pub(crate) fn taken(name: &Name, first: Span) -> Diagnostic {
+pub(crate) fn taken<'n>(name: impl Into<Spelled<'n>>, first: Span) -> Diagnostic {
+    let name = name.into();
     let message = format!("the name `{}` is taken", name.text);
     Diagnostic::new(Code("E0204"), name.span, message, "a second meaning")
         .label(first, "the first meaning")
         .hint("a name means one thing wherever it can be seen; choose another")
 }
 
-pub(crate) fn reserved(name: &Name) -> Diagnostic {
+pub(crate) fn reserved<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
     let message = format!("`{}` is a function of the language", name.text);
     Diagnostic::new(Code("E0204"), name.span, message, "cannot be declared").hint("choose another name")
 }
@@ -41,7 +43,8 @@ pub(crate) fn before_made(name: &str, span: Span, later: Span) -> Diagnostic {
 
 /// `steps` are the places of the `use` items and the module that each takes from.
 pub(crate) fn circle_of_modules(steps: &[(Span, String)]) -> Diagnostic {
-    let path: Vec<String> = steps.iter().map(|(_, module)| format!("`{module}`")).collect();
+    let path: Vec<String> =
+        steps.last().into_iter().chain(steps).map(|(_, module)| format!("`{module}`")).collect();
     let message = format!("these files use each other in a circle: {}", path.join(" → "));
     let mut diagnostic = Diagnostic::without_place(Code("E0206"), message);
     for (place, (span, module)) in steps.iter().enumerate() {
@@ -55,7 +58,7 @@ pub(crate) fn circle_of_modules(steps: &[(Span, String)]) -> Diagnostic {
     diagnostic.hint("move what both need to a file of its own, and let both use that")
 }
 
-pub(crate) fn circle_of_declarations(names: &[&Name]) -> Diagnostic {
+pub(crate) fn circle_of_declarations(names: &[Spelled<'_>]) -> Diagnostic {
     let path: Vec<String> =
         names.iter().chain(names.first()).map(|name| format!("`{}`", name.text)).collect();
     let message = format!("this is defined by itself: {}", path.join(" → "));
@@ -69,26 +72,30 @@ pub(crate) fn circle_of_declarations(names: &[&Name]) -> Diagnostic {
     diagnostic.hint("what a declaration needs must be known without it")
 }
 
-pub(crate) fn unknown_field(name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_field<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("there is no output `{}` here", name.text);
-    Diagnostic::new(Code("E0208"), name.span, message, "unknown output").meant(&name.text, known)
+    Diagnostic::new(Code("E0208"), name.span, message, "unknown output").meant(name.text, known)
 }
 
-pub(crate) fn no_fields(name: &Name, base: Span) -> Diagnostic {
+pub(crate) fn no_fields<'n>(name: impl Into<Spelled<'n>>, base: Span) -> Diagnostic {
+    let name = name.into();
     let message = format!("this is one value and has no `{}`", name.text);
     Diagnostic::new(Code("E0208"), name.span, message, "no such part")
         .label(base, "one value")
         .hint("use the value itself; adaptors are written with brackets: `.sentences()`")
 }
 
-pub(crate) fn unknown_type(name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_type<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("there is no type `{}`", name.text);
-    Diagnostic::new(Code("E0209"), name.span, message, "unknown type").meant(&name.text, known)
+    Diagnostic::new(Code("E0209"), name.span, message, "unknown type").meant(name.text, known)
 }
 
-pub(crate) fn unknown_dtype(name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_dtype<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("there is no element type `{}`", name.text);
-    Diagnostic::new(Code("E0209"), name.span, message, "unknown element type").meant(&name.text, known)
+    Diagnostic::new(Code("E0209"), name.span, message, "unknown element type").meant(name.text, known)
 }
 
 pub(crate) fn unknown_unit(unit: &str, known: &[Candidate], span: Span) -> Diagnostic {
@@ -96,9 +103,10 @@ pub(crate) fn unknown_unit(unit: &str, known: &[Candidate], span: Span) -> Diagn
         .meant(unit, known)
 }
 
-pub(crate) fn unknown_adaptor(name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_adaptor<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("there is no adaptor `.{}()`", name.text);
-    Diagnostic::new(Code("E0211"), name.span, message, "unknown adaptor").meant(&name.text, known)
+    Diagnostic::new(Code("E0211"), name.span, message, "unknown adaptor").meant(name.text, known)
 }
 
 /// Rows E02xx.

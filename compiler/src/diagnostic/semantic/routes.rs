@@ -2,34 +2,56 @@
 
 use corn_plan::Type;
 
-use super::{Candidate, all, listed};
+use super::{Candidate, Spelled, all, are, listed};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
-use crate::syntax::ast::Name;
 
-pub(crate) fn unknown_input(name: &Name, graph: &str, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_input<'n>(
+    name: impl Into<Spelled<'n>>,
+    graph: &str,
+    known: &[Candidate],
+) -> Diagnostic {
+    let name = name.into();
     let message = format!("graph `{graph}` has no input `{}`", name.text);
-    Diagnostic::new(Code("E0701"), name.span, message, "unknown input").meant(&name.text, known)
+    Diagnostic::new(Code("E0701"), name.span, message, "unknown input").meant(name.text, known)
 }
 
-pub(crate) fn unknown_output(name: &Name, graph: &str, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn unknown_output<'n>(
+    name: impl Into<Spelled<'n>>,
+    graph: &str,
+    known: &[Candidate],
+) -> Diagnostic {
+    let name = name.into();
     let message = format!("graph `{graph}` does not make `{}`", name.text);
-    Diagnostic::new(Code("E0701"), name.span, message, "unknown output").meant(&name.text, known)
+    Diagnostic::new(Code("E0701"), name.span, message, "unknown output").meant(name.text, known)
 }
 
-pub(crate) fn not_a_graph(name: &Name, sort: &str) -> Diagnostic {
+pub(crate) fn not_a_graph<'n>(name: impl Into<Spelled<'n>>, sort: &str) -> Diagnostic {
+    let name = name.into();
     let message = format!("a route asks a graph, and `{}` is a {sort}", name.text);
     Diagnostic::new(Code("E0702"), name.span, message, "not a graph")
 }
 
-pub(crate) fn input_left_out(route: &Name, input: &str, graph: &str, declared: Span) -> Diagnostic {
+pub(crate) fn input_left_out<'n>(
+    route: impl Into<Spelled<'n>>,
+    input: &str,
+    graph: &str,
+    declared: Span,
+) -> Diagnostic {
+    let route = route.into();
     let message = format!("route `{}` leaves out `{input}`, which `{graph}` always needs", route.text);
     Diagnostic::new(Code("E0703"), route.span, message, format!("needs `{input}`"))
         .label(declared, "not optional")
         .hint(format!("add `{input}` to the route, or `?` to its type"))
 }
 
-pub(crate) fn output_left_out(route: &Name, output: &str, graph: &str, declared: Span) -> Diagnostic {
+pub(crate) fn output_left_out<'n>(
+    route: impl Into<Spelled<'n>>,
+    output: &str,
+    graph: &str,
+    declared: Span,
+) -> Diagnostic {
+    let route = route.into();
     let message = format!("route `{}` does not ask for `{output}`, which `{graph}` always makes", route.text);
     Diagnostic::new(Code("E0704"), route.span, message, format!("add `{output}`"))
         .label(declared, "not optional")
@@ -38,18 +60,21 @@ pub(crate) fn output_left_out(route: &Name, output: &str, graph: &str, declared:
         ))
 }
 
-pub(crate) fn asks_for_nothing(route: &Name, known: &[&str]) -> Diagnostic {
+pub(crate) fn asks_for_nothing<'n>(route: impl Into<Spelled<'n>>, known: &[&str]) -> Diagnostic {
+    let route = route.into();
     let message = format!("route `{}` asks for nothing", route.text);
     Diagnostic::new(Code("E0704"), route.span, message, "no outputs")
         .hint(format!("ask for some of {}", listed(known)))
 }
 
-pub(crate) fn named_twice(name: &Name, first: Span) -> Diagnostic {
+pub(crate) fn named_twice<'n>(name: impl Into<Spelled<'n>>, first: Span) -> Diagnostic {
+    let name = name.into();
     Diagnostic::new(Code("E0705"), name.span, format!("`{}` is named twice", name.text), "again here")
         .label(first, "first here")
 }
 
-pub(crate) fn always_needed(name: &Name, graph: &str, declared: Span) -> Diagnostic {
+pub(crate) fn always_needed<'n>(name: impl Into<Spelled<'n>>, graph: &str, declared: Span) -> Diagnostic {
+    let name = name.into();
     let message = format!("`{}` is never absent: `{graph}` always needs it", name.text);
     Diagnostic::new(Code("E0705"), name.span, message, "cannot be absent")
         .label(declared, "not optional")
@@ -95,7 +120,7 @@ pub(crate) fn only_output_optional(span: Span) -> Diagnostic {
 }
 
 pub(crate) fn output_may_be_absent(name: &str, needs: &[String], at: Span, declared: Span) -> Diagnostic {
-    let message = format!("`{name}` is promised always, but exists only when {} is present", all(needs));
+    let message = format!("`{name}` is promised always, but exists only when {} present", are(needs));
     Diagnostic::new(Code("E0707"), at, message, "may be absent")
         .label(declared, "promised here without `?`")
         .hint("add `?` to its type; it is then made where it can be")
@@ -160,10 +185,11 @@ pub(crate) fn same_signature(
     )
 }
 
-pub(crate) fn too_many_combinations(graph: &str, most: usize, span: Span) -> Diagnostic {
+/// `example` is a `route` line that the graph could have.
+pub(crate) fn too_many_combinations(graph: &str, most: usize, example: &str, span: Span) -> Diagnostic {
     let message = format!("graph `{graph}` can be asked in more than {most} ways");
     Diagnostic::new(Code("E0710"), span, message, "too many combinations")
-        .hint(format!("say which are wanted: `route talk = {graph}(speech, photo?) -> reply + voice`"))
+        .hint(format!("say which are wanted, a line for each: `{example}`"))
 }
 
 pub(crate) fn no_combination(graph: &str, why: Option<&Unmakeable>, span: Span) -> Diagnostic {
@@ -185,7 +211,8 @@ pub(crate) fn stream_input(name: &str, span: Span) -> Diagnostic {
         .hint("declare a whole value; a graph that takes a stream can be asked by another graph")
 }
 
-pub(crate) fn optional_with_default(name: &Name, default: Span) -> Diagnostic {
+pub(crate) fn optional_with_default<'n>(name: impl Into<Spelled<'n>>, default: Span) -> Diagnostic {
+    let name = name.into();
     let message = format!("`{}` has a default, so it is never absent", name.text);
     Diagnostic::new(Code("E0712"), name.span, message, "optional")
         .label(default, "taken where it is left out")
@@ -216,7 +243,8 @@ pub(crate) fn other_rate(
         .hint("promise `audio` of any rate, or the rate that it has; sound is resampled for components only")
 }
 
-pub(crate) fn input_has_default(name: &Name, declared: Span) -> Diagnostic {
+pub(crate) fn input_has_default<'n>(name: impl Into<Spelled<'n>>, declared: Span) -> Diagnostic {
+    let name = name.into();
     let message = format!("`{}` need not be named: a request may always bring it or leave it out", name.text);
     Diagnostic::new(Code("W0104"), name.span, message, "has a default")
         .label(declared, "declared with a default")

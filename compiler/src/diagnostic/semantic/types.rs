@@ -2,11 +2,9 @@
 
 use corn_plan::{Form, Kind, Type};
 
-use super::{Candidate, all};
+use super::{Candidate, Spelled, all};
 use crate::diagnostic::{Code, Diagnostic, Explained};
-use crate::graph::fit::Misfit;
 use crate::source::Span;
-use crate::syntax::ast::Name;
 
 /// Both ends of an edge whose types differ.
 pub(crate) struct Ends {
@@ -37,45 +35,52 @@ impl Ends {
     }
 }
 
-/// `given` does not fit where `wanted` is declared.
-pub(crate) fn mismatch(misfit: Misfit, given: &Type, wanted: &Type, ends: &Ends) -> Diagnostic {
-    let what = &ends.what;
+pub(crate) fn other_kind(given: &Type, wanted: &Type, ends: &Ends) -> Diagnostic {
     let (is, takes) = (words(given), words(wanted));
-    match misfit {
-        Misfit::Kind => ends.problem(Code("E0301"), format!("{what} takes {takes}, not {is}")),
-        Misfit::StreamGiven => {
-            let message = format!("{what} takes a whole value, but this is a stream");
-            let hint = match given.kind {
-                Kind::Text { .. } | Kind::Audio { .. } => {
-                    "`.collect()` waits for its end and makes one value of it"
-                }
-                _ => "`.collect(max: n)` waits for its end and makes a list of it",
-            };
-            ends.problem(Code("E0302"), message).hint(hint)
-        }
-        Misfit::StreamTaken => {
-            let message = format!("{what} takes a stream, but this is a whole value");
-            let hint = matches!(given.kind, Kind::Text { .. })
-                .then(|| "`.sentences()` makes a stream of a text".to_owned());
-            ends.problem(Code("E0303"), message).maybe_hint(hint)
-        }
-        Misfit::Bound => {
-            let message = format!("this can be larger than {what} takes");
-            ends.problem(Code("E0304"), message).hint(
-                "write a smaller bound where it is made or a larger one where it is taken: `text max 8KiB`",
-            )
-        }
-        Misfit::Rank => ends.problem(Code("E0305"), format!("{what} takes another number of dimensions")),
-        Misfit::Extent { axis } => {
-            ends.problem(Code("E0305"), format!("{what} takes another extent in dimension {}", axis + 1))
-        }
-        Misfit::ListGiven => ends
-            .problem(Code("E0306"), format!("{what} takes one item, but this is a list"))
-            .hint("call it for each item: `[name(item) for item in list]`"),
-        Misfit::ListTaken => ends
-            .problem(Code("E0306"), format!("{what} takes a list, but this is one item"))
-            .hint("put it in a list: `[value]`"),
-    }
+    ends.problem(Code("E0301"), format!("{} takes {takes}, not {is}", ends.what))
+}
+
+pub(crate) fn stream_given(given: &Type, ends: &Ends) -> Diagnostic {
+    let hint = match given.kind {
+        Kind::Text { .. } | Kind::Audio { .. } => "`.collect()` waits for its end and makes one value of it",
+        _ => "`.collect(max: n)` waits for its end and makes a list of it",
+    };
+    let message = format!("{} takes a whole value, but this is a stream", ends.what);
+    ends.problem(Code("E0302"), message).hint(hint)
+}
+
+pub(crate) fn stream_wanted(given: &Type, ends: &Ends) -> Diagnostic {
+    let message = format!("{} takes a stream, but this is a whole value", ends.what);
+    ends.problem(Code("E0303"), message).maybe_hint(as_stream(given))
+}
+
+pub(crate) fn over_bound(ends: &Ends) -> Diagnostic {
+    ends.problem(Code("E0304"), format!("this can be larger than {} takes", ends.what))
+        .hint("write a smaller bound (`max …`) where it is made, or a larger one where it is taken")
+}
+
+pub(crate) fn other_rank(ends: &Ends) -> Diagnostic {
+    ends.problem(Code("E0305"), format!("{} takes another number of dimensions", ends.what))
+}
+
+/// `axis` counts from 0.
+pub(crate) fn other_extent(axis: usize, ends: &Ends) -> Diagnostic {
+    ends.problem(Code("E0305"), format!("{} takes another extent in dimension {}", ends.what, axis + 1))
+}
+
+pub(crate) fn list_given(ends: &Ends) -> Diagnostic {
+    ends.problem(Code("E0306"), format!("{} takes one item, but this is a list", ends.what))
+        .hint("call it for each item: `[name(item) for item in list]`")
+}
+
+pub(crate) fn list_wanted(ends: &Ends) -> Diagnostic {
+    ends.problem(Code("E0306"), format!("{} takes a list, but this is one item", ends.what))
+        .hint("put it in a list: `[value]`")
+}
+
+/// How a whole value becomes a stream, if it can.
+fn as_stream(given: &Type) -> Option<String> {
+    matches!(given.kind, Kind::Text { .. }).then(|| "`.sentences()` makes a stream of a text".to_owned())
 }
 
 /// A type for a sentence: the modality, and what differs if that is not it.
@@ -148,12 +153,17 @@ pub(crate) fn list_of_texts(given: &str, at: Span) -> Diagnostic {
     Diagnostic::new(Code("E0306"), at, message, "not a text")
 }
 
-pub(crate) fn list_without_bound(item: &str, span: Span) -> Diagnostic {
+pub(crate) fn list_without_bound(kind: &Kind, span: Span) -> Diagnostic {
+    let item = match kind {
+        Kind::Tensor { .. } | Kind::Enum(_) => kind.to_string(),
+        kind => kind.word().to_owned(),
+    };
     Diagnostic::new(Code("E0307"), span, "this list has no bound", "how many items at most?")
         .hint(format!("write the most items that a request may bring: `list<{item}> max 8`"))
 }
 
-pub(crate) fn dimension_without_bound(name: &Name) -> Diagnostic {
+pub(crate) fn dimension_without_bound<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
     let name_text = &name.text;
     Diagnostic::new(
         Code("E0307"),
@@ -196,8 +206,9 @@ pub(crate) fn bad_item(outer: &str, span: Span) -> Diagnostic {
     )
 }
 
-pub(crate) fn incomplete(name: &Name) -> Diagnostic {
-    let example = match name.text.as_str() {
+pub(crate) fn incomplete<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
+    let example = match name.text {
         "tensor" => "`tensor<f32>[n <= 512, 64]`",
         "enum" => "`enum(\"low\", \"high\")`",
         "stream" => "`stream<text>`",
@@ -207,7 +218,8 @@ pub(crate) fn incomplete(name: &Name) -> Diagnostic {
     Diagnostic::new(Code("E0308"), name.span, message, "of what?").hint(format!("write, say, {example}"))
 }
 
-pub(crate) fn parameter_type(name: &Name) -> Diagnostic {
+pub(crate) fn parameter_type<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
     let message = format!("`{}` is a type of component parameters, not of values", name.text);
     Diagnostic::new(Code("E0308"), name.span, message, "no value has this type")
         .hint("give it to the component where it is made: `let hear = Recognizer(weights)`")
@@ -222,7 +234,8 @@ pub(crate) fn record_type(span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0308"), span, "only a graph's output can have several parts", "not here")
 }
 
-pub(crate) fn no_rate(name: &Name) -> Diagnostic {
+pub(crate) fn no_rate<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
+    let name = name.into();
     let message = format!("only `audio` has a rate, not `{}`", name.text);
     Diagnostic::new(Code("E0308"), name.span, message, "has no rate")
 }
@@ -233,8 +246,7 @@ pub(crate) fn bad_rate(span: Span) -> Diagnostic {
 }
 
 pub(crate) fn bad_bound(wanted: &str, span: Span) -> Diagnostic {
-    Diagnostic::new(Code("E0308"), span, "this is no such bound", "cannot be used here")
-        .hint(format!("write {wanted}"))
+    Diagnostic::new(Code("E0308"), span, format!("this must be {wanted}"), "something else")
 }
 
 pub(crate) fn not_a_value(name: &str, sort: &str, span: Span) -> Diagnostic {
@@ -252,13 +264,21 @@ pub(crate) fn component_as_value(name: &str, span: Span) -> Diagnostic {
 }
 
 pub(crate) fn constant_as_value(what: &str, span: Span) -> Diagnostic {
-    Diagnostic::new(Code("E0310"), span, format!("{what} is nothing that a graph works on"), "not a value")
+    Diagnostic::new(
+        Code("E0310"),
+        span,
+        format!("{what} is not a value that a graph works on"),
+        "not a value",
+    )
 }
 
 pub(crate) fn record_as_value(names: &[String], span: Span) -> Diagnostic {
-    let message = format!("this has {} outputs, and one is needed here", names.len());
+    let message = match names {
+        [only] => format!("this is a record of `{only}`, and the value itself is needed here"),
+        _ => format!("this has {} outputs, and one is needed here", names.len()),
+    };
     let hint = names.first().map(|first| format!("choose one of {}, such as `.{first}`", all(names)));
-    Diagnostic::new(Code("E0311"), span, message, "several outputs").maybe_hint(hint)
+    Diagnostic::new(Code("E0311"), span, message, "a record").maybe_hint(hint)
 }
 
 pub(crate) fn not_constant(span: Span) -> Diagnostic {

@@ -8,6 +8,11 @@ pub(crate) fn local(name: &str, span: Span) -> Diagnostic {
         .hint(format!("leave it out, or call it `_{name}` if that is meant"))
 }
 
+pub(crate) fn unread_input(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code("W0101"), span, format!("input `{name}` is never used"), "brought for nothing")
+        .hint("leave it out, or use it in the graph")
+}
+
 pub(crate) fn taken(name: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code("W0101"), span, format!("`{name}` is taken and never used"), "not used")
         .hint("leave it out of the `use`")

@@ -19,13 +19,27 @@ pub struct Target {
     pub transport: Transport,
 }
 
+impl Default for Target {
+    /// One worker in this process, with a core and a gibibyte, for one request at a time.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            cpus: 1,
+            memory_bytes: 1 << 30,
+            host: "local".to_owned(),
+            inflight: 1,
+            transport: Transport::Pointer,
+        }
+    }
+}
+
 /// `n` bytes for a person: `1.4GiB`, `200MiB`, `17B`.
 pub(crate) fn human(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     let Some((unit, size)) = UNITS.into_iter().find(|(_, size)| bytes >= *size) else {
         return format!("{bytes}B");
     };
-    if bytes % size == 0 {
+    if bytes.is_multiple_of(size) {
         return format!("{}{unit}", bytes / size);
     }
     format!("{:.1}{unit}", bytes as f64 / size as f64)

@@ -1,0 +1,52 @@
+//! Every program in `cases/programs`: what each stage of the compiler makes of it.
+
+mod harness;
+
+use std::fs;
+
+use corn_compiler::Emit;
+use harness::{compile_text, programs, stem, tests};
+
+#[test]
+fn every_stage() {
+    let folder = tests().join("cases/programs");
+    for path in programs(&folder) {
+        let name = stem(&path);
+        let compilation = compile_text(&format!("{name}.corn"), &fs::read_to_string(&path).unwrap());
+        let said = compilation.render(false);
+        assert!(!compilation.has_errors(), "{name} compiles:\n{said}");
+        let drawings = |mermaid| {
+            let drawings = compilation.drawings(mermaid)?;
+            Some(drawings.into_iter().map(|(_, drawing)| drawing).collect::<Vec<_>>().join("\n"))
+        };
+        let stages = [
+            ("graph", compilation.emit(Emit::Graph)),
+            ("specialized", compilation.emit(Emit::Specialized)),
+            ("placed", compilation.emit(Emit::Placed)),
+            ("plan", compilation.emit(Emit::Plan)),
+            ("drawing", drawings(false)),
+            ("mermaid", drawings(true)),
+            ("said", (!said.is_empty()).then_some(said)),
+        ];
+        insta::with_settings!({ snapshot_path => &folder, prepend_module_to_snapshot => false, omit_expression => true }, {
+            for (stage, text) in stages {
+                if stage == "said" && text.is_none() {
+                    continue;
+                }
+                insta::assert_snapshot!(format!("{name}.{stage}"), text.unwrap());
+            }
+        });
+    }
+}
+
+/// R13: compiling twice gives the same bytes.
+#[test]
+fn compiling_twice_gives_the_same_bytes() {
+    for path in programs(&tests().join("cases/programs")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let once = compile_text(stem(&path), &text);
+        let again = compile_text(stem(&path), &text);
+        assert_eq!(once.emit(Emit::Plan).unwrap(), again.emit(Emit::Plan).unwrap(), "{}", path.display());
+        assert_eq!(once.diagnostics, again.diagnostics, "{}", path.display());
+    }
+}
