@@ -50,3 +50,13 @@ fn compiling_twice_gives_the_same_bytes() {
         assert_eq!(once.diagnostics, again.diagnostics, "{}", path.display());
     }
 }
+
+/// The examples that come with Corn compile without a warning.
+#[test]
+fn examples_say_nothing() {
+    for path in programs(&tests().join("../../dsl-examples")) {
+        let compilation = compile_text(stem(&path), &fs::read_to_string(&path).unwrap());
+        assert_eq!(compilation.render(false), "", "{}", path.display());
+        assert!(compilation.plan.is_some());
+    }
+}
