@@ -60,3 +60,23 @@ fn examples_say_nothing() {
         assert!(compilation.plan.is_some());
     }
 }
+
+/// A program as large as any: a thousand nodes on sixty-four routes.
+#[test]
+fn a_large_program_compiles() {
+    let inputs = ["a", "b", "c", "d", "e", "f"];
+    let declared: Vec<String> = inputs.iter().map(|name| format!("{name}: text?")).collect();
+    let asked: Vec<String> = inputs.iter().map(|name| format!("{name}?")).collect();
+    let mut text = String::from("use std::reference::Upper\n\nlet upper = Upper()\n\n");
+    text += &format!("graph large(first: text, {}) -> text {{\n", declared.join(", "));
+    text += &format!("    let x0 = upper(join(first, {}))\n", inputs.join(", "));
+    for number in 1..1000 {
+        text += &format!("    let x{number} = upper(x{})\n", number - 1);
+    }
+    text += &format!("    x999\n}}\n\nroute all = large(first, {}) -> result\n", asked.join(", "));
+    let compilation = compile_text("large.corn", &text);
+    assert_eq!(compilation.render(false), "");
+    let plan = compilation.plan.unwrap();
+    assert_eq!(plan.plan().recordings.len(), 64);
+    assert!(plan.plan().recordings.iter().all(|recording| recording.values.len() > 1000));
+}
