@@ -129,18 +129,24 @@ impl Outputs {
     }
 
     /// The request has succeeded: everything takes its place. Returns what `--json` prints.
-    pub(crate) fn finish(mut self) -> Result<Json, Failure> {
+    pub(crate) fn finish(self) -> Result<Json, Failure> {
+        let Self { sinks, json, in_line } = self;
+        let say = |line: &str| {
+            if !json {
+                eprintln!("{line}");
+            }
+        };
         let mut report = serde_json::Map::new();
-        let several = self.sinks.iter().filter(|sink| matches!(sink.target, Target::Terminal)).count() > 1;
-        if self.in_line && std::io::stdout().is_terminal() {
+        let several = sinks.iter().filter(|sink| matches!(sink.target, Target::Terminal)).count() > 1;
+        if in_line && std::io::stdout().is_terminal() {
             show("\n")?;
         }
-        for sink in self.sinks.drain(..) {
+        for sink in sinks {
             let Sink { name, target, items, is_list } = sink;
             let failed =
                 |problem: String| Failure::setup(format!("output '{name}' cannot be written: {problem}"));
             let value = match target {
-                Target::Terminal if self.json => to_json(&items, is_list),
+                Target::Terminal if json => to_json(&items, is_list),
                 Target::Terminal => {
                     if !items.is_empty() {
                         let label = if several { format!("{name}: ") } else { String::new() };
@@ -168,7 +174,7 @@ impl Outputs {
                     let path =
                         file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
                     let seconds = samples as f64 / f64::from(rate_hz.max(1));
-                    self.say(&format!("{name}: {seconds:.1} s of sound in {}", path.display()));
+                    say(&format!("{name}: {seconds:.1} s of sound in {}", path.display()));
                     json!({ "file": path, "seconds": seconds, "rate_hz": rate_hz })
                 }
                 Target::Whole(mut file) => {
@@ -177,19 +183,13 @@ impl Outputs {
                     file.writer.write_all(&bytes).map_err(|error| failed(error.to_string()))?;
                     let path =
                         file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
-                    self.say(&format!("{name}: {}", path.display()));
+                    say(&format!("{name}: {}", path.display()));
                     json!({ "file": path, "bytes": bytes.len() })
                 }
             };
             report.insert(name, value);
         }
         Ok(Json::Object(report))
-    }
-
-    fn say(&self, line: &str) {
-        if !self.json {
-            eprintln!("{line}");
-        }
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn load(
     let (Some(first), Some(last)) = (tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")) else {
         return Err(files::unusable(&path, "it has no tokens [CLS] and [SEP]"));
     };
-    if tokenizer.get_vocab_size(true) > network.words.count() {
+    if tokenizer.get_vocab(true).values().any(|token| *token as usize >= network.words.count()) {
         return Err(files::unusable(&path, "it knows more words than the model"));
     }
     Ok(MiniLm { network, tokenizer, marks: [first, last], threads: Threads::start(cpus)?, bytes })
@@ -79,9 +79,9 @@ fn read_config(path: &Path) -> Result<Config, Fault> {
     let config: Config = serde_json::from_value(files::read_json(path)?).map_err(|error| {
         files::unusable(path, format_args!("it is not the configuration of a BERT model ({error})"))
     })?;
-    let heads_fit =
-        config.num_attention_heads > 0 && config.hidden_size.is_multiple_of(config.num_attention_heads);
-    if config.model_type != "bert" || config.hidden_act != "gelu" || !heads_fit {
+    let Config { hidden_size: width, intermediate_size: inner, num_attention_heads: heads, .. } = config;
+    let sizes_fit = heads > 0 && width > 0 && inner > 0 && width.is_multiple_of(heads);
+    if config.model_type != "bert" || config.hidden_act != "gelu" || !sizes_fit {
         return Err(files::unusable(path, "it is not the configuration of a BERT model with exact GELU"));
     }
     Ok(config)
@@ -189,7 +189,7 @@ impl Network {
         }
         let mut rows = self.norm.forward(&Rows::new(self.words.width, data));
         for layer in &self.layers {
-            rows = layer.forward(rows, self.heads)?;
+            rows = layer.forward(&rows, self.heads)?;
         }
         Ok(rows)
     }
@@ -221,11 +221,11 @@ impl Layer {
         })
     }
 
-    fn forward(&self, rows: Rows, heads: usize) -> candle_core::Result<Rows> {
-        let (queries, keys) = (self.query.forward(&rows)?, self.key.forward(&rows)?);
-        let seen = attend_all(heads, queries, &keys, &self.value.forward(&rows)?)?;
+    fn forward(&self, rows: &Rows, heads: usize) -> candle_core::Result<Rows> {
+        let (queries, keys) = (self.query.forward(rows)?, self.key.forward(rows)?);
+        let seen = attend_all(heads, queries, &keys, &self.value.forward(rows)?)?;
         let mut attended = self.attention_output.forward(&seen)?;
-        attended.add(&rows);
+        attended.add(rows);
         let attended = self.attention_norm.forward(&attended);
         let mut inner = self.up.forward(&attended)?;
         gelu(&mut inner.data);

@@ -14,6 +14,8 @@ mod files;
 mod llama;
 mod minilm;
 mod options;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod whisper;
 
@@ -29,31 +31,60 @@ use corn_plan::catalog::{Entry, EntryPort, LiteralKind};
 pub use threads::CANDLE_THREADS_VARIABLE;
 
 /// What this module can run.
-pub const ENTRIES: &[Entry] = &[Entry {
-    executor: "candle",
-    name: llama::NAME,
-    about: "Answers a prompt with a language model of the Llama family (GGUF), streaming its text.",
-    weights: &["weights"],
-    options: &[
-        ("max_tokens", LiteralKind::Int),
-        ("temperature", LiteralKind::Float),
-        ("top_p", LiteralKind::Float),
-        ("seed", LiteralKind::Int),
-        ("system", LiteralKind::Text),
-        ("stop", LiteralKind::Texts),
-        ("repetition_penalty", LiteralKind::Float),
-        ("context", LiteralKind::Int),
-    ],
-    inputs: &[
-        value("prompt", "text"),
-        optional("system", "text"),
-        optional("max_tokens", "int"),
-        optional("temperature", "float"),
-        optional("top_p", "float"),
-        optional("seed", "int"),
-    ],
-    outputs: &[EntryPort { name: "text", modality: "text", stream: true, optional: false }],
-}];
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        executor: "candle",
+        name: llama::NAME,
+        about: "Answers a prompt with a language model of the Llama family (GGUF), streaming its text.",
+        weights: &["weights"],
+        options: &[
+            ("max_tokens", LiteralKind::Int),
+            ("temperature", LiteralKind::Float),
+            ("top_p", LiteralKind::Float),
+            ("seed", LiteralKind::Int),
+            ("system", LiteralKind::Text),
+            ("stop", LiteralKind::Texts),
+            ("repetition_penalty", LiteralKind::Float),
+            ("context", LiteralKind::Int),
+        ],
+        inputs: &[
+            value("prompt", "text"),
+            optional("system", "text"),
+            optional("max_tokens", "int"),
+            optional("temperature", "float"),
+            optional("top_p", "float"),
+            optional("seed", "int"),
+        ],
+        outputs: &[EntryPort { name: "text", modality: "text", stream: true, optional: false }],
+    },
+    Entry {
+        executor: "candle",
+        name: whisper::NAME,
+        about: "Writes down what is said in a recording (Whisper).",
+        weights: &["weights"],
+        options: &[("language", LiteralKind::Text)],
+        inputs: &[value("speech", "audio")],
+        outputs: &[value("text", "text")],
+    },
+    Entry {
+        executor: "candle",
+        name: efficientnet::NAME,
+        about: "Says what is to be seen on a picture: the likeliest of the thousand classes of ImageNet.",
+        weights: &["weights", "classes"],
+        options: &[("top", LiteralKind::Int)],
+        inputs: &[value("image", "image")],
+        outputs: &[value("labels", "text")],
+    },
+    Entry {
+        executor: "candle",
+        name: minilm::NAME,
+        about: "Places a text among others by its meaning: a vector of length 1 (sentence-transformers).",
+        weights: &["weights"],
+        options: &[],
+        inputs: &[value("text", "text")],
+        outputs: &[value("embedding", "tensor")],
+    },
+];
 
 const fn value(name: &'static str, modality: &'static str) -> EntryPort {
     EntryPort { name, modality, stream: false, optional: false }

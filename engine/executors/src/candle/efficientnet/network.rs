@@ -86,15 +86,16 @@ impl Network {
         let mut fits = self.stem.sources == channels;
         channels = self.stem.bias.len();
         for block in &self.blocks {
-            for layer in block.expand.iter() {
-                fits &= layer.inputs() == channels;
-                channels = layer.bias.len();
+            if let Some(expand) = &block.expand {
+                fits &= expand.inputs() == channels;
+                channels = expand.bias.len();
             }
             fits &= block.neighbours.sources == 1 && block.neighbours.bias.len() == channels;
             fits &= block.project.inputs() == channels;
             channels = block.project.bias.len();
         }
         fits &= self.head.inputs() == channels && self.output.inputs() == self.head.bias.len();
+        fits &= self.classes() > 0;
         if fits { Ok(()) } else { Err(tensors.wrong("its layers do not fit together")) }
     }
 
@@ -107,13 +108,13 @@ impl Network {
     pub(super) fn forward(&self, picture: Vec<f32>) -> Result<Vec<f32>> {
         let mut planes = self.stem.forward(&Planes { height: SIDE, width: SIDE, data: picture });
         for block in &self.blocks {
-            planes = block.forward(planes)?;
+            planes = block.forward(&planes)?;
         }
         let planes = self.head.forward(&planes, true)?;
         let pixels = planes.height * planes.width;
         let means = planes.data.chunks_exact(pixels).map(|plane| plane.iter().sum::<f32>() / pixels as f32);
         let means: Vec<f32> = means.collect();
-        Ok(softmax(self.output.forward(&Rows::new(means.len(), means))?.data))
+        Ok(softmax(&self.output.forward(&Rows::new(means.len(), means))?.data))
     }
 }
 
@@ -129,10 +130,10 @@ impl Block {
         Ok(Self { expand, neighbours, project })
     }
 
-    fn forward(&self, planes: Planes) -> Result<Planes> {
+    fn forward(&self, planes: &Planes) -> Result<Planes> {
         let expanded = match &self.expand {
-            Some(expand) => &expand.forward(&planes, true)?,
-            None => &planes,
+            Some(expand) => &expand.forward(planes, true)?,
+            None => planes,
         };
         let mut projected = self.project.forward(&self.neighbours.forward(expanded), false)?;
         if self.neighbours.stride == 1 && projected.data.len() == planes.data.len() {
@@ -220,18 +221,19 @@ impl Neighbours {
                     }
                 }
             }
-            plane.iter_mut().for_each(|element| *element = element.clamp(0.0, 6.0));
+            for element in plane {
+                *element = element.clamp(0.0, 6.0);
+            }
         });
         Planes { height, width, data }
     }
 }
 
-/// The weights and bias of convolution `name` with batch norm `norm` folded in.
-fn folded(
-    tensors: &mut Tensors,
-    name: &str,
-    norm: &str,
-) -> std::result::Result<(Vec<f32>, [usize; 4], Vec<f32>), Fault> {
+/// A convolution's weights, their shape, and its bias.
+type Folded = (Vec<f32>, [usize; 4], Vec<f32>);
+
+/// Convolution `name` with batch norm `norm` folded in.
+fn folded(tensors: &mut Tensors, name: &str, norm: &str) -> std::result::Result<Folded, Fault> {
     let weight = tensors.take_any(&format!("{name}.weight"))?;
     let &[outputs, inputs, height, width] = weight.dims() else {
         return Err(tensors.wrong(format_args!("tensor {name}.weight has shape {:?}", weight.dims())));
@@ -247,7 +249,9 @@ fn folded(
     }
     for (output, weights) in weight.chunks_exact_mut(each).enumerate() {
         let scale = scales[output] / (variances[output] + EPSILON).sqrt();
-        weights.iter_mut().for_each(|weight| *weight *= scale);
+        for weight in weights {
+            *weight *= scale;
+        }
         bias[output] -= means[output] * scale;
     }
     Ok((weight, [outputs, inputs, height, width], bias))
@@ -267,12 +271,11 @@ fn with_border(plane: &[f32], height: usize, width: usize, kernel: usize, stride
     padded
 }
 
-fn softmax(mut logits: Vec<f32>) -> Vec<f32> {
+fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    logits.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
-    let sum: f32 = logits.iter().sum();
-    logits.iter_mut().for_each(|odds| *odds /= sum);
-    logits
+    let weights: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    weights.iter().map(|weight| weight / sum).collect()
 }
 
 #[cfg(test)]
@@ -306,7 +309,7 @@ mod tests {
 
     #[test]
     fn odds_sum_to_one() {
-        let odds = softmax(vec![1.0, 1000.0, 1000.0]);
+        let odds = softmax(&[1.0, 1000.0, 1000.0]);
         assert_eq!(odds, [0.0, 0.5, 0.5]);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -54,9 +55,12 @@ impl<'a> Gguf<'a> {
             .map_err(|error| unusable(path, format_args!("it cannot be opened ({error})")))?;
         let total_bytes = file.metadata().map_or(0, |metadata| metadata.len());
         let mut reader = BufReader::new(file);
-        let content = Content::read(&mut reader).map_err(|error| {
-            unusable(path, format_args!("it is not a whole GGUF file ({})", brief(&error)))
-        })?;
+        // candle divides by the alignment that the file declares, be it 0.
+        let content = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)))
+            .map_err(|_| unusable(path, "its header makes no sense"))?
+            .map_err(|error| {
+                unusable(path, format_args!("it is not a whole GGUF file ({})", brief(&error)))
+            })?;
         Ok(Self { path: path.to_owned(), reader, content, progress, read_bytes: 0, total_bytes })
     }
 

@@ -328,6 +328,7 @@ fn a_file_that_is_not_the_model_is_a_fault_of_the_set_up_that_names_it() {
         (with("llama.attention.head_count", Value::U32(0)), "llama.attention.head_count"),
         (with("llama.attention.head_count_kv", Value::U32(3)), "do not fit"),
         (with("llama.embedding_length", Value::U32(128)), "shape"),
+        (with("general.alignment", Value::I8(0)), "header"),
         (without("tokenizer.chat_template"), "no chat template"),
         (with("tokenizer.chat_template", Value::String("{% for".into())), "chat template"),
         (without("tokenizer.ggml.tokens"), "vocabulary"),

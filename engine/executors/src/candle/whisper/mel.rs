@@ -6,6 +6,7 @@
 use std::f32::consts::PI;
 use std::sync::Arc;
 
+use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::candle::dense::Rows;
@@ -59,14 +60,16 @@ impl Mel {
             self.transform
                 .process_with_scratch(&mut frame, &mut spectrum, &mut scratch)
                 .expect("the buffers were made by the transform");
-            let powers: Vec<f32> = spectrum.iter().map(|value| value.norm_sqr()).collect();
+            let powers: Vec<f32> = spectrum.iter().map(Complex::norm_sqr).collect();
             for (band, filter) in row.iter_mut().zip(&self.filters) {
                 let energy: f32 = filter.iter().zip(&powers).map(|(weight, power)| weight * power).sum();
                 *band = energy.max(1e-10).log10();
             }
         }
         let loudest = data.iter().copied().fold(silence, f32::max);
-        data.iter_mut().for_each(|band| *band = (band.max(loudest - 8.0) + 4.0) / 4.0);
+        for band in &mut data {
+            *band = (band.max(loudest - 8.0) + 4.0) / 4.0;
+        }
         Rows::new(self.filters.len(), data)
     }
 }

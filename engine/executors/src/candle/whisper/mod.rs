@@ -134,6 +134,9 @@ impl Model for Whisper {
                 "the recording has {rate} samples a second instead of {RATE_HZ}"
             )));
         }
+        if !sound.samples.iter().all(|sample| sample.is_finite()) {
+            return Err(Fault::request("the recording has samples that are not numbers"));
+        }
         if sound.samples.len() > MAX_SECONDS * RATE_HZ as usize {
             let minutes = sound.duration_ms() / 60_000;
             return Err(Fault::request(format!(

@@ -13,6 +13,8 @@ use crate::candle::files::{Tensors, brief};
 
 /// Moments that the encoder hears at once: 30 s, 50 a second.
 const FRAMES: usize = 1500;
+/// Tokens that a window must have place for: four open a transcript, and half of all are its text.
+const FEWEST_TOKENS: usize = 16;
 /// Added to variances by the norms.
 const EPSILON: f32 = 1e-5;
 
@@ -78,6 +80,9 @@ impl Network {
         };
         let tokens = Affine::take_unbiased(tensors, "model.decoder.embed_tokens", vocabulary, width)?;
         let decoder_positions = tensors.rows("model.decoder.embed_positions.weight", width)?;
+        if decoder_positions.count() < FEWEST_TOKENS {
+            return Err(tensors.wrong(format_args!("it writes fewer than {FEWEST_TOKENS} tokens")));
+        }
         let decoder = layers(tensors, "decoder", sizes.decoder_layers)?;
         let decoder_norm = LayerNorm::take(tensors, "model.decoder.layer_norm", width, EPSILON)?;
         Ok(Self {

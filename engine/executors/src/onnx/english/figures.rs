@@ -27,7 +27,7 @@ pub(super) fn figure(core: &str, beside: Beside<'_>) -> Read {
         .or_else(|| date(core))
         .or_else(|| height(core))
         .or_else(|| counted(core, beside))
-        .or_else(|| joined(core, beside))
+        .or_else(|| joined(core, beside, &mut took_next))
         .or_else(|| number(core, beside, &mut took_next));
     let tokens = said.map_or_else(|| mixed(core), |words| spoken(&words));
     Read { tokens, took_next }
@@ -159,12 +159,14 @@ fn time(core: &str) -> Option<String> {
             Some(format!("{} {} {half}", cardinal(hour), minute(minutes)))
         }
         [one, other] => Some(format!("{} to {}", cardinal(one), cardinal(other))),
-        [hour, minutes, seconds] if minutes.len() == 2 && seconds.len() == 2 => Some(format!(
-            "{} hours {} minutes {} seconds {half}",
-            cardinal(hour),
-            cardinal(minutes),
-            cardinal(seconds)
-        )),
+        [hour, minutes, seconds] if minutes.len() == 2 && seconds.len() == 2 => {
+            let counted = |count: &str, unit: &str| {
+                let plural = if count.trim_start_matches('0') == "1" { "" } else { "s" };
+                format!("{} {unit}{plural}", cardinal(count))
+            };
+            let [hours, minutes] = [counted(hour, "hour"), counted(minutes, "minute")];
+            Some(format!("{hours} {minutes} {} {half}", counted(seconds, "second")))
+        }
         _ => None,
     }
 }
@@ -205,7 +207,8 @@ fn counted(core: &str, beside: Beside<'_>) -> Option<String> {
     }
     if all_digits(core) && core.len() <= 2 && (1..=31).contains(&core.parse::<u32>().unwrap_or(0)) {
         let month = |word: &str| MONTHS.contains(&word.to_ascii_lowercase().as_str());
-        if month(beside.previous) && beside.previous.starts_with(|c: char| c.is_ascii_uppercase()) {
+        let is_date = |word: &str| word.starts_with(|c: char| c.is_ascii_uppercase()) && month(word);
+        if is_date(beside.previous) || is_date(beside.next) {
             return Some(ordinal(core));
         }
     }
@@ -242,7 +245,7 @@ fn height(core: &str) -> Option<String> {
 }
 
 /// Numbers joined by a sign: `10-20`, `3x4`, `1.2.3`, `555-1234`.
-fn joined(core: &str, beside: Beside<'_>) -> Option<String> {
+fn joined(core: &str, beside: Beside<'_>, took_next: &mut bool) -> Option<String> {
     let parts: Vec<&str> = core.split(['-', '–', '−']).collect();
     if parts.len() > 1 && parts.iter().all(|part| all_digits(part)) {
         let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
@@ -251,7 +254,9 @@ fn joined(core: &str, beside: Beside<'_>) -> Option<String> {
         }
         let years = lengths[0] == 4 && matches!(lengths[1], 2 | 4);
         let name = |part: &str| if years && part.len() == 4 { year(part) } else { cardinal(part) };
-        return Some(format!("{} to {}", name(parts[0]), name(parts[1])));
+        let unit = unit_name(beside.next, parts[1], true);
+        *took_next = unit.is_some();
+        return Some(format!("{} to {} {}", name(parts[0]), name(parts[1]), unit.unwrap_or("")));
     }
     if let [low, high] = parts[..]
         && let (Some((low, "" | "%")), Some((high, unit))) = (leading_number(low), leading_number(high))
@@ -259,10 +264,12 @@ fn joined(core: &str, beside: Beside<'_>) -> Option<String> {
         let unit = if unit.is_empty() { "" } else { unit_name(unit, &high, false)? };
         return Some(format!("{} to {} {unit}", decimal(&low), decimal(&high)));
     }
-    let sides: Vec<&str> = core.split(['x', '×', '*']).collect();
-    if sides.len() > 1 && sides.iter().all(|side| all_digits(side)) {
-        let sides: Vec<String> = sides.iter().map(|side| cardinal(side)).collect();
-        return Some(sides.join(" by "));
+    for (signs, word) in [(&['x', '×'][..], " by "), (&['*', '·'], " times ")] {
+        let sides: Vec<&str> = core.split(signs).collect();
+        if sides.len() > 1 && sides.iter().all(|side| all_digits(side)) {
+            let sides: Vec<String> = sides.iter().map(|side| cardinal(side)).collect();
+            return Some(sides.join(word));
+        }
     }
     let dotted: Vec<&str> = core.trim_start_matches(['v', 'V']).split('.').collect();
     if dotted.len() > 2 && dotted.iter().all(|part| all_digits(part)) {
@@ -312,12 +319,20 @@ fn unit_name(unit: &str, number: &str, apart: bool) -> Option<&'static str> {
 /// Four digits alone are a year, unless they count something.
 fn is_year(core: &str, beside: Beside<'_>) -> bool {
     let counts = |word: &str| {
-        word.len() > 3 && word.ends_with('s') && word.starts_with(|c: char| c.is_ascii_lowercase())
+        let plural = word.len() > 3 && word.ends_with('s');
+        (plural && word.starts_with(|c: char| c.is_ascii_lowercase()))
+            || ["people", "children", "men", "women", "percent", "feet", "km", "miles"].contains(&word)
     };
     let known = ["was", "is", "has", "as", "his", "this", "its", "thus", "across", "versus"];
     core.len() == 4
         && (1100..2100).contains(&core.parse::<u32>().unwrap_or(0))
         && (!counts(beside.next) || known.contains(&beside.next))
+}
+
+/// Consonant, vowel, consonant: "zip" in "7zip" is a word.
+fn is_syllable(run: &str) -> bool {
+    let vowel = |letter: u8| b"aeiou".contains(&letter);
+    matches!(*run.as_bytes(), [a, b, c] if a.is_ascii_lowercase() && !vowel(a) && vowel(b) && !vowel(c))
 }
 
 /// Letters and digits together: `mp3`, `H2O`, `COVID-19`, `GPT-4o`. Letters go on as words.
@@ -332,7 +347,8 @@ fn mixed(core: &str) -> Vec<Token> {
             let long = run.len() > 4 || (run.len() > 1 && run.starts_with('0'));
             tokens.extend(spoken(&if long { digits(run) } else { cardinal(run) }));
         } else if first.is_alphabetic() {
-            tokens.push(if run.len() <= 3 && core.chars().count() <= 5 {
+            let short = run.len() <= 3 && core.chars().count() <= 5;
+            tokens.push(if short && !is_syllable(run) {
                 Token::Letters(run.to_owned())
             } else {
                 Token::Word(run.to_owned())

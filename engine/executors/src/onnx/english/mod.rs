@@ -127,7 +127,7 @@ impl English {
                     parts.push(Part::Mark(*mark));
                     continue;
                 }
-                Token::Letters(names) => (names, letters(&self.lexicon, names)),
+                Token::Letters(names) => (names, letters(names)),
                 Token::Word(word) => {
                     let place = Place { tag: tags::tag(&lower, index), first: index == 0, last, shouting };
                     (word, pronounce(&self.lexicon, word, place))
@@ -183,4 +183,80 @@ fn is_shouting(tokens: &[Token]) -> bool {
         loud += usize::from(word.chars().all(|c| c.is_ascii_uppercase() || !c.is_alphabetic()));
     }
     all >= 3 && loud * 3 > all * 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLD: &str = r#"{
+        "the": "ði", "a": "A", "A": "ˈA", "to": "tu", "an": "æn", "apple": "ˈæpᵊl", "dog": "dˈɔɡ", "sees": "sˈiz",
+        "go": "ɡˌO", "eat": "ˈit", "want": "wˈɑnt", "US": {"DEFAULT": "ˌʌs", "NOUN": null}, "us": "ˌʌs",
+        "U": "jˈu", "S": "ˈɛs", "F": "ˈɛf", "B": "bˈi", "I": "ˈI", "we": "wi", "will": {"DEFAULT": "wɪl", "None": "wˈɪl"},
+        "record": {"DEFAULT": "ɹˈɛkəɹd", "VERB": "ɹəkˈɔɹd"}, "stop": "stˈɑp", "now": "nˈW", "right": "ɹˈIt",
+        "well": "wˈɛl", "known": "nˈOn", "August": "ˈɔɡəst", "august": "ɔɡˈʌst", "Rome": "ɹˈOm", "java": "ʤˈɑvə",
+        "script": "skɹˈɪpt", "data": "dˈAɾə", "flow": "flˈO", "one": "wˈʌn", "two": "tˈu", "dollar": "dˈɑləɹ"
+    }"#;
+
+    fn english() -> English {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("us_gold.json"), GOLD).unwrap();
+        std::fs::write(folder.path().join("us_silver.json"), r#"{"dog": "wrong", "zorp": "zˈɔɹp"}"#).unwrap();
+        English::load(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn sentences_become_phonemes() {
+        let english = english();
+        let texts = [
+            "The dog sees an apple. A dog sees the apple!",
+            "Go to Rome, go to eat, want to.",
+            "We record the record, we will.",
+            "The US, us, the FBI and UFOs.",
+            "STOP THE DOG RIGHT NOW",
+            "A well-known JavaScript dataflow, $2.",
+            "August zorps unzorped flibbergasted nth.",
+            "\"the dog\" (a dog), dog's dogs'",
+            "😀",
+            "",
+        ];
+        let table: Vec<String> = texts
+            .iter()
+            .map(|text| {
+                let clauses = english.clauses(text);
+                let said: Vec<&str> = clauses.iter().map(|clause| &*clause.phonemes).collect();
+                format!("{text}\n    {}", said.join(" ‖ "))
+            })
+            .collect();
+        insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn long_sentences_are_cut_where_they_pause() {
+        let english = english();
+        let text = "the dog sees the apple now, ".repeat(30);
+        let clauses = english.clauses(&text);
+        assert!(clauses.len() > 2);
+        for clause in &clauses {
+            assert!(clause.phonemes.chars().count() <= MAX_CLAUSE + MAX_WORD);
+            assert!(clause.phonemes.ends_with([',', '.']), "{}", clause.phonemes);
+        }
+        let ends: Vec<bool> = clauses.iter().map(|clause| clause.ends_sentence).collect();
+        assert_eq!(ends.iter().filter(|ends| **ends).count(), 1);
+        assert_eq!(ends.last(), Some(&true));
+        let words: usize = clauses.iter().map(|clause| clause.phonemes.split(' ').count()).sum();
+        assert_eq!(words, 30 * 6, "no word is lost or said twice");
+    }
+
+    #[test]
+    fn a_dictionary_that_is_none_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(English::load(folder.path()).is_err());
+        for json in ["", "[]", "{\"a\": 1}", "{}"] {
+            std::fs::write(folder.path().join("us_gold.json"), json).unwrap();
+            std::fs::write(folder.path().join("us_silver.json"), json).unwrap();
+            let fault = English::load(folder.path()).map(|_| ()).unwrap_err();
+            assert!(fault.message.contains("dictionary"), "{fault}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use super::lexicon::{Lexicon, Said};
 use super::spelling::spell;
-use super::stems::{compound, through_stem, weakened, with_s};
+use super::stems::{compound, through_stem, with_s};
 use super::tags::Tag;
 
 /// Where a word stands.
@@ -33,6 +33,28 @@ const NAMES_FIRST: &[&str] = &["August", "Polish"];
 const MAX_DEPTH: u8 = 3;
 const MAX_WORD: usize = 45;
 
+/// Words that are newer than the dictionary, in lower case.
+const NEW_WORDS: &[(&str, &str)] = &[
+    ("async", "ˈAsˌɪŋk"),
+    ("chatbot", "ʧˈætbˌɑt"),
+    ("cuda", "kˈudə"),
+    ("github", "ɡˈɪthˌʌb"),
+    ("json", "ʤˈAsən"),
+    ("kubernetes", "kˌubəɹnˈɛɾiz"),
+    ("linux", "lˈɪnəks"),
+    ("numpy", "nˈʌmpˌI"),
+    ("nvidia", "ɛnvˈɪdiə"),
+    ("onnx", "ˈɑnɪks"),
+    ("pytorch", "pˈItˌɔɹʧ"),
+    ("qwen", "kwˈɛn"),
+    ("regex", "ɹˈɛʤˌɛks"),
+    ("repo", "ɹˈipO"),
+    ("sudo", "sˈudu"),
+    ("tokenizer", "tˈOkənˌIzəɹ"),
+    ("wifi", "wˈIfˌI"),
+    ("yaml", "jˈæməl"),
+];
+
 /// The phonemes of `word` in misaki's notation; several words where it has hyphens. Empty where
 /// nothing of it can be said.
 pub(super) fn pronounce(lexicon: &Lexicon, word: &str, place: Place) -> String {
@@ -59,69 +81,27 @@ pub(super) fn pronounce(lexicon: &Lexicon, word: &str, place: Place) -> String {
         let each = parts.iter().map(|part| pronounce(lexicon, part, Place { first: false, ..place }));
         return each.collect::<Vec<_>>().join(" ");
     }
-    let lower = word.to_ascii_lowercase();
-    stem(lexicon, &lower, place.tag, MAX_DEPTH)
-        .or_else(|| compound(&lower, &mut |part| plain(lexicon, part, Tag::Unknown)))
-        .unwrap_or_else(|| spell(&lower))
+    unknown(lexicon, &word.to_ascii_lowercase(), place.tag)
 }
 
-/// The names of `letters`, as one word with its stress at the end: "FBI".
-pub(super) fn letters(lexicon: &Lexicon, letters: &str) -> String {
-    let names: Vec<String> = letters
-        .chars()
-        .filter_map(|letter| {
-            let upper = letter.to_ascii_uppercase().to_string();
-            match lexicon.get(&upper, Tag::Unknown, false) {
-                Some(Said::Phonemes(name)) => Some(name.to_owned()),
-                _ => letter.is_ascii_alphabetic().then(|| letter_name(letter).to_owned()),
-            }
-        })
-        .collect();
-    let Some((last, head)) = names.split_last() else { return String::new() };
-    let head: String = head.iter().map(|name| weakened(name)).collect();
-    format!("{head}{last}")
-}
-
-/// For dictionaries without single letters.
-fn letter_name(letter: char) -> &'static str {
-    const NAMES: [&str; 26] = [
-        "ˈA",
-        "bˈi",
-        "sˈi",
-        "dˈi",
-        "ˈi",
-        "ˈɛf",
-        "ʤˈi",
-        "ˈAʧ",
-        "ˈI",
-        "ʤˈA",
-        "kˈA",
-        "ˈɛl",
-        "ˈɛm",
-        "ˈɛn",
-        "ˈO",
-        "pˈi",
-        "kjˈu",
-        "ˈɑɹ",
-        "ˈɛs",
-        "tˈi",
-        "jˈu",
-        "vˈi",
-        "dˈʌbᵊlju",
-        "ˈɛks",
-        "wˈI",
-        "zˈi",
-    ];
-    let index = (letter.to_ascii_lowercase() as usize).wrapping_sub('a' as usize);
-    NAMES.get(index).copied().unwrap_or("")
+/// The names of `letters` as one word. Each keeps its stress: listeners mistake "GPU" for "GTU"
+/// where only the last letter has one.
+pub(super) fn letters(letters: &str) -> String {
+    const NAMES: &str = "ˈA bˈi sˈi dˈi ˈi ˈɛf ʤˈi ˈAʧ ˈI ʤˈA kˈA ˈɛl ˈɛm ˈɛn ˈO pˈi kjˈu ˈɑɹ ˈɛs tˈi jˈu vˈi \
+                         dˈʌbᵊlju ˈɛks wˈI zˈi";
+    let name = |letter: u8| NAMES.split(' ').nth(usize::from(letter.to_ascii_lowercase() - b'a'));
+    letters.bytes().filter(u8::is_ascii_alphabetic).filter_map(name).collect()
 }
 
 /// The word from the dictionary, or as an acronym.
 fn whole(lexicon: &Lexicon, word: &str, place: Place) -> Option<String> {
     if word.len() == 1 {
-        return Some(single(lexicon, word, place));
+        return Some(single(word, place));
     }
     let lower = word.to_ascii_lowercase();
+    if let Some((_, phonemes)) = NEW_WORDS.iter().find(|entry| entry.0 == lower) {
+        return Some((*phonemes).to_owned());
+    }
     let capitals = word.chars().filter(char::is_ascii_uppercase).count();
     if capitals == word.len() && !place.shouting && !STRESSED.contains(&word) {
         return Some(acronym(lexicon, word, &lower, place));
@@ -145,40 +125,42 @@ fn whole(lexicon: &Lexicon, word: &str, place: Place) -> Option<String> {
     by_place.iter().find_map(|spelling| said(lexicon, spelling, place.tag, place.last))
 }
 
-fn single(lexicon: &Lexicon, word: &str, place: Place) -> String {
+fn single(word: &str, place: Place) -> String {
     match word {
         "a" if !place.last => "ə".to_owned(),
         "A" if place.first && !place.last => "ə".to_owned(),
         "I" => "I".to_owned(),
-        _ => letters(lexicon, word),
+        _ => letters(word),
     }
 }
 
 /// A word in capitals: a name with a sound of its own, letters, or a word after all.
 fn acronym(lexicon: &Lexicon, word: &str, lower: &str, place: Place) -> String {
     if lexicon.contains(word) {
-        return said(lexicon, word, Tag::Noun, place.last).unwrap_or_else(|| letters(lexicon, word));
+        return said(lexicon, word, Tag::Noun, place.last).unwrap_or_else(|| letters(word));
     }
     let known = || said(lexicon, lower, place.tag, place.last);
     match word.len() {
-        ..=3 => letters(lexicon, word),
-        4..=5 => known().unwrap_or_else(|| letters(lexicon, word)),
-        _ => known().unwrap_or_else(|| pronounce_unknown(lexicon, lower, place.tag)),
+        ..=3 => letters(word),
+        4..=5 => known().unwrap_or_else(|| letters(word)),
+        _ => known().unwrap_or_else(|| unknown(lexicon, lower, place.tag)),
     }
 }
 
-fn pronounce_unknown(lexicon: &Lexicon, lower: &str, tag: Tag) -> String {
-    if lower.contains(['a', 'e', 'i', 'o', 'u', 'y']) {
-        stem(lexicon, lower, tag, MAX_DEPTH).unwrap_or_else(|| spell(lower))
-    } else {
-        letters(lexicon, lower)
-    }
+/// A lower-case word that has no entry of its own.
+fn unknown(lexicon: &Lexicon, lower: &str, tag: Tag) -> String {
+    stem(lexicon, lower, tag, MAX_DEPTH)
+        .or_else(|| compound(lower, &mut |part| plain(lexicon, part, Tag::Unknown)))
+        .unwrap_or_else(|| {
+            let has_vowel = lower.contains(['a', 'e', 'i', 'o', 'u', 'y']);
+            if has_vowel { spell(lower) } else { letters(lower) }
+        })
 }
 
 fn said(lexicon: &Lexicon, word: &str, tag: Tag, last: bool) -> Option<String> {
     match lexicon.get(word, tag, last)? {
         Said::Phonemes(phonemes) => Some(phonemes.to_owned()),
-        Said::Letters => Some(letters(lexicon, word)),
+        Said::Letters => Some(letters(word)),
     }
 }
 

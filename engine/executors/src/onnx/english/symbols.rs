@@ -47,7 +47,7 @@ pub(super) fn espeak(phonemes: &str, spelling: &str) -> String {
                 out.push_str(if before_vowel(after) { "ɜːɹ" } else { "ɜː" });
                 taken = 2;
             }
-            'ə' | 'ᵊ' if next == Some('ɹ') => {
+            'ə' | 'ᵊ' if next == Some('ɹ') && at > 0 => {
                 out.push_str(if before_vowel(after) { "ɚɹ" } else { "ɚ" });
                 taken = 2;
             }
@@ -97,6 +97,8 @@ mod tests {
             ("fˈIəɹ", "fire"),
             ("nˈɔɹθ", "north"),
             ("ɹˈOzᵻz", "roses"),
+            ("əɹˈWnd", "around"),
+            ("pəɹˈAd", "parade"),
             ("", ""),
         ];
         let table: Vec<String> =

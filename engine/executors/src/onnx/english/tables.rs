@@ -175,8 +175,7 @@ pub(super) const UNITS: &[(&str, &str, &str)] = &[
 ];
 
 /// Units that are read as such only right after the number, without a space: alone they are words.
-pub(super) const ATTACHED_UNITS: &[&str] =
-    &["in", "K", "k", "M", "B", "x", "V", "W", "L", "l", "s", "h", "g"];
+pub(super) const ATTACHED_UNITS: &[&str] = &["in", "K", "k", "M", "B", "x", "V", "W"];
 
 /// Currency sign; one; several; a hundredth; hundredths.
 pub(super) const CURRENCIES: &[(char, &str, &str, &str, &str)] = &[
@@ -235,6 +234,8 @@ pub(super) const fn symbol_name(symbol: char) -> Option<&'static str> {
         '½' => "one half",
         '¼' => "one quarter",
         '¾' => "three quarters",
+        '²' => "squared",
+        '³' => "cubed",
         'α' => "alpha",
         'β' => "beta",
         'γ' => "gamma",
@@ -276,10 +277,11 @@ pub(super) const fn unaccented(letter: char) -> Option<&'static str> {
         'ź' | 'ż' | 'ž' => "z",
         'À' | 'Á' | 'Â' | 'Ã' | 'Ä' | 'Å' => "A",
         'Æ' => "Ae",
-        'Ç' | 'Č' => "C",
+        'Ç' | 'Č' | 'Ć' => "C",
         'È' | 'É' | 'Ê' | 'Ë' => "E",
         'Ì' | 'Í' | 'Î' | 'Ï' => "I",
-        'Ñ' => "N",
+        'Ł' => "L",
+        'Ñ' | 'Ń' => "N",
         'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ö' | 'Ø' => "O",
         'Œ' => "Oe",
         'Š' | 'Ś' | 'Ş' => "S",

@@ -110,7 +110,13 @@ pub(super) fn tag(words: &[&str], at: usize) -> Tag {
     let in_list = |list: &[&str], word: &str| list.contains(&word);
     match word {
         "read" | "reread" => return read_tense(words, at, previous, earlier),
-        "used" if next == "to" && !in_list(BE, previous) => return Tag::Past,
+        "used" if next == "to" => {
+            // "is used to the noise", but "is used to make noise".
+            let object = words.get(at + 2).is_some_and(|word| {
+                in_list(DETERMINERS, word) || word.ends_with("ing") || in_list(&["it", "them", "that"], word)
+            });
+            return if object || !in_list(BE, previous) { Tag::Past } else { Tag::Participle };
+        }
         "that" => return that_tag(previous, next),
         "live" if in_list(DETERMINERS, previous) || in_list(BE, previous) || previous == "go" => {
             return Tag::Adjective;
@@ -143,6 +149,10 @@ pub(super) fn tag(words: &[&str], at: usize) -> Tag {
     }
     let opens_object = in_list(DETERMINERS, next) || in_list(&["it", "them", "him", "me", "us"], next);
     if opens_object && (previous.is_empty() || previous == "and" || plural_like(previous)) {
+        return Tag::Verb;
+    }
+    let opens_object = plural_like(previous) && is_content(next) && !next.ends_with('s') && noun_like(next);
+    if opens_object {
         return Tag::Verb;
     }
     let closes_phrase = !is_content(next) && !in_list(DETERMINERS, next);
@@ -209,4 +219,58 @@ fn noun_like(word: &str) -> bool {
 
 fn plural_like(word: &str) -> bool {
     word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") && is_content(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The word in brackets is the one that is tagged.
+    #[test]
+    fn neighbours_decide_the_part_of_speech() {
+        let sentences = [
+            "they [object] to it",
+            "the [object] fell",
+            "a strange [object] in the sky",
+            "we will [record] it",
+            "a [record] player",
+            "the [record] is new",
+            "farmers [produce] the food",
+            "plants [convert] sunlight",
+            "he [read] the book",
+            "i will [read] it",
+            "i have [read] it",
+            "yesterday i [read] it",
+            "[read] the text aloud",
+            "he [used] to swim",
+            "he is [used] to it",
+            "it is [used] to make bread",
+            "she [used] a pen",
+            "i know [that] he left",
+            "[that] house is old",
+            "a [live] show",
+            "people [live] here",
+            "he [lives] in town",
+            "their [lives] changed",
+            "the store is [close] to us",
+            "a [close] friend",
+            "please [close] the door",
+            "it was a very [separate] thing",
+            "they had [wound] it",
+            "the [wound] healed",
+            "the [use] case",
+            "my brother's [house]",
+            "[close]",
+        ];
+        let table: Vec<String> = sentences
+            .iter()
+            .map(|sentence| {
+                let bare = sentence.replace(['[', ']'], "");
+                let words: Vec<&str> = bare.split(' ').collect();
+                let at = sentence.split(' ').position(|word| word.starts_with('[')).unwrap();
+                format!("{:?} in {sentence}", tag(&words, at))
+            })
+            .collect();
+        insta::assert_snapshot!(table.join("\n"));
+    }
 }

@@ -193,6 +193,10 @@ impl Reader<'_> {
             }
         }
         let letters: String = core.split('.').collect();
+        if letters == "PhD" {
+            self.tokens.push(Token::Letters("PHD".to_owned()));
+            return Some(used);
+        }
         let dotted = core.contains('.')
             && core.split('.').all(|part| part.chars().count() == 1)
             && letters.chars().all(|c| c.is_ascii_alphabetic());
@@ -340,6 +344,40 @@ fn is_file_name(core: &str) -> bool {
     core.rsplit_once('.').is_some_and(|(name, ending)| {
         name.starts_with(|c: char| c.is_ascii_alphabetic())
             && (1..=5).contains(&ending.len())
-            && ending.chars().all(|c| c.is_ascii_alphabetic())
+            && (ending.chars().all(|c| c.is_ascii_lowercase())
+                || ending.chars().all(|c| c.is_ascii_uppercase()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words as they are, letters in brackets, pauses as their marks.
+    fn shown(text: &str) -> String {
+        let each = tokens(text).into_iter().map(|token| match token {
+            Token::Word(word) => word,
+            Token::Letters(letters) => format!("[{letters}]"),
+            Token::Mark(mark) => mark.to_string(),
+        });
+        each.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn written_text_becomes_words_and_pauses() {
+        let texts = include_str!("tokens_cases.txt").lines().filter(|line| !line.is_empty());
+        let table: Vec<String> = texts.map(|text| format!("{text}\n    {}", shown(text))).collect();
+        insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn noise_gives_nothing_to_say() {
+        for text in ["", " ", "...", "-- --", "()[]{}", "\"'", "😀 ¡!", "你好", &"x".repeat(500)] {
+            assert!(
+                tokens(text).iter().all(|token| matches!(token, Token::Mark(_))),
+                "{text}: {}",
+                shown(text)
+            );
+        }
+    }
 }
