@@ -67,13 +67,15 @@ fn a_large_program_compiles() {
     let inputs = ["a", "b", "c", "d", "e", "f"];
     let declared: Vec<String> = inputs.iter().map(|name| format!("{name}: text?")).collect();
     let asked: Vec<String> = inputs.iter().map(|name| format!("{name}?")).collect();
-    let mut text = String::from("use std::reference::Upper\n\nlet upper = Upper()\n\n");
-    text += &format!("graph large(first: text, {}) -> text {{\n", declared.join(", "));
-    text += &format!("    let x0 = upper(join(first, {}))\n", inputs.join(", "));
-    for number in 1..1000 {
-        text += &format!("    let x{number} = upper(x{})\n", number - 1);
-    }
-    text += &format!("    x999\n}}\n\nroute all = large(first, {}) -> result\n", asked.join(", "));
+    let mut lines = vec![
+        "use std::reference::Upper".to_owned(),
+        "let upper = Upper()".to_owned(),
+        format!("graph large(first: text, {}) -> text {{", declared.join(", ")),
+        format!("    let x0 = upper(join(first, {}))", inputs.join(", ")),
+    ];
+    lines.extend((1..1000).map(|number| format!("    let x{number} = upper(x{})", number - 1)));
+    lines.push(format!("    x999\n}}\nroute all = large(first, {}) -> result", asked.join(", ")));
+    let text = lines.join("\n");
     let compilation = compile_text("large.corn", &text);
     assert_eq!(compilation.render(false), "");
     let plan = compilation.plan.unwrap();
