@@ -50,3 +50,35 @@ fn compiling_twice_gives_the_same_bytes() {
         assert_eq!(once.diagnostics, again.diagnostics, "{}", path.display());
     }
 }
+
+/// The examples that come with Corn compile without a warning.
+#[test]
+fn examples_say_nothing() {
+    for path in programs(&tests().join("../../dsl-examples")) {
+        let compilation = compile_text(stem(&path), &fs::read_to_string(&path).unwrap());
+        assert_eq!(compilation.render(false), "", "{}", path.display());
+        assert!(compilation.plan.is_some());
+    }
+}
+
+/// A program as large as any: a thousand nodes on sixty-four routes.
+#[test]
+fn a_large_program_compiles() {
+    let inputs = ["a", "b", "c", "d", "e", "f"];
+    let declared: Vec<String> = inputs.iter().map(|name| format!("{name}: text?")).collect();
+    let asked: Vec<String> = inputs.iter().map(|name| format!("{name}?")).collect();
+    let mut lines = vec![
+        "use std::reference::Upper".to_owned(),
+        "let upper = Upper()".to_owned(),
+        format!("graph large(first: text, {}) -> text {{", declared.join(", ")),
+        format!("    let x0 = upper(join(first, {}))", inputs.join(", ")),
+    ];
+    lines.extend((1..1000).map(|number| format!("    let x{number} = upper(x{})", number - 1)));
+    lines.push(format!("    x999\n}}\nroute all = large(first, {}) -> result", asked.join(", ")));
+    let text = lines.join("\n");
+    let compilation = compile_text("large.corn", &text);
+    assert_eq!(compilation.render(false), "");
+    let plan = compilation.plan.unwrap();
+    assert_eq!(plan.plan().recordings.len(), 64);
+    assert!(plan.plan().recordings.iter().all(|recording| recording.values.len() > 1000));
+}

@@ -11,7 +11,7 @@ use crate::analyze::context::{Const, Context, Declared};
 use crate::analyze::operand::Wanted;
 use crate::diagnostic::semantic;
 use crate::graph::fit::Extents;
-use crate::graph::{GraphId, NodeKind, Operand, Presence, Value};
+use crate::graph::{Graph, GraphId, NodeId, NodeKind, Operand, Presence, Value};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
@@ -196,6 +196,11 @@ impl Body<'_, '_> {
             operands.push(operand);
         }
         let node = self.graph.add(NodeKind::Call { graph: id, guard: self.guard.clone() }, operands, span);
+        one_or_record(self.answers(&callee, node, &given))
+    }
+
+    /// What the call `node` of `callee` makes; `given` as in [`Self::ask`].
+    fn answers(&mut self, callee: &Graph, node: NodeId, given: &[Option<Presence>]) -> Vec<(String, Eval)> {
         let mut results = Vec::new();
         for (position, output) in callee.outputs.iter().enumerate() {
             let made = &callee.values[output.value];
@@ -223,7 +228,7 @@ impl Body<'_, '_> {
             let position = u32::try_from(position).expect("outputs are few");
             results.push((output.name.clone(), Eval::Value(self.graph.make(node, position, value))));
         }
-        one_or_record(results)
+        results
     }
 }
 
@@ -237,7 +242,7 @@ fn one_or_record(mut results: Vec<(String, Eval)>) -> Eval {
 
 impl Context<'_> {
     /// Notes the output ports that `graph` reads.
-    pub(crate) fn note_reads(&mut self, graph: &crate::graph::Graph) {
+    pub(crate) fn note_reads(&mut self, graph: &Graph) {
         let readers = graph.readers();
         for node in &graph.nodes {
             let NodeKind::Run { component, .. } = node.kind else { continue };

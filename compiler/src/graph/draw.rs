@@ -63,7 +63,7 @@ impl Drawing<'_> {
                 let runs = format!("{} {:?}", component.executor, component.entry);
                 format!("{}{}: {ty}   {runs}", if *each { "each " } else { "" }, component.name)
             }
-            NodeKind::Adapt(adaptor) => format!("{}: {ty}", adaptor_words(adaptor).trim_end()),
+            NodeKind::Adapt(adaptor) => format!("{}: {ty}", adaptor_words(adaptor)),
             NodeKind::Call { graph: callee, .. } => format!("{callee}: {ty}"),
             NodeKind::Pass => format!("pass: {ty}"),
         }

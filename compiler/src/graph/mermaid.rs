@@ -44,7 +44,7 @@ fn shape(
             let name = &components[*component].deployed.name;
             ("[", if *each { format!("each {name}") } else { name.clone() }, "]")
         }
-        NodeKind::Adapt(adaptor) => ("{{", adaptor_words(adaptor).trim_end().to_owned(), "}}"),
+        NodeKind::Adapt(adaptor) => ("{{", adaptor_words(adaptor), "}}"),
         NodeKind::Call { graph: callee, .. } => ("[[", callee.to_string(), "]]"),
         NodeKind::Pass => ("{{", "pass".to_owned(), "}}"),
     }

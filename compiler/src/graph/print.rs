@@ -85,7 +85,11 @@ pub fn describe(graph: &Graph, node: &Node, components: &IdVec<ComponentId, Comp
             format!("{word} {}({})", component.name, joined(operands, ", "))
         }
         NodeKind::Call { graph: callee, .. } => format!("call {callee}({})", values()),
-        NodeKind::Adapt(adaptor) => format!("{}({})", adaptor_words(adaptor), values()),
+        NodeKind::Adapt(adaptor) => {
+            let words = adaptor_words(adaptor);
+            let (name, settings) = words.split_at(words.find(' ').unwrap_or(words.len()));
+            format!("{name}({}){settings}", values())
+        }
         NodeKind::Pass => format!("pass({})", values()),
     }
 }
@@ -95,7 +99,7 @@ pub fn adaptor_words(adaptor: &Adaptor) -> String {
     match adaptor {
         Adaptor::Join => "join".to_owned(),
         Adaptor::Sentences => "sentences".to_owned(),
-        Adaptor::Windows { size, left, first } => format!("windows {size} left {left} first {first} "),
+        Adaptor::Windows { size, left, first } => format!("windows size {size} left {left} first {first}"),
         Adaptor::Collect => "collect".to_owned(),
         Adaptor::List => "list".to_owned(),
     }

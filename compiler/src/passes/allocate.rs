@@ -1,6 +1,8 @@
 //! Says how many bytes each value holds and where its last reader is done with it, and refuses a
 //! plan whose requests do not fit.
 
+use std::collections::BTreeMap;
+
 use corn_plan::{ComponentId, IdVec, Plan, Program, Recording, Step, Value, ValueId, WorkerId};
 
 use crate::diagnostic::Diagnostics;
@@ -25,20 +27,23 @@ pub(crate) fn values(graph: &Graph) -> IdVec<ValueId, Value> {
 /// Frees every value of `program` right after its last step there.
 pub(crate) fn free(program: Program) -> Program {
     let Program { stage, steps } = program;
-    let touches =
-        |step: &Step, value: ValueId| step.reads().contains(&value) || step.writes().contains(&value);
-    let mut freed = Vec::new();
-    for (place, step) in steps.iter().enumerate() {
-        freed.push(step.clone());
+    let touched = |step: &Step| {
         let mut values = step.reads();
         values.extend(step.writes());
-        values.sort_unstable();
-        values.dedup();
-        let rest = &steps[place + 1..];
-        let last = values.into_iter().filter(|value| !rest.iter().any(|later| touches(later, *value)));
-        freed.extend(last.map(|value| Step::Free { value }));
+        values
+    };
+    let mut last: BTreeMap<ValueId, usize> = BTreeMap::new();
+    for (place, step) in steps.iter().enumerate() {
+        last.extend(touched(step).into_iter().map(|value| (value, place)));
     }
-    Program { stage, steps: freed }
+    let mut ends: Vec<Vec<ValueId>> = vec![Vec::new(); steps.len()];
+    for (value, place) in last {
+        ends[place].push(value);
+    }
+    let freed = steps.into_iter().zip(ends).flat_map(|(step, ends)| {
+        std::iter::once(step).chain(ends.into_iter().map(|value| Step::Free { value }))
+    });
+    Program { stage, steps: freed.collect() }
 }
 
 /// Fills the memory table of `plan`; reports what does not fit, or hardly.

@@ -2,7 +2,7 @@
 //! with inputs, constants and receives before what reads them, and outputs and sends right after
 //! what makes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::{ComponentId, IdVec, Operand, Program, Run, StageId, Step, ValueId};
 
@@ -17,25 +17,31 @@ pub(crate) fn schedule(
     component: impl Fn(ComponentId) -> ComponentId,
 ) -> Vec<Program> {
     let parts: BTreeSet<StageId> = stages.iter().flatten().copied().collect();
+    let outputs: BTreeSet<ValueId> = graph.outputs.iter().map(|output| output.value).collect();
+    let mut leaving: BTreeMap<(ValueId, StageId), Vec<&HandOver>> = BTreeMap::new();
+    for over in handed {
+        leaving.entry((over.value, over.from)).or_default().push(over);
+    }
+    let arriving: BTreeMap<(ValueId, StageId), &HandOver> =
+        handed.iter().map(|over| ((over.value, over.to), over)).collect();
     let program = |stage: StageId| {
         let mut steps = Vec::new();
         let mut received = BTreeSet::new();
         for (id, node) in graph.nodes.enumerate().filter(|(id, _)| stages[*id].contains(&stage)) {
             for operand in &node.operands {
-                let arrives = handed.iter().find(|over| over.value == operand.value && over.to == stage);
-                if let Some(HandOver { value, from, transport, .. }) = arrives.copied()
-                    && received.insert(value)
+                if let Some(over) = arriving.get(&(operand.value, stage))
+                    && received.insert(operand.value)
                 {
-                    steps.push(Step::Recv { value, from, transport });
+                    steps.push(Step::Recv { value: over.value, from: over.from, transport: over.transport });
                 }
             }
             steps.push(step(node, &component));
             let is_first = stages[id].first() == Some(&stage);
             for (_, value) in &node.results {
-                if is_first && is_output(graph, *value) {
+                if is_first && outputs.contains(value) {
                     steps.push(Step::Output { value: *value });
                 }
-                let leaves = handed.iter().filter(|over| over.value == *value && over.from == stage);
+                let leaves = leaving.get(&(*value, stage)).into_iter().flatten();
                 steps.extend(leaves.map(|over| Step::Send {
                     value: over.value,
                     to: over.to,
@@ -46,10 +52,6 @@ pub(crate) fn schedule(
         Program { stage, steps }
     };
     parts.into_iter().map(program).collect()
-}
-
-fn is_output(graph: &Graph, value: ValueId) -> bool {
-    graph.outputs.iter().any(|output| output.value == value)
 }
 
 fn step(node: &Node, component: &impl Fn(ComponentId) -> ComponentId) -> Step {

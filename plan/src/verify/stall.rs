@@ -65,6 +65,8 @@ struct Slot {
     window: Option<u64>,
     /// Items taken by each reading step.
     taken: BTreeMap<usize, u64>,
+    /// The steps that write or read it.
+    touching: Vec<usize>,
 }
 
 impl Slot {
@@ -142,12 +144,8 @@ impl<'a> Replay<'a> {
     }
 
     fn free(&mut self, program: usize, index: usize, value: ValueId) -> bool {
-        let steps = &self.recording.programs[program].steps;
-        let done = steps.iter().enumerate().all(|(other, step)| {
-            other == index
-                || self.done[program][other]
-                || !(step.reads().contains(&value) || step.writes().contains(&value))
-        });
+        let touching = &self.slots[program][&value].touching;
+        let done = touching.iter().all(|other| self.done[program][*other]);
         self.done[program][index] = done;
         done
     }
@@ -219,15 +217,22 @@ impl<'a> Replay<'a> {
 }
 
 fn slots(recording: &Recording, program: &Program) -> BTreeMap<ValueId, Slot> {
-    let mut slots = BTreeMap::new();
-    for value in program.steps.iter().flat_map(Step::writes) {
-        let window = match recording.values[value].ty.form {
-            Form::Stream { window } => Some(u64::from(window).min(MAX_WINDOW)),
-            _ => None,
-        };
-        let reads = |(index, step): (usize, &Step)| step.reads().contains(&value).then_some((index, 0));
-        let taken = program.steps.iter().enumerate().filter_map(reads).collect();
-        slots.insert(value, Slot { window, taken, ..Slot::default() });
+    let mut slots: BTreeMap<ValueId, Slot> = BTreeMap::new();
+    for (index, step) in program.steps.iter().enumerate() {
+        for value in step.writes() {
+            let window = match recording.values[value].ty.form {
+                Form::Stream { window } => Some(u64::from(window).min(MAX_WINDOW)),
+                _ => None,
+            };
+            let slot = slots.entry(value).or_default();
+            slot.window = window;
+            slot.touching.push(index);
+        }
+        for value in step.reads() {
+            let slot = slots.entry(value).or_default();
+            slot.taken.insert(index, 0);
+            slot.touching.push(index);
+        }
     }
     slots
 }

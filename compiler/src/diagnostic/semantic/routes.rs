@@ -245,7 +245,8 @@ pub(crate) fn other_rate(
 
 pub(crate) fn input_has_default<'n>(name: impl Into<Spelled<'n>>, declared: Span) -> Diagnostic {
     let name = name.into();
-    let message = format!("`{}` need not be named: a request may always bring it or leave it out", name.text);
+    let message =
+        format!("`{}` need not be named: it has a default, so it does not decide the route", name.text);
     Diagnostic::new(Code("W0104"), name.span, message, "has a default")
         .label(declared, "declared with a default")
 }

@@ -75,7 +75,7 @@ Requests would send it for nothing.",
         code: Code("W0104"),
         title: "an input with a default in a route",
         text: "\
-An input with a default may be brought or left out on every route, so it says nothing about which route
-a request takes and need not be named in one.",
+An input with a default may be left out on every route, so it says nothing about which route a request
+takes and need not be named in one.",
     },
 ];
