@@ -2,22 +2,27 @@
 //!
 //! candle spreads work in two ways, and both look at the machine instead of at the model:
 //!
-//! - *rayon* (matrix products of floats, convolutions, softmax, norms). These use the pool that
-//!   the calling thread belongs to. So a model owns a pool of `n` threads and works inside it:
-//!   one hop for each step, not one for each product.
-//! - its own *barrier pool* (quantised products, and element-wise work on 65 536 elements or more). There
-//!   is one for the process, its size is read once from the environment variable
-//!   `CANDLE_NUM_THREADS` (else: all cores), all models take turns on one lock, and its threads
-//!   spin while they wait: on a busy machine a product of 90 µs was seen to take 1.9 ms.
-//!   With `CANDLE_NUM_THREADS=1` it has no thread and no lock: every product runs where
-//!   it is called, which is inside the model's own pool. A process that runs these executors
-//!   should start with that setting. Without it all answers are the same, only slower.
+//! - *rayon* (products of floats, softmax) uses the pool that the calling thread belongs to. So a model
+//!   owns a pool of `n` threads and does each step inside it: one hop for a step, not one for each
+//!   product. Our own loops use the same pool.
+//! - its own *barrier pool* (quantised products, and element-wise work on 65 536 elements or more). There is
+//!   one for the process; its size is read once, from the environment variable `CANDLE_NUM_THREADS` (else: all
+//!   cores); all models take turns on one lock; and its threads spin while they wait. On a busy machine of
+//!   two cores that made SmolLM2 ten times slower (2 tokens a second instead of 30).
+//!
+//! With `CANDLE_NUM_THREADS=1` the barrier pool has no thread and no lock: every product runs where it is called,
+//! which is on the model's own threads. A process that runs these executors should start with that setting (see
+//! [`CANDLE_THREADS_VARIABLE`]); without it all answers are the same, only slower. Element-wise work is
+//! not left to candle at all (see [`dense`](super::dense)), so it concerns `llama.chat` alone.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use corn_core::Fault;
 
-/// The environment variable that sizes candle's own pool; see the head of this file.
+/// The environment variable that sizes candle's own pool of threads, which spin and which all models share.
+///
+/// It is read at the first product. Set to `1`, each model works on its own threads only: as many as its
+/// component needs. A program that runs these executors should set it before it starts any thread.
 pub const CANDLE_THREADS_VARIABLE: &str = "CANDLE_NUM_THREADS";
 
 /// The threads that one model works on.

@@ -94,8 +94,9 @@ pub(super) fn load(
     let options = Options::new(NAME, options);
     let folder = files::required(paths, NAME, "weights")?;
     let config_path = files::member(folder, "config.json");
-    let config = files::read_json(&config_path)?;
+    let mut config = files::read_json(&config_path)?;
     let sizes = read_sizes(&config, &config_path)?;
+    add_generation(&mut config, &files::member(folder, "generation_config.json"))?;
     let tokenizer_path = files::member(folder, "tokenizer.json");
     let tokenizer = files::read_tokenizer(&tokenizer_path)?;
     let mut tensors = Tensors::read(&files::member(folder, "model.safetensors"), progress)?;
@@ -105,6 +106,20 @@ pub(super) fn load(
         Marks::read(&tokenizer, &tokenizer_path, network.vocabulary(), &config, options.text("language")?)?;
     let (mel, threads) = (Mel::new(sizes.bands), Threads::start(cpus)?);
     Ok(Whisper { network, mel, marks, tokenizer, threads, bytes })
+}
+
+/// Newer folders keep the tokens that must not be written in a file of their own.
+fn add_generation(config: &mut serde_json::Value, path: &Path) -> Result<(), Fault> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    if let (Some(config), serde_json::Value::Object(more)) = (config.as_object_mut(), files::read_json(path)?)
+    {
+        for (key, value) in more {
+            config.entry(key).or_insert(value);
+        }
+    }
+    Ok(())
 }
 
 fn read_sizes(config: &serde_json::Value, path: &Path) -> Result<Sizes, Fault> {
