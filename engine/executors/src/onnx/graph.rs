@@ -119,13 +119,16 @@ impl std::fmt::Display for Port {
 }
 
 /// Threads belong to this session alone and sleep when idle: how many there are is the
-/// component's to declare, and a spinning pool would take the cores of its neighbours.
+/// component's to declare, and a spinning pool would take the cores of its neighbours. Memory
+/// patterns are off because ONNX Runtime keeps one for each shape it has seen, and no two
+/// sentences or photos have the same.
 fn session(runtime: &Environment, path: &Path, threads: u32) -> ort::Result<Session> {
     Session::builder(runtime)?
         .with_intra_threads(threads.max(1) as usize)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
+        .with_memory_pattern(false)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .commit_from_file(path)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`speak`] reads text aloud with a Piper voice, [`style`] repaints photos. Both load from files
 //! that are on disk already, and both need the ONNX Runtime library, which is opened at run time
-//! ([`runtime`]). [`graph`] is the only file that makes sessions and tensors; [`english`] turns
+//! ([`runtime`]). `graph` is the only file that makes sessions and tensors; `english` turns
 //! written English into phonemes and knows nothing of ONNX.
 
 mod english;

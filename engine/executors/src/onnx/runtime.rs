@@ -2,8 +2,8 @@
 //!
 //! The library is opened at run time, so a build needs neither a download nor a C++ compiler.
 //! `ort` panics when it is first used without a library, or with one whose version it cannot
-//! use; so nothing in this folder touches `ort` before [`start`] has returned its environment,
-//! and [`start`] looks at the file first. A failed start leaves nothing behind: the next one
+//! use; so nothing in this folder touches `ort` before `start` has returned its environment,
+//! and `start` looks at the file first. A failed start leaves nothing behind: the next one
 //! may name another file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

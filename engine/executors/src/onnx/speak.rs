@@ -37,7 +37,7 @@ pub struct Reading {
 ///
 /// Weights: `voice` is a folder with a Piper voice (`NAME.onnx` and `NAME.onnx.json`, or the path
 /// of the ONNX file), `lexicon` a folder with misaki's `us_gold.json` and `us_silver.json`.
-/// Options: `speed` (0.25 to 4, 1 is the voice's own) and `noise` (0 to 1, how lively; the voice
+/// Options: `speed` (0.5 to 3, 1 is the voice's own) and `noise` (0 to 1, how lively; the voice
 /// says what it is otherwise). One clause is worked on by `cpus` threads. `library` is where the
 /// ONNX Runtime library lies if `ORT_DYLIB_PATH` names none.
 ///
@@ -53,7 +53,7 @@ pub fn load(
     let voice = given::weights(files, "voice")?;
     let lexicon = given::weights(files, "lexicon")?;
     let manner = Manner {
-        speed: given::float(options, "speed", 0.25..=4.0)?,
+        speed: given::float(options, "speed", 0.5..=3.0)?,
         noise: given::float(options, "noise", 0.0..=1.0)?,
     };
     let english = English::load(lexicon)?;
