@@ -1,7 +1,7 @@
 //! The candle entries on real weights.
 //!
-//! Runs where the weights are on disk and says so, loudly, where they are not: see [`model_file`]. Timings
-//! are printed (`cargo test -- --nocapture`) and never asserted.
+//! Runs where the weights are on disk and says so, loudly, where they are not: see [`model_file`].
+//! Timings are printed (`cargo test -- --nocapture`) and never asserted.
 #![cfg(feature = "candle")]
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -18,13 +19,17 @@ use corn_core::{Audio, Datum, Image};
 use corn_executors::candle;
 use corn_plan::Literal;
 
-/// Where an unpacked model file is: `CORN_MODELS_DIR` holds one folder for each package. `None`, with a
-/// word on stderr, if it is not there.
+/// Where an unpacked model file is: `CORN_MODELS_DIR` holds one folder for each package. `None`,
+/// with a word on stderr, if it is not there.
 fn model_file(path: &str) -> Option<PathBuf> {
     let found = std::env::var_os("CORN_MODELS_DIR").map(|folder| PathBuf::from(folder).join(path));
     let found = found.filter(|path| path.exists());
     if found.is_none() {
-        eprintln!("SKIPPED: {path} is not there (set CORN_MODELS_DIR to a folder of unpacked packages)");
+        // Not `eprintln!`, which the test harness would hide.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {path} is not there (set CORN_MODELS_DIR to a folder of unpacked packages)"
+        );
     }
     found
 }
@@ -228,9 +233,11 @@ fn recordings_that_are_heard_in_turns_do_not_mix() {
 }
 
 const BECKETT: &str = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.";
-const DICKENS: &str = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of
-    foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the
-    season of Darkness, it was the spring of hope, it was the winter of despair, we had everything before us, we had
-    nothing before us, we were all going direct to Heaven, we were all going direct the other way – in short, the
-    period was so far like the present period, that some of its noisiest authorities insisted on its being received,
-    for good or for evil, in the superlative degree of comparison only.";
+const DICKENS: &str = "
+    It was the best of times, it was the worst of times, it was the age of wisdom, it was the
+    age of foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the
+    season of Light, it was the season of Darkness, it was the spring of hope, it was the winter
+    of despair, we had everything before us, we had nothing before us, we were all going direct
+    to Heaven, we were all going direct the other way – in short, the period was so far like the
+    present period, that some of its noisiest authorities insisted on its being received, for
+    good or for evil, in the superlative degree of comparison only.";

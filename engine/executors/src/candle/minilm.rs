@@ -1,8 +1,8 @@
 //! `minilm.embed`: a text's place in a space where texts of like meaning are near each other.
 //!
-//! A BERT encoder as `sentence-transformers` runs it for all-MiniLM-L6-v2: the mean of all tokens' rows,
-//! brought to length 1. A text longer than the model reads at once is read in windows, one a step,
-//! and the mean is that of all windows; nothing is left out without a word.
+//! A BERT encoder as `sentence-transformers` runs it for all-MiniLM-L6-v2: the mean of all tokens'
+//! rows, brought to length 1. A text longer than the model reads at once is read in windows, one a
+//! step, and the mean is that of all windows; nothing is left out without a word.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -4,8 +4,8 @@
 //! runs them. Networks are written here and not taken from `candle-transformers`, because
 //! there the state of a call lives inside the model: one call at a time.
 //!
-//! Calls give one [`CallInput`](corn_core::executor::CallInput) for each input port *of the entry*, in its order; ports
-//! that a component leaves out are `Absent`.
+//! Calls give one [`CallInput`](corn_core::executor::CallInput) for each input port *of the entry*,
+//! in its order; ports that a component leaves out are `Absent`.
 
 mod attention;
 mod dense;
@@ -94,8 +94,8 @@ const fn optional(name: &'static str, modality: &'static str) -> EntryPort {
     EntryPort { name, modality, stream: false, optional: true }
 }
 
-/// Loads what entry `name` runs: `files` are the paths of its weights by parameter, `cpus` the threads it may
-/// work on, and `max_open` the calls it has open at once.
+/// Loads what entry `name` runs: `files` are the paths of its weights by parameter, `cpus` the
+/// threads it may work on, and `max_open` the calls it has open at once.
 pub fn load(
     name: &str,
     files: &BTreeMap<String, PathBuf>,

@@ -1,5 +1,5 @@
-//! MiniLM and Whisper as tiny networks with random weights, and the faults of files that are not what they
-//! should be.
+//! MiniLM and Whisper as tiny networks with random weights, and the faults of files that are not
+//! what they should be.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -166,7 +166,8 @@ fn tone(seconds: usize, step: usize) -> Datum {
 fn an_embedding_has_length_one_and_is_its_texts_own() {
     let folder = folder_of(write_minilm);
     let mut minilm = loaded("minilm.embed", folder.path()).unwrap();
-    // The last is longer than a window, and none is cut or filled up as the tokenizer's file would have it.
+    // The last is longer than a window, and none is cut or filled up as the tokenizer's file would
+    // have it.
     let texts = ["corn", "corn grows tall", "corn grows tall corn grows tall", &"tall corn ".repeat(300)];
     let texts: Vec<Datum> = texts.into_iter().map(Datum::text).collect();
     let embeddings = together(&mut *minilm, &texts);

@@ -10,19 +10,22 @@
 //!   cores); all models take turns on one lock; and its threads spin while they wait. On a busy machine of
 //!   two cores that made SmolLM2 ten times slower (2 tokens a second instead of 30).
 //!
-//! With `CANDLE_NUM_THREADS=1` the barrier pool has no thread and no lock: every product runs where it is called,
-//! which is on the model's own threads. A process that runs these executors should start with that setting (see
-//! [`CANDLE_THREADS_VARIABLE`]); without it all answers are the same, only slower. Element-wise work is
-//! not left to candle at all (see [`dense`](super::dense)), so it concerns `llama.chat` alone.
+//! With `CANDLE_NUM_THREADS=1` the barrier pool has no thread and no lock: every product runs where
+//! it is called, which is on the model's own threads. A process that runs these executors should
+//! start with that setting (see [`CANDLE_THREADS_VARIABLE`]); without it all answers are the same,
+//! only slower. Element-wise work is not left to candle at all (see [`dense`](super::dense)), so it
+//! concerns `llama.chat` alone.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use corn_core::Fault;
 
-/// The environment variable that sizes candle's own pool of threads, which spin and which all models share.
+/// The environment variable that sizes candle's own pool of threads, which spin and which all
+/// models share.
 ///
-/// It is read at the first product. Set to `1`, each model works on its own threads only: as many as its
-/// component needs. A program that runs these executors should set it before it starts any thread.
+/// It is read at the first product. Set to `1`, each model works on its own threads only: as many
+/// as its component needs. A program that runs these executors should set it before it starts any
+/// thread.
 pub const CANDLE_THREADS_VARIABLE: &str = "CANDLE_NUM_THREADS";
 
 /// The threads that one model works on.

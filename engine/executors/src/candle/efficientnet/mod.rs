@@ -57,7 +57,8 @@ pub(super) fn load(
     Ok(EfficientNet { network, classes, top, threads: Threads::start(cpus)?, bytes })
 }
 
-/// Names of classes: a list, or an object from "0" on. Of several names for one class the first is taken.
+/// Names of classes: a list, or an object from "0" on. Of several names for one class the first is
+/// taken.
 fn read_classes(path: &Path) -> Result<Vec<String>, Fault> {
     let names: Option<Vec<String>> = match files::read_json(path)? {
         serde_json::Value::Array(names) => names.iter().map(|name| Some(name.as_str()?.to_owned())).collect(),
@@ -97,8 +98,8 @@ impl Model for EfficientNet {
 
 /// The middle of a picture as the network wants it: three planes of 224 × 224 floats.
 ///
-/// The usual way is to bring the short side to 256 and to cut 224 × 224 from the middle. Cutting first gives
-/// the same pixels and is bounded whatever the proportions of the picture are.
+/// The usual way is to bring the short side to 256 and to cut 224 × 224 from the middle. Cutting
+/// first gives the same pixels and is bounded whatever the proportions of the picture are.
 fn prepared(image: &Image) -> Result<Vec<f32>, Fault> {
     let (width, height) = (image.width, image.height);
     if width == 0 || height == 0 {
@@ -126,8 +127,8 @@ fn middle(image: &Image, side: u32) -> Option<RgbImage> {
     RgbImage::from_raw(side, side, rgb)
 }
 
-/// The `top` likeliest classes: `espresso (84 %), cup (5 %)`. Classes of one name are one. What rounds to nothing is left
-/// out, but never the first.
+/// The `top` likeliest classes: `espresso (84 %), cup (5 %)`. Classes of one name are one. What
+/// rounds to nothing is left out, but never the first.
 fn described(odds: &[f32], classes: &[String], top: usize) -> String {
     let mut by_name = BTreeMap::<&str, f32>::new();
     for (odds, class) in odds.iter().zip(classes) {

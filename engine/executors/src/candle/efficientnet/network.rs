@@ -1,9 +1,10 @@
 //! The EfficientNet-Lite0 network: a picture in, odds of the classes out.
 //!
-//! Tan and Le, *EfficientNet* (<https://arxiv.org/abs/1905.11946>), in the Lite form: no squeeze and excitation, ReLU6. Names
-//! of tensors are those of `efficientnet_lite_pytorch`. Batch norms are folded into the layers before them while loading.
-//! Layers over all channels of a pixel are products by candle; layers over the neighbours of a
-//! pixel are plain loops, because candle runs grouped convolutions one group at a time.
+//! Tan and Le, *EfficientNet* (<https://arxiv.org/abs/1905.11946>), in the Lite form: no squeeze
+//! and excitation, ReLU6. Names of tensors are those of `efficientnet_lite_pytorch`. Batch norms
+//! are folded into the layers before them while loading. Layers over all channels of a pixel are
+//! products by candle; layers over the neighbours of a pixel are plain loops, because candle runs
+//! grouped convolutions one group at a time.
 
 use candle_core::{Device, Result, Tensor};
 use corn_core::Fault;
@@ -18,7 +19,8 @@ pub(super) const SIDE: usize = 224;
 /// Added to variances by the batch norms.
 const EPSILON: f32 = 1e-3;
 
-/// Of each stage: blocks, and the stride of the first of them. Widths and kernels are those of the tensors.
+/// Of each stage: blocks, and the stride of the first of them. Widths and kernels are those of the
+/// tensors.
 const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1)];
 
 /// Planes of one size, one for each channel.
@@ -194,8 +196,8 @@ impl Neighbours {
 
     /// Each output plane from its own source, or from all of them; with ReLU6.
     ///
-    /// Borders are zeros, as TensorFlow's "SAME" has them: as many as the last window needs, the odd one
-    /// at the end.
+    /// Borders are zeros, as TensorFlow's "SAME" has them: as many as the last window needs, the
+    /// odd one at the end.
     fn forward(&self, planes: &Planes) -> Planes {
         let (kernel, stride) = (self.kernel, self.stride);
         let (height, width) = (planes.height.div_ceil(stride), planes.width.div_ceil(stride));

@@ -155,8 +155,8 @@ fn tokens(prompt: &str, system: Option<&str>, reader: &Reader) -> Result<Vec<u32
     if tokens.len() >= context {
         let count = tokens.len();
         return Err(Fault::request(format!(
-            "the prompt has {count} tokens and the model reads and writes at most {context}; shorten it, or raise \
-             option 'context' of the component"
+            "the prompt has {count} tokens and the model reads and writes at most {context}; \
+             shorten it, or raise option 'context' of the component"
         )));
     }
     Ok(tokens)

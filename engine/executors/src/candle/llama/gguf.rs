@@ -1,7 +1,7 @@
 //! Reads a GGUF file: its sizes, its weights, and the faults of a file that is not what it should be.
 //!
-//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. candle parses it and bounds every
-//! length by the size of the file; what it does not check (that extents multiply without
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. candle parses it and bounds
+//! every length by the size of the file; what it does not check (that extents multiply without
 //! overflow, that sizes make sense together) is checked here.
 
 use std::fs::File;
@@ -139,7 +139,8 @@ impl<'a> Gguf<'a> {
         let architecture = self.text("general.architecture").unwrap_or("no architecture").to_owned();
         if architecture != "llama" {
             return Err(self.wrong(format_args!(
-                "its architecture is {architecture:?} and llama.chat runs \"llama\" (SmolLM2, Llama 2 and 3, Mistral 7B)"
+                "its architecture is {architecture:?} and llama.chat runs \"llama\" \
+                 (such as SmolLM2 and Llama 3)"
             )));
         }
         if self.int("llama.expert_count").is_some_and(|count| count > 0) {

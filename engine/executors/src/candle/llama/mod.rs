@@ -1,11 +1,11 @@
 //! `llama.chat`: answers a prompt with a language model of the Llama family from a GGUF file.
 //!
 //! This is an [`Executor`] of its own and not a [`Model`](corn_core::executor::Model) behind
-//! [`Interleaved`](corn_core::interleaved::Interleaved), because its calls share work: one turn is one
-//! pass of the network over the next token of *every* conversation that may write, and over a chunk of one
-//! prompt that is still being read. So many calls cost little more than one, a long prompt does not hold up
-//! others, and calls come and go at any turn (continuous batching). Every call gets, to the
-//! token, what it would get alone; see [`quantized`].
+//! [`Interleaved`](corn_core::interleaved::Interleaved), because its calls share work: one turn is
+//! one pass of the network over the next token of *every* conversation that may write, and over a
+//! chunk of one prompt that is still being read. So many calls cost little more than one, a long
+//! prompt does not hold up others, and calls come and go at any turn (continuous batching). Every
+//! call gets, to the token, what it would get alone; see [`quantized`].
 
 mod conversation;
 mod gguf;

@@ -1,13 +1,13 @@
 //! The Llama network: rows of tokens in, logits out.
 //!
-//! One [`forward`](Network::forward) takes tokens of several conversations. Linear layers run once on the rows of
-//! all of them; rotation and attention run for each row with its own conversation's
-//! [`Memory`]. Weights are shared and never change; everything that a conversation changes is
-//! in its memory. So conversations can join and leave at any step.
+//! One [`forward`](Network::forward) takes tokens of several conversations. Linear layers run once
+//! on the rows of all of them; rotation and attention run for each row with its own conversation's
+//! [`Memory`]. Weights are shared and never change; everything that a conversation changes is in
+//! its memory. So conversations can join and leave at any step.
 //!
 //! The network is that of the Llama papers (RMS norm before each half, rotary positions,
-//! grouped-query attention, SiLU-gated feed-forward); names of tensors and the order of rotated pairs (2i, 2i+1)
-//! are those of GGUF files: <https://github.com/ggml-org/llama.cpp>.
+//! grouped-query attention, SiLU-gated feed-forward); names of tensors and the order of rotated
+//! pairs (2i, 2i+1) are those of GGUF files: <https://github.com/ggml-org/llama.cpp>.
 
 use candle_core::quantized::QTensor;
 use candle_core::{Device, Tensor};

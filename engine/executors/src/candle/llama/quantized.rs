@@ -163,8 +163,8 @@ fn product(part: &QTensor, rows: &[f32], width: usize) -> Result<Vec<f32>> {
 
 /// Ranges of outputs for `threads` parts, in whole sixteens, which are the widest kernels' unit.
 ///
-/// What is left over is always a part of its own: its kernel is another one, and which outputs go through it
-/// must not depend on the number of threads.
+/// What is left over is always a part of its own: its kernel is another one, and which outputs go
+/// through it must not depend on the number of threads.
 fn split(outputs: usize, threads: usize) -> Vec<Range<usize>> {
     const UNIT: usize = 16;
     let whole = outputs / UNIT * UNIT;

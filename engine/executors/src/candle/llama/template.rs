@@ -1,8 +1,8 @@
 //! Puts a conversation into the words that a model was trained on.
 //!
-//! The words are the model's own: its GGUF file carries a Jinja template, run here by `minijinja` with the settings and
-//! the two functions that such templates rely on (those of Hugging Face `transformers`). A
-//! template comes from outside, so its work is bounded.
+//! The words are the model's own: its GGUF file carries a Jinja template, run here by `minijinja`
+//! with the settings and the two functions that such templates rely on (those of Hugging Face
+//! `transformers`). A template comes from outside, so its work is bounded.
 
 use corn_core::Fault;
 use minijinja::syntax::SyntaxConfig;
@@ -70,14 +70,19 @@ impl Template {
 mod tests {
     use super::*;
 
-    const CHATML: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    const CHATML: &str = "{% for message in messages %}\
+        {% if loop.first and messages[0]['role'] != 'system' %}\
+        {{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}\
+        {{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}\
+        {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
     #[test]
     fn chatml_with_its_own_and_with_a_given_system_message() {
         let template = Template::new(CHATML, "", "<|im_end|>").unwrap();
         assert_eq!(
             template.render(None, "Hi & <you>").unwrap(),
-            "<|im_start|>system\nBe kind<|im_end|>\n<|im_start|>user\nHi & <you><|im_end|>\n<|im_start|>assistant\n"
+            "<|im_start|>system\nBe kind<|im_end|>\n<|im_start|>user\nHi & <you><|im_end|>\n\
+             <|im_start|>assistant\n"
         );
         assert_eq!(
             template.render(Some("Rhyme"), "Hi").unwrap(),

@@ -19,9 +19,11 @@ const LAYERS: usize = 2;
 const HIDDEN: usize = 64;
 const INNER: usize = 96;
 const CONTEXT: u32 = 512;
-const TEMPLATE: &str = "{% for message in messages %}{{ '<s>' + message['role'] + ':' + message['content'] + '</s>' }}{% endfor %}";
+const TEMPLATE: &str = "{% for message in messages %}\
+    {{ '<s>' + message['role'] + ':' + message['content'] + '</s>' }}{% endfor %}";
 
-/// Bytes of the printable ASCII and a few of longer characters, written as byte-level vocabularies do.
+/// Bytes of the printable ASCII and a few of longer characters, written as byte-level vocabularies
+/// do.
 fn vocabulary() -> Vec<String> {
     let mut names = vec!["<s>".to_owned(), "</s>".to_owned(), "Ġ".to_owned()];
     names.extend(('!'..='~').map(String::from));

@@ -1,8 +1,9 @@
 //! The tokens of a language model: text in, tokens out, and the bytes of each token.
 //!
-//! Built from the GGUF file itself, by candle's reader for byte-level vocabularies ("gpt2", which Llama 3,
-//! SmolLM and most others use). One thing is put right: candle gives models that it has no entry for
-//! a space before every part of a text, also after `<|im_start|>`, which none of them was trained with.
+//! Built from the GGUF file itself, by candle's reader for byte-level vocabularies ("gpt2", which
+//! Llama 3, SmolLM and most others use). One thing is put right: candle gives models that it has no
+//! entry for a space before every part of a text, also after `<|im_start|>`, which none of them was
+//! trained with.
 
 use std::collections::BTreeSet;
 
@@ -109,8 +110,8 @@ impl Vocabulary {
         Ok(tokens)
     }
 
-    /// A text of the client's with every name of a control broken by a space, so that nobody can write
-    /// the end of their own turn and speak as another.
+    /// A text of the client's with every name of a control broken by a space, so that nobody can
+    /// write the end of their own turn and speak as another.
     pub(super) fn disarm(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for control in self.controls.iter().filter(|control| control.chars().count() > 1) {
@@ -136,8 +137,8 @@ impl Vocabulary {
 
 /// How text is split before its tokens are looked up; `None` where candle's choice is right.
 ///
-/// Both forms are those of llama.cpp (`llama-vocab.cpp`): GPT-2's own expression, for "smollm" with every
-/// digit apart.
+/// Both forms are those of llama.cpp (`llama-vocab.cpp`): GPT-2's own expression, for "smollm" with
+/// every digit apart.
 fn splitter(name: &str) -> Option<PreTokenizerWrapper> {
     let bytes = ByteLevel::new(false, false, true);
     match name {

@@ -1,4 +1,5 @@
-//! Turns the bytes of tokens into text that may be sent: whole characters, and nothing of a stop string.
+//! Turns the bytes of tokens into text that may be sent: whole characters, and nothing of a stop
+//! string.
 
 /// The text of one answer as it grows.
 #[derive(Default)]
@@ -38,7 +39,8 @@ impl Writer {
         Written { text: std::mem::replace(&mut self.held, rest), stopped: false }
     }
 
-    /// The answer has ended: what was held may be sent. A character that never became whole is left out.
+    /// The answer has ended: what was held may be sent. A character that never became whole is left
+    /// out.
     pub(super) fn finish(&mut self) -> String {
         self.bytes.clear();
         std::mem::take(&mut self.held)

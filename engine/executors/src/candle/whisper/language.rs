@@ -50,7 +50,10 @@ impl Marks {
             opening.insert(0, transcribe);
             languages = match language {
                 Some(code) => vec![token(&format!("<|{code}|>")).ok_or_else(|| {
-                    Fault::setup(format!("option 'language' is {code:?}, which the model does not know; give a code such as \"en\""))
+                    Fault::setup(format!(
+                        "option 'language' is {code:?}, which the model does not know; \
+                         give a code such as \"en\""
+                    ))
                 })?],
                 // They lie between the start and the first task.
                 None => (start + 1..needed("<|translate|>")?.min(transcribe)).collect(),

@@ -1,7 +1,7 @@
 //! Sound as Whisper hears it: the logarithm of its energy in mel bands, a hundred times a second.
 //!
-//! The recipe is that of OpenAI's `whisper/audio.py`; the bands are those of `librosa.filters.mel` with its
-//! defaults (Slaney's scale and norm), computed here instead of shipped as a file.
+//! The recipe is that of OpenAI's `whisper/audio.py`; the bands are those of `librosa.filters.mel`
+//! with its defaults (Slaney's scale and norm), computed here instead of shipped as a file.
 
 use std::f32::consts::PI;
 use std::sync::Arc;
@@ -90,7 +90,8 @@ fn filters(bands: usize) -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// Slaney's mel scale (Auditory Toolbox, 1998): even up to 1000 Hz, then 27 mel for each factor of 6.4.
+/// Slaney's mel scale (Auditory Toolbox, 1998): even up to 1000 Hz, then 27 mel for each factor of
+/// 6.4.
 const EVEN_HZ: f64 = 200.0 / 3.0;
 const BREAK_HZ: f64 = 1000.0;
 const BREAK_MEL: f64 = BREAK_HZ / EVEN_HZ;

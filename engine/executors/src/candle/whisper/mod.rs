@@ -1,8 +1,9 @@
 //! `whisper.transcribe`: what is said in a recording, as text.
 //!
 //! Whisper hears 30 s at a time. A longer recording is cut in pauses; one step of a call hears one
-//! window or writes one token of it. The likeliest token is always taken. Where that ends in a loop, as Whisper sometimes does, the window is
-//! heard again in two halves. What cannot be heard is not shown to the network at all, for it would make something up.
+//! window or writes one token of it. The likeliest token is always taken. Where that ends in a
+//! loop, as Whisper sometimes does, the window is heard again in two halves. What cannot be heard
+//! is not shown to the network at all, for it would make something up.
 
 mod language;
 mod mel;

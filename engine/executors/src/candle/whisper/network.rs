@@ -1,7 +1,8 @@
 //! The Whisper network: 30 s of sound in, tokens of text one after the other out.
 //!
-//! Radford et al., *Robust Speech Recognition via Large-Scale Weak Supervision* (<https://arxiv.org/abs/2212.04356>); names of
-//! tensors are those of Hugging Face `transformers`. Everything that a call changes is in its [`Listened`].
+//! Radford et al., *Robust Speech Recognition via Large-Scale Weak Supervision*
+//! (<https://arxiv.org/abs/2212.04356>); names of tensors are those of Hugging Face `transformers`.
+//! Everything that a call changes is in its [`Listened`].
 
 use candle_core::Result;
 use corn_core::Fault;
@@ -247,7 +248,8 @@ fn convolution(
     Ok(Affine::new(weight.map_err(|error| tensors.wrong(brief(&error)))?, bias))
 }
 
-/// Every `stride`th row with the one before and the one after it beside it; beyond the ends are zeros.
+/// Every `stride`th row with the one before and the one after it beside it; beyond the ends are
+/// zeros.
 fn with_neighbours(rows: &Rows, stride: usize) -> Rows {
     let nothing = vec![0.0; rows.width];
     let mut data = Vec::with_capacity(rows.data.len() * 3 / stride);
