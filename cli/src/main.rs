@@ -12,6 +12,7 @@ mod failure;
 mod program;
 mod progress;
 mod request;
+mod threads;
 mod timings;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    threads::settle();
     let outcome = match &args.command {
         Command::Check(check) => commands::check::check(check),
         Command::Compile(compile) => commands::compile::compile(compile),

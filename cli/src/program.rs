@@ -97,7 +97,9 @@ pub(crate) fn report(compilation: &Compilation) {
 
 /// Whether a file holds a plan, not a program.
 pub(crate) fn is_plan(file: &Path) -> Result<bool, Failure> {
-    Ok(text(file)?.trim_start().starts_with("corn plan "))
+    let text = text(file)?;
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(first.is_some_and(|line| line.starts_with("corn plan ")))
 }
 
 fn target(placement: &Placement) -> Target {

@@ -4,6 +4,7 @@ pub(crate) mod inputs;
 pub(crate) mod npy;
 pub(crate) mod outputs;
 
+use corn_compiler::diagnostic::nearest;
 use corn_plan::{Plan, Recording, RecordingId};
 
 use crate::failure::Failure;
@@ -21,7 +22,7 @@ pub(crate) fn bindings(option: &str, texts: &[String]) -> Result<Vec<Binding>, F
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok(Binding { name: name.trim().to_owned(), value: value.to_owned() })
         }
-        _ => Err(Failure::Usage(format!("--{option} {text} is not {option} name=value"))),
+        _ => Err(Failure::Usage(format!("--{option} {text}: expected --{option} name=value"))),
     };
     texts.iter().map(split).collect()
 }
@@ -39,17 +40,31 @@ pub(crate) fn choose(
         .filter(|(_, recording)| route.is_none_or(|route| recording.route == route))
         .map(|(id, _)| id)
         .collect();
+    if plan.recordings.is_empty() {
+        return Err(Failure::Usage(format!(
+            "the program '{}' declares no graph, so there is nothing to run",
+            plan.name
+        )));
+    }
     if of_route.is_empty() {
         let mut routes: Vec<&str> =
             plan.recordings.iter().map(|recording| recording.route.as_str()).collect();
         routes.dedup();
-        let (route, routes) = (route.unwrap_or_default(), routes.join(", "));
-        return Err(Failure::Usage(format!("there is no route '{route}'; there is {routes}")));
+        return Err(Failure::Usage(no_such_route(route.unwrap_or_default(), &routes)));
     }
     // What is asked must be made; what is made beyond it is the least.
     let fitting = of_route.iter().copied().filter(|id| fits(&plan.recordings[*id], inputs, outputs));
     let extra = |id: &RecordingId| plan.recordings[*id].outputs.len();
     fitting.min_by_key(extra).ok_or_else(|| no_route(plan, &of_route, inputs, outputs))
+}
+
+/// Says that there is no such route, which there are, and which is nearest.
+pub(crate) fn no_such_route(route: &str, routes: &[&str]) -> String {
+    let there_is = routes.join(", ");
+    match nearest(route, routes.iter().copied()) {
+        Some(name) => format!("there is no route '{route}'; did you mean '{name}'? There is {there_is}"),
+        None => format!("there is no route '{route}'; there is {there_is}"),
+    }
 }
 
 fn fits(recording: &Recording, inputs: &[Binding], outputs: &[Binding]) -> bool {
@@ -70,6 +85,26 @@ fn no_route(plan: &Plan, of_route: &[RecordingId], inputs: &[Binding], outputs: 
         if names.is_empty() { "nothing".to_owned() } else { names.join(" + ") }
     };
     let routes: Vec<String> = of_route.iter().map(|id| describe(&plan.recordings[*id])).collect();
+    let known = |names: &mut dyn Iterator<Item = &'_ str>, binding: &Binding| -> Option<String> {
+        let names: Vec<&str> = names.collect();
+        if names.contains(&binding.name.as_str()) {
+            return None;
+        }
+        nearest(&binding.name, names).map(|name| format!("; did you mean '{name}' by '{}'?", binding.name))
+    };
+    let recordings = || of_route.iter().map(|id| &plan.recordings[*id]);
+    let hint = inputs
+        .iter()
+        .find_map(|given| {
+            known(&mut recordings().flat_map(|it| &it.inputs).map(|it| it.name.as_str()), given)
+        })
+        .or_else(|| {
+            let mut asked = outputs.iter();
+            asked.find_map(|it| {
+                known(&mut recordings().flat_map(|it| &it.outputs).map(|it| it.name.as_str()), it)
+            })
+        })
+        .unwrap_or_default();
     let asked = if outputs.is_empty() { String::new() } else { format!(" and makes {}", names(outputs)) };
     Failure::Usage(format!("no route takes {}{asked}; there is\n  {}", names(inputs), routes.join("\n  ")))
 }

@@ -44,7 +44,7 @@ graph speak(prompt: text) -> { reply: stream<text>, voice: stream<audio>? } {
     { reply, voice: tone(reply.sentences()) }
 }
 
-graph shout(lines: list<text max 1KiB> max 8) -> list<text> {
+graph shout(lines: list<text max 1KiB> max 8) -> list<text max 2KiB> max 8 {
     [upper(line) for line in lines]
 }
 

@@ -4,6 +4,7 @@ use crate::args::{Drawing, Graph, Placement};
 use crate::commands::compile::print;
 use crate::failure::Failure;
 use crate::program;
+use crate::request::no_such_route;
 
 pub(crate) fn graph(args: &Graph) -> Result<(), Failure> {
     let compilation = program::compile(&args.file, &Placement { workers: None, inflight: 1 })?;
@@ -16,8 +17,7 @@ pub(crate) fn graph(args: &Graph) -> Result<(), Failure> {
     if wanted.is_empty() {
         let mut routes: Vec<&str> = drawings.iter().map(|(route, _)| *route).collect();
         routes.dedup();
-        let (wanted, routes) = (args.route.as_deref().unwrap_or_default(), routes.join(", "));
-        return Err(Failure::Usage(format!("there is no route '{wanted}'; there is {routes}")));
+        return Err(Failure::Usage(no_such_route(args.route.as_deref().unwrap_or_default(), &routes)));
     }
     let text: Vec<&str> = wanted.iter().map(|(_, drawing)| drawing.trim_end()).collect();
     print(&format!("{}\n", text.join("\n\n")))

@@ -207,8 +207,16 @@ impl Temporary<File> {
             return Err("it is a folder".to_owned());
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(format!("there is no folder '{}'", folder.display()));
+        }
         let created = tempfile::Builder::new().prefix(".corn-").suffix(".part").tempfile_in(folder);
-        let (writer, temporary) = created.map_err(|error| error.to_string())?.into_parts();
+        // Without the temporary file's own name, which says nothing to anyone.
+        let plain = |error: std::io::Error| match error.get_ref().and_then(std::error::Error::source) {
+            Some(source) => source.to_string(),
+            None => error.to_string(),
+        };
+        let (writer, temporary) = created.map_err(plain)?.into_parts();
         Ok(Self { writer, path, temporary: Some(temporary) })
     }
 

@@ -95,7 +95,9 @@ pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
     Ok(match component.entry.as_str() {
         "text.upper" => whole(max, |text| Datum::text(as_text(text).to_uppercase())),
         "text.words" => source(max, words),
-        "text.shout" => item_wise(max, |text| Ok(Datum::text(format!("{}!\n", as_text(text).to_uppercase())))),
+        "text.shout" => {
+            item_wise(max, |text| Ok(Datum::text(format!("{}!\n", as_text(text).to_uppercase()))))
+        }
         "text.count" => whole(max, |text| Datum::Int(as_text(text).split_whitespace().count() as i64)),
         "text.embed" => whole(max, |text| Datum::Tensor(embed(as_text(text)).into())),
         "tone.speak" => item_wise(max, |text| Ok(Datum::Audio(tone(as_text(text)).into()))),

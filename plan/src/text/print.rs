@@ -15,6 +15,7 @@ pub(super) fn print(plan: &Plan) -> String {
 }
 
 fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
+    writeln!(out, "# A replay plan, made by `corn compile`. docs/PLAN.md says what each line means.")?;
     writeln!(out, "{HEADER} {:?}", plan.name)?;
     writeln!(out, "inflight {}", plan.inflight)?;
     writeln!(out)?;
