@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 /// Shows how far loading is.
 pub(crate) struct Bars {
     style: Style,
-    bars: MultiProgress,
+    area: MultiProgress,
     known: Mutex<BTreeMap<String, ProgressBar>>,
 }
 
@@ -30,7 +30,7 @@ impl Bars {
             (false, false) => Style::Lines,
             (false, true) => Style::Bars,
         };
-        Self { style, bars: MultiProgress::new(), known: Mutex::default() }
+        Self { style, area: MultiProgress::new(), known: Mutex::default() }
     }
 
     /// Takes every bar away.
@@ -39,13 +39,13 @@ impl Bars {
             bar.finish_and_clear();
         }
         // A terminal that cannot be cleared shows what is left.
-        let _ = self.bars.clear();
+        let _ = self.area.clear();
     }
 
     fn begin(&self, what: &str, total: u64) -> ProgressBar {
         match self.style {
             Style::Bars => {
-                let bar = self.bars.add(ProgressBar::new(total));
+                let bar = self.area.add(ProgressBar::new(total));
                 let template = if total > 0 {
                     "{msg:<48} {bar:24} {bytes}/{total_bytes} {bytes_per_sec}"
                 } else {

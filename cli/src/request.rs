@@ -106,7 +106,11 @@ fn no_route(plan: &Plan, of_route: &[RecordingId], inputs: &[Binding], outputs: 
         })
         .unwrap_or_default();
     let asked = if outputs.is_empty() { String::new() } else { format!(" and makes {}", names(outputs)) };
-    Failure::Usage(format!("no route takes {}{asked}; there is\n  {}", names(inputs), routes.join("\n  ")))
+    Failure::Usage(format!(
+        "no route takes {}{asked}{hint}\nThere is\n  {}",
+        names(inputs),
+        routes.join("\n  ")
+    ))
 }
 
 /// A recording as a person asks for it: `talk: --in speech=… --out voice=…`.

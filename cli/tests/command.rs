@@ -198,7 +198,7 @@ fn wrong_requests_are_told_what_where_and_what_to_do() {
     ];
     let mut all = String::new();
     for args in cases {
-        all += &format!("$ corn {}\n{}\n\n", args.join(" "), desk.shown(args).trim_end());
+        all += &["$ corn ", &args.join(" "), "\n", desk.shown(args).trim_end(), "\n\n"].concat();
     }
     insta::assert_snapshot!("wrong_requests", all);
     assert!(!Path::new(&desk.path("x.png")).exists(), "a request that fails leaves no file");

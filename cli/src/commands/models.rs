@@ -30,9 +30,8 @@ pub(crate) fn models(args: &Models) -> Result<(), Failure> {
 
 /// The store that a program's weights are kept in, and what stops its fetches.
 pub(crate) fn open_store(file: &Path, offline: bool) -> Result<(Arc<Store>, Interrupt), Failure> {
-    let mut options = StoreOptions::from_env();
+    let mut options = StoreOptions { base_dir: folder_of(file).to_owned(), ..StoreOptions::from_env() };
     options.offline |= offline;
-    options.base_dir = folder_of(file).to_owned();
     let interrupt = options.interrupt.clone();
     Ok((Arc::new(Store::open(options).map_err(failed)?), interrupt))
 }

@@ -26,7 +26,10 @@ pub(crate) fn write(tensor: &Tensor) -> Vec<u8> {
     }
     let description =
         DESCRIPTIONS.iter().find(|(dtype, _)| *dtype == tensor.dtype).map_or("|u1", |(_, name)| name);
-    let shape: String = tensor.shape.iter().map(|extent| format!("{extent}, ")).collect();
+    let mut shape = tensor.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if tensor.shape.len() == 1 {
+        shape.push(',');
+    }
     let mut header = format!("{{'descr': '{description}', 'fortran_order': False, 'shape': ({shape}), }}");
     // The data begins at a multiple of 64 bytes; the header ends with a line feed.
     let length = (MAGIC.len() + 2 + header.len() + 1).next_multiple_of(64) - MAGIC.len() - 2;

@@ -155,8 +155,7 @@ impl Outputs {
                     Json::Null
                 }
                 Target::Text(file) => {
-                    let path =
-                        file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
+                    let path = file.keep(Write::flush).map_err(|error| failed(error.to_string()))?;
                     json!({ "file": path, "text": to_json(&items, is_list) })
                 }
                 Target::Wav { file, writer, samples, rate_hz } => {
@@ -171,8 +170,7 @@ impl Outputs {
                         ),
                     };
                     writer?.finish().map_err(|error| failed(error.to_string()))?;
-                    let path =
-                        file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
+                    let path = file.keep(Write::flush).map_err(|error| failed(error.to_string()))?;
                     let seconds = samples as f64 / f64::from(rate_hz.max(1));
                     say(&format!("{name}: {seconds:.1} s of sound in {}", path.display()));
                     json!({ "file": path, "seconds": seconds, "rate_hz": rate_hz })
@@ -181,8 +179,7 @@ impl Outputs {
                     let Some(datum) = items.first() else { continue };
                     let bytes = encode(datum, &file.path).map_err(&failed)?;
                     file.writer.write_all(&bytes).map_err(|error| failed(error.to_string()))?;
-                    let path =
-                        file.keep(|writer| writer.flush()).map_err(|error| failed(error.to_string()))?;
+                    let path = file.keep(Write::flush).map_err(|error| failed(error.to_string()))?;
                     say(&format!("{name}: {}", path.display()));
                     json!({ "file": path, "bytes": bytes.len() })
                 }
@@ -197,7 +194,7 @@ impl Outputs {
 struct Temporary<W> {
     writer: W,
     path: PathBuf,
-    temporary: Option<tempfile::TempPath>,
+    unnamed: Option<tempfile::TempPath>,
 }
 
 impl Temporary<File> {
@@ -217,11 +214,11 @@ impl Temporary<File> {
             None => error.to_string(),
         };
         let (writer, temporary) = created.map_err(plain)?.into_parts();
-        Ok(Self { writer, path, temporary: Some(temporary) })
+        Ok(Self { writer, path, unnamed: Some(temporary) })
     }
 
     fn buffered(self) -> Temporary<BufWriter<File>> {
-        Temporary { writer: BufWriter::new(self.writer), path: self.path, temporary: self.temporary }
+        Temporary { writer: BufWriter::new(self.writer), path: self.path, unnamed: self.unnamed }
     }
 }
 
@@ -229,7 +226,7 @@ impl<W> Temporary<W> {
     /// Gives the file its name.
     fn keep(mut self, flush: impl FnOnce(&mut W) -> std::io::Result<()>) -> std::io::Result<PathBuf> {
         flush(&mut self.writer)?;
-        if let Some(temporary) = self.temporary.take() {
+        if let Some(temporary) = self.unnamed.take() {
             make_readable(&temporary);
             temporary.persist(&self.path).map_err(|error| error.error)?;
         }

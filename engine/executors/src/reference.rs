@@ -9,7 +9,7 @@ use corn_core::{Audio, Datum, Fault, Image, Tensor};
 use corn_plan::Component;
 use corn_plan::catalog::{Entry, EntryPort};
 
-use shapes::{ItemWise, Source, Whole};
+use shapes::{ItemWise, Items, Source, Whole};
 
 /// Samples a second of `tone.speak`.
 const TONE_RATE_HZ: u32 = 16_000;
@@ -80,21 +80,9 @@ pub const ENTRIES: &[Entry] = &[
 /// Loads `component`, whose entry is one of [`ENTRIES`].
 pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
     let max = component.batch.max;
-    fn whole(max: u32, make: fn(&Datum) -> Datum) -> Box<dyn Executor> {
-        Box::new(Interleaved::new(Whole::new(make), max))
-    }
-    fn source(
-        max: u32,
-        make: fn(&Datum) -> Result<Box<dyn Iterator<Item = Datum> + Send>, Fault>,
-    ) -> Box<dyn Executor> {
-        Box::new(Interleaved::new(Source::new(make), max))
-    }
-    fn item_wise(max: u32, make: fn(&Datum) -> Result<Datum, Fault>) -> Box<dyn Executor> {
-        Box::new(Interleaved::new(ItemWise::new(make), max))
-    }
     Ok(match component.entry.as_str() {
         "text.upper" => whole(max, |text| Datum::text(as_text(text).to_uppercase())),
-        "text.words" => source(max, words),
+        "text.words" => source(max, |text| Ok(words(text))),
         "text.shout" => {
             item_wise(max, |text| Ok(Datum::text(format!("{}!\n", as_text(text).to_uppercase()))))
         }
@@ -109,6 +97,18 @@ pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
     })
 }
 
+fn whole(max: u32, make: fn(&Datum) -> Datum) -> Box<dyn Executor> {
+    Box::new(Interleaved::new(Whole::new(make), max))
+}
+
+fn source(max: u32, make: fn(&Datum) -> Result<Items, Fault>) -> Box<dyn Executor> {
+    Box::new(Interleaved::new(Source::new(make), max))
+}
+
+fn item_wise(max: u32, make: fn(&Datum) -> Result<Datum, Fault>) -> Box<dyn Executor> {
+    Box::new(Interleaved::new(ItemWise::new(make), max))
+}
+
 /// The first input of a call, which is whole.
 fn first(inputs: &[CallInput]) -> Result<Datum, Fault> {
     match inputs.first() {
@@ -121,13 +121,13 @@ fn as_text(datum: &Datum) -> &str {
     if let Datum::Text(text) = datum { text } else { "" }
 }
 
-fn words(text: &Datum) -> Result<Box<dyn Iterator<Item = Datum> + Send>, Fault> {
+fn words(text: &Datum) -> Items {
     let words: Vec<Datum> =
         as_text(text).split_whitespace().map(|word| Datum::text(format!("{word} "))).collect();
-    Ok(Box::new(words.into_iter()))
+    Box::new(words.into_iter())
 }
 
-fn ticks(count: &Datum) -> Result<Box<dyn Iterator<Item = Datum> + Send>, Fault> {
+fn ticks(count: &Datum) -> Result<Items, Fault> {
     match count {
         Datum::Int(count) if (0..=MAX_TICKS).contains(count) => {
             Ok(Box::new((0..*count).map(|tick| Datum::Tensor(Tensor::from_f32s(&[tick as f32]).into()))))

@@ -34,7 +34,7 @@ impl Model for Whole {
 }
 
 /// The items that a request's input gives.
-type Items = Box<dyn Iterator<Item = Datum> + Send>;
+pub(super) type Items = Box<dyn Iterator<Item = Datum> + Send>;
 
 /// Makes a stream of the first input.
 pub(super) struct Source {
