@@ -30,7 +30,12 @@ pub enum Piece {
 /// How workers and coordinator reach the clients.
 #[derive(Clone, Default)]
 pub(crate) struct Clients {
-    open: Arc<Mutex<BTreeMap<RequestId, UnboundedSender<Message>>>>,
+    open: Arc<Mutex<BTreeMap<RequestId, Client>>>,
+}
+
+struct Client {
+    messages: UnboundedSender<Message>,
+    has_failed: bool,
 }
 
 /// What travels to a client. At most a window of items of each output is under way.
@@ -41,23 +46,48 @@ pub(crate) enum Message {
 }
 
 impl Clients {
-    pub(crate) fn add(&self, request: RequestId, client: UnboundedSender<Message>) {
-        self.lock().insert(request, client);
+    pub(crate) fn add(&self, request: RequestId, messages: UnboundedSender<Message>) {
+        self.lock().insert(request, Client { messages, has_failed: false });
     }
 
+    /// Sends something of an answer, unless the request has failed.
     pub(crate) fn send(&self, request: RequestId, message: Message) {
-        if let Some(client) = self.lock().get(&request) {
+        if let Some(client) = self.lock().get(&request)
+            && !client.has_failed
+        {
             // A client that has gone away has cancelled by going.
-            let _ = client.send(message);
+            let _ = client.messages.send(message);
         }
+    }
+
+    /// Tells a client that its request has failed; it hears nothing after that.
+    pub(crate) fn fail(&self, request: RequestId, fault: Fault) {
+        if let Some(client) = self.lock().get_mut(&request) {
+            client.fail(fault);
+        }
+    }
+
+    /// Tells every client that its request has failed, and ends every answer.
+    pub(crate) fn fail_all(&self, fault: &Fault) {
+        let mut open = self.lock();
+        open.values_mut().for_each(|client| client.fail(fault.clone()));
+        open.clear();
     }
 
     pub(crate) fn remove(&self, request: RequestId) {
         self.lock().remove(&request);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RequestId, UnboundedSender<Message>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RequestId, Client>> {
         self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    fn fail(&mut self, fault: Fault) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            let _ = self.messages.send(Message::Failed(fault));
+        }
     }
 }
 

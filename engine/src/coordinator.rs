@@ -6,7 +6,7 @@ use corn_core::Coordinator;
 use corn_core::message::{CoordinatorAction, CoordinatorEvent, WorkerEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use crate::client::{Clients, Message};
+use crate::client::Clients;
 use crate::clock::Clock;
 
 /// What the coordinator's thread reaches.
@@ -56,7 +56,7 @@ impl Driver {
             CoordinatorAction::Cancel { worker, request, stage, fault } => {
                 send(worker, WorkerEvent::Cancel { request, stage, fault });
             }
-            CoordinatorAction::Failed(request, fault) => self.clients.send(request, Message::Failed(fault)),
+            CoordinatorAction::Failed(request, fault) => self.clients.fail(request, fault),
             // Its channel closes, and so the answer ends.
             CoordinatorAction::Finished(request) => self.clients.remove(request),
         }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use corn_core::executor::{Loader, Progress};
 use corn_core::message::{CoordinatorEvent, RequestId, Submission, WorkerEvent};
-use corn_core::{Coordinator, Datum, Fault, Ledger, Worker};
+use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
 use corn_plan::{ComponentId, RecordingId, Signature, Step, Verified, WorkerId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::client::{Answer, Clients};
 use crate::clock::Clock;
@@ -30,6 +30,8 @@ pub struct Engine {
     clients: Clients,
     clock: Clock,
     next_request: AtomicU64,
+    /// The recordings whose components are loaded.
+    served: BTreeSet<RecordingId>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -73,6 +75,7 @@ impl Engine {
             clients,
             clock,
             next_request: AtomicU64::new(0),
+            served: recordings.iter().copied().collect(),
             stop,
             threads: Vec::new(),
         };
@@ -102,12 +105,21 @@ impl Engine {
         let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (client, messages) = unbounded_channel();
         self.clients.add(request, client);
+        if !self.served.contains(&ask.recording) {
+            let route = &self.plan.plan().recordings[ask.recording].route;
+            let message = format!("route '{route}' is not served: its components were not loaded");
+            self.clients.fail(request, Fault::setup(message));
+            self.clients.remove(request);
+        }
         let deadline_us = ask.deadline.map(|deadline| {
             self.clock.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
         });
-        let Ask { recording, inputs, .. } = ask;
-        let submission = Submission { request, recording, inputs, deadline_us };
-        let _ = self.events.send(CoordinatorEvent::Submit(submission));
+        let Ask { recording, mut inputs, .. } = ask;
+        if self.served.contains(&recording) {
+            self.bring_to_rate(recording, &mut inputs);
+            let submission = Submission { request, recording, inputs, deadline_us };
+            let _ = self.events.send(CoordinatorEvent::Submit(submission));
+        }
         Answer {
             request,
             recording,
@@ -116,6 +128,16 @@ impl Engine {
             workers: self.workers.clone(),
             coordinator: self.events.clone(),
             is_over: false,
+        }
+    }
+
+    /// Sound is brought to the rate that its input declares, so that it holds what the plan says.
+    fn bring_to_rate(&self, recording: RecordingId, inputs: &mut [(String, Datum)]) {
+        let recording = &self.plan.plan().recordings[recording];
+        for (name, datum) in inputs {
+            if let Some(input) = recording.inputs.iter().find(|input| input.name == *name) {
+                crate::executor::convert(datum, &recording.values[input.value].ty.kind);
+            }
         }
     }
 
@@ -143,11 +165,12 @@ impl Engine {
         observer: &Arc<dyn Observer>,
     ) -> Result<Vec<Executors>, Fault> {
         let mut executors: Vec<Executors> = self.workers.iter().map(|_| Executors::new()).collect();
-        let mut loading = Vec::new();
+        let (ready, mut is_ready) = unbounded_channel();
+        let mut loading = 0;
         for (id, worker) in needed(&self.plan, recordings) {
             let component = self.plan.plan().components[id].clone();
             let (commands, receiver) = channel();
-            let (ready, is_ready) = oneshot::channel();
+            let ready = Loading { component: component.name.clone(), ready: Some(ready.clone()) };
             let host = Host {
                 id,
                 component,
@@ -160,22 +183,18 @@ impl Engine {
             self.spawn(&format!("corn-{}", host.component.name), move || {
                 match loader.load(&host.component, progress.as_ref()) {
                     Ok(executor) => {
-                        let _ = ready.send(Ok(()));
+                        ready.ended(Ok(()));
                         host.drive(executor);
                     }
-                    Err(fault) => {
-                        let _ = ready.send(Err(fault.in_component(&host.component.name)));
-                    }
+                    Err(fault) => ready.ended(Err(fault)),
                 }
             })?;
             executors[worker.0 as usize].insert(id, commands);
-            loading.push((id, is_ready));
+            loading += 1;
         }
-        for (id, is_ready) in loading {
-            let name = &self.plan.plan().components[id].name;
-            // A loader that panics drops its end.
-            let ended = is_ready.await.unwrap_or_else(|_| Err(Fault::setup("it panicked while it loaded")));
-            ended.map_err(|fault| fault.in_component(name))?;
+        while loading > 0 {
+            is_ready.recv().await.expect("each thread says how its load ended")?;
+            loading -= 1;
         }
         Ok(executors)
     }
@@ -241,8 +260,35 @@ impl Engine {
     }
 }
 
+/// Says how a load ended, also if it panicked.
+struct Loading {
+    component: String,
+    ready: Option<UnboundedSender<Result<(), Fault>>>,
+}
+
+impl Loading {
+    fn ended(mut self, outcome: Result<(), Fault>) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Result<(), Fault>) {
+        if let Some(ready) = self.ready.take() {
+            // Nobody waits any more if another component has failed to load.
+            let _ = ready.send(outcome.map_err(|fault| fault.in_component(&self.component)));
+        }
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.tell(Err(Fault::setup("it panicked while it loaded")));
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.clients
+            .fail_all(&Fault::new(Blame::Cancelled, "the engine was stopped before the request was done"));
         // Workers end first; with them the executors' commands end, and so their threads.
         let _ = self.stop.send(true);
     }

@@ -101,8 +101,12 @@ impl Host {
     }
 
     fn advance(&self, executor: &mut dyn Executor, open: &mut BTreeSet<CallId>) -> Turn {
-        let from_us = self.clock.now_us();
+        let mut from_us = self.clock.now_us();
         let turn = executor.advance(&mut |report| {
+            // Told before the report: whoever hears that a call is done knows what it took.
+            let now_us = self.clock.now_us();
+            self.observer.busy(self.id, from_us, now_us);
+            from_us = now_us;
             if let Report::Done { call } | Report::Failed { call, .. } = &report {
                 open.remove(call);
             }
@@ -132,7 +136,7 @@ impl Host {
 }
 
 /// Gives a port that names a rate sound of that rate.
-fn convert(datum: &mut Datum, kind: &Kind) {
+pub(crate) fn convert(datum: &mut Datum, kind: &Kind) {
     if let (Datum::Audio(audio), Kind::Audio { rate_hz: Some(rate_hz), .. }) = (&*datum, kind)
         && audio.rate_hz != *rate_hz
     {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use corn_plan::types::MAX_AUDIO_RATE_HZ;
 use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
 
 /// One item of a value.
@@ -175,6 +176,12 @@ impl Datum {
             }
             (Self::Audio(audio), Kind::Audio { .. }) if audio.rate_hz == 0 => {
                 Err("a sound of 0 samples a second".to_owned())
+            }
+            (Self::Audio(audio), Kind::Audio { rate_hz: Some(rate_hz), .. }) if audio.rate_hz != *rate_hz => {
+                Err(format!("a sound of {} Hz where {rate_hz} Hz is declared", audio.rate_hz))
+            }
+            (Self::Audio(audio), Kind::Audio { .. }) if audio.rate_hz > MAX_AUDIO_RATE_HZ => {
+                Err(format!("a sound of {} Hz; at most {MAX_AUDIO_RATE_HZ} Hz are taken", audio.rate_hz))
             }
             (Self::Audio(audio), Kind::Audio { max_ms, .. }) => {
                 over("a sound", audio.duration_ms(), *max_ms, "ms")

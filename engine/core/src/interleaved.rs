@@ -1,7 +1,9 @@
 //! Makes an executor of a model: its calls take turns, one step each, oldest first.
 //!
-//! At most `max` calls are open at once; the others wait in order of arrival. A call that waits
-//! for an item or for room is passed over, so a slow reader holds back its own call and no other.
+//! At most `max` calls are worked on at once; the others wait in order of arrival. A call that
+//! waits for an item or for room is passed over, so a slow reader holds back its own call and no
+//! other. When every open call waits like that, the next one is opened beyond `max`: it may be the
+//! very reader that they wait for. Calls in flight bound how many that can be.
 
 use std::collections::VecDeque;
 
@@ -102,10 +104,12 @@ impl<M: Model> Executor for Interleaved<M> {
         {
             self.open.push_back(pending);
         }
-        let Some(next) = self.open.iter().position(|pending| pending.runnable) else {
-            return Turn::Idle;
+        let next = self.open.iter().position(|pending| pending.runnable);
+        let pending = match next {
+            Some(next) => self.open.remove(next),
+            None => self.waiting.pop_front(),
         };
-        let mut pending = self.open.remove(next).expect("its position was just found");
+        let Some(mut pending) = pending else { return Turn::Idle };
         let outcome = self.step(&mut pending);
         pending.streams.out.drain(..).for_each(&mut *reports);
         let call = pending.streams.call;

@@ -23,7 +23,8 @@ struct Map {
 }
 
 impl Map {
-    fn new(entry: &Entry, component: &[Port], ports: &[EntryPort]) -> Result<Self, Fault> {
+    /// `needed` says whether every port that is not optional must be declared.
+    fn new(entry: &Entry, component: &[Port], ports: &[EntryPort], needed: bool) -> Result<Self, Fault> {
         let mut map = Self { to_entry: Vec::new(), to_component: vec![None; ports.len()] };
         for (index, port) in component.iter().enumerate() {
             let Some(place) = ports.iter().position(|known| known.name == port.name) else {
@@ -34,8 +35,26 @@ impl Map {
                     entry.executor, entry.name
                 )));
             };
+            let known = &ports[place];
+            if port.ty.is_stream() != known.stream {
+                let (word, name) = (if known.stream { "a stream" } else { "whole" }, &port.name);
+                return Err(Fault::setup(format!(
+                    "port '{name}' of {} {:?} is {word}, but the component declares '{}'",
+                    entry.executor, entry.name, port.ty
+                )));
+            }
             map.to_entry.push(place as u32);
             map.to_component[place] = Some(index as u32);
+        }
+        let missing = ports
+            .iter()
+            .zip(&map.to_component)
+            .find(|(known, port)| needed && !known.optional && port.is_none());
+        if let Some((known, _)) = missing {
+            let (executor, entry, name) = (entry.executor, entry.name, known.name);
+            return Err(Fault::setup(format!(
+                "{executor} {entry:?} needs its input '{name}', which the component does not declare"
+            )));
         }
         Ok(map)
     }
@@ -51,8 +70,8 @@ pub(crate) fn by_name(
     entry: &Entry,
     component: &Component,
 ) -> Result<Box<dyn Executor>, Fault> {
-    let inputs = Map::new(entry, &component.inputs, entry.inputs)?;
-    let outputs = Map::new(entry, &component.outputs, entry.outputs)?;
+    let inputs = Map::new(entry, &component.inputs, entry.inputs, true)?;
+    let outputs = Map::new(entry, &component.outputs, entry.outputs, false)?;
     if inputs.is_identity() && outputs.is_identity() {
         return Ok(inner);
     }

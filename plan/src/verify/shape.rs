@@ -177,6 +177,9 @@ fn step_problems(report: &Report<'_>, recording: &Recording, step: &Step) -> Vec
             let operands: Vec<&Type> = operands.iter().map(ty).collect();
             adapt_problem(adaptor, &operands, ty(result)).into_iter().collect()
         }
+        Step::Input { value } | Step::Const { value, .. } if ty(value).is_stream() => {
+            vec![format!("{value} comes whole, so it cannot be '{}'", ty(value))]
+        }
         _ => Vec::new(),
     }
 }
@@ -200,6 +203,16 @@ fn run_problems(report: &Report<'_>, recording: &Recording, run: &Run) -> Vec<St
             }
         };
         problems.extend(mismatch(component, port, &given));
+    }
+    let streams: Vec<_> =
+        run.operands.iter().filter(|operand| recording.values[operand.value].ty.is_stream()).collect();
+    if run.each && !streams.is_empty() {
+        problems.push(format!("{}: an 'each' step cannot share a stream among its calls", component.name));
+    }
+    for (index, operand) in streams.iter().enumerate() {
+        if streams[..index].iter().any(|other| other.value == operand.value) {
+            problems.push(format!("{}: one step reads {} twice", component.name, operand.value));
+        }
     }
     for (index, port) in component.inputs.iter().enumerate() {
         let filled = run.operands.iter().filter(|operand| operand.port as usize == index).count();

@@ -28,6 +28,8 @@ impl Sentences {
     pub(crate) fn push(&mut self, text: &str, made: &mut VecDeque<Datum>) {
         self.rest.push_str(text);
         while let Some(cut) = self.cut() {
+            let is_too_long = self.rest[..cut].trim().len() > self.max_bytes;
+            let cut = if is_too_long { self.forced_cut() } else { cut };
             let rest = self.rest.split_off(cut);
             let sentence = std::mem::replace(&mut self.rest, rest);
             emit(&sentence, made);
@@ -35,6 +37,10 @@ impl Sentences {
     }
 
     pub(crate) fn end(&mut self, made: &mut VecDeque<Datum>) {
+        while self.rest.trim().len() > self.max_bytes {
+            let rest = self.rest.split_off(self.forced_cut());
+            emit(&std::mem::replace(&mut self.rest, rest), made);
+        }
         emit(&std::mem::take(&mut self.rest), made);
     }
 
@@ -61,11 +67,14 @@ impl Sentences {
         (self.rest.len() > self.max_bytes).then(|| self.forced_cut())
     }
 
-    /// The last white space within the bound, or the bound itself.
+    /// The last white space within the bound, or the bound itself; at least one character.
     fn forced_cut(&self) -> usize {
-        let bound = self.rest.floor_char_boundary(self.max_bytes.max(4));
-        let space = self.rest[..bound].trim_end().rfind(char::is_whitespace).filter(|at| *at > 0);
-        space.unwrap_or(bound)
+        let leading = self.rest.len() - self.rest.trim_start().len();
+        let first = self.rest[leading..].chars().next().map_or(0, char::len_utf8);
+        let bound =
+            self.rest.floor_char_boundary(leading.saturating_add(self.max_bytes)).max(leading + first);
+        let space = self.rest[..bound].rfind(char::is_whitespace).filter(|at| *at > leading);
+        if bound == self.rest.len() { bound } else { space.unwrap_or(bound) }
     }
 }
 
@@ -143,5 +152,10 @@ mod tests {
         assert!(made.iter().all(|sentence| sentence.len() <= 32), "{made:?}");
         assert_eq!(made.join(" "), "word ".repeat(100).trim());
         assert_eq!(sentences(&[&"ä".repeat(40)], 32).concat(), "ä".repeat(40));
+        let long = "This sentence has more than thirty-two bytes in it. And so on.";
+        let made = sentences(&[long], 32);
+        assert!(made.iter().all(|sentence| sentence.len() <= 32), "{made:?}");
+        assert_eq!(made.join(" "), long);
+        assert_eq!(sentences(&["  abc de"], 2), ["ab", "c", "de"]);
     }
 }

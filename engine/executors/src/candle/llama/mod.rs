@@ -91,11 +91,8 @@ pub(super) fn load(
 }
 
 impl Llama {
-    /// Opens the next call that waits, if it may be opened.
+    /// Opens the next call that waits, if there is one.
     fn open_next(&mut self, reports: &mut dyn FnMut(Report)) -> bool {
-        if self.open.len() >= self.max_open {
-            return false;
-        }
         let Some(call) = self.waiting.pop_front() else { return false };
         let Some(room) = call.outputs.first().copied().flatten() else {
             reports(Report::Done { call: call.id });
@@ -196,12 +193,13 @@ impl Executor for Llama {
     }
 
     fn advance(&mut self, reports: &mut dyn FnMut(Report)) -> Turn {
-        if self.open_next(reports) {
+        if self.open.len() < self.max_open && self.open_next(reports) {
             return Turn::Busy;
         }
         let chosen = self.choose();
         if chosen.is_empty() {
-            return Turn::Idle;
+            // All that are open wait for room; the next one may be the very reader that they wait for.
+            return if self.open_next(reports) { Turn::Busy } else { Turn::Idle };
         }
         self.pass(&chosen, reports);
         Turn::Busy
