@@ -172,11 +172,10 @@ fn any_text_is_read_to_its_end() {
 
 #[test]
 fn wrong_options_and_files_are_setup_faults() {
-    let (Some(library), Some(lexicon), Some(voice), Some(style)) =
-        (library(), standard_weights("us_english"), standard_weights("joe"), style_file())
-    else {
-        return;
-    };
+    let Some(library) = library() else { return };
+    let Some(lexicon) = standard_weights("us_english") else { return };
+    let Some(voice) = standard_weights("joe") else { return };
+    let Some(style) = style_file() else { return };
     let broken = tempfile::tempdir().unwrap();
     std::fs::write(broken.path().join("a.onnx"), b"no model").unwrap();
     std::fs::copy(voice.join("en_US-joe-medium.onnx.json"), broken.path().join("a.onnx.json")).unwrap();
@@ -235,7 +234,8 @@ fn restyle(
 
 #[test]
 fn a_photo_is_repainted_in_its_own_size() {
-    let (Some(files), Some(library)) = (style_file(), library()) else { return };
+    let Some(files) = style_file() else { return };
+    let Some(library) = library() else { return };
     let options = given(&[("style", Literal::Int(3))]);
     let mut executor = Interleaved::new(style::load(&files, &options, 2, Some(&library)).unwrap(), 1);
     let original = photo(360, 240);

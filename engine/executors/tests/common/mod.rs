@@ -41,14 +41,20 @@ pub(crate) fn standard_weights(name: &str) -> Option<PathBuf> {
 /// What `source` names, or `None`, said aloud, out of reach.
 pub(crate) fn fetch(source: &WeightsSource) -> Option<PathBuf> {
     let mut options = StoreOptions::from_env();
-    options.offline |= IS_UNREACHABLE.load(Ordering::Relaxed);
+    let has_failed = !options.offline && IS_UNREACHABLE.load(Ordering::Relaxed);
+    options.offline |= has_failed;
     let store = Store::open(options).unwrap_or_else(|error| panic!("{error}"));
     let error = match store.fetch(source, &NoProgress) {
         Ok(path) => return Some(path),
         Err(error) => error,
     };
     assert!(is_out_of_reach(&error, source, &store), "{error}");
-    skip(&error.to_string());
+    let why = if has_failed {
+        format!("{} is not in the cache, and the network has failed before", error.what)
+    } else {
+        error.to_string()
+    };
+    skip(&why);
     None
 }
 
