@@ -146,7 +146,7 @@ pub(crate) struct Run {
     /// Print one JSON object when the request is over, instead of streaming text.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Give up after this long, such as 30s or 2min.
+    /// Give up when the request takes longer than this, such as 30s or 2min; loading does not count.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
     /// Use only weights that are in the cache.

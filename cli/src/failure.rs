@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use corn_core::{Blame, Fault};
 
+use crate::commands::{print, say};
+
 /// Why a command failed; decides what is printed and the exit code.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -37,9 +39,9 @@ impl Failure {
         if json {
             let component = if let Self::Fault(fault) = self { fault.component.clone() } else { None };
             let error = serde_json::json!({ "message": message, "exit_code": code, "component": component });
-            println!("{}", serde_json::json!({ "error": error }));
+            let _ = print(&format!("{}\n", serde_json::json!({ "error": error })));
         } else {
-            eprintln!("error: {message}");
+            say(&format!("error: {message}"));
         }
         ExitCode::from(code)
     }

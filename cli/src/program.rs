@@ -1,7 +1,7 @@
 //! From a file to a verified plan: reads `.corn` files and plans, and prints what is wrong.
 
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use corn_compiler::{Compilation, Target};
 use corn_plan::{Plan, Verified};
 
 use crate::args::Placement;
+use crate::commands::say;
 use crate::failure::Failure;
 
 /// Most bytes of a program or plan that are read.
@@ -54,33 +55,60 @@ impl Sources for Files {
 
 /// A program as far as it could be compiled; what is wrong has not been printed yet.
 pub(crate) fn compile(file: &Path, placement: &Placement) -> Result<Compilation, Failure> {
-    let text = text(file)?;
+    Ok(compile_text(file, text(file)?, placement))
+}
+
+fn compile_text(file: &Path, text: String, placement: &Placement) -> Compilation {
     let root = SourceFile { name: file.display().to_string(), text };
     let folder = file.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let catalog = corn_executors::catalog();
-    Ok(corn_compiler::compile(root, &Files { folder }, &target(placement), &catalog))
+    corn_compiler::compile(root, &Files { folder }, &target(placement), &catalog)
 }
 
 /// A verified plan, from a `.corn` file or a plan's text. What is wrong is printed.
 pub(crate) fn load(file: &Path, placement: &Placement) -> Result<Arc<Verified>, Failure> {
-    if is_plan(file)? {
-        return load_plan(file).map(Arc::new);
+    let text = text(file)?;
+    if is_plan(&text) {
+        return load_plan(file, &text).map(Arc::new);
     }
-    let compilation = compile(file, placement)?;
+    let compilation = compile_text(file, text, placement);
     report(&compilation);
     compilation.plan.map(Arc::new).ok_or(Failure::Program)
 }
 
+/// What a file is, read once.
+pub(crate) enum Loaded {
+    Program(Box<Compilation>),
+    Plan(Verified),
+}
+
+/// A program, compiled as far as it could be, or a plan, verified. What is wrong with a plan is printed.
+pub(crate) fn load_either(file: &Path, placement: &Placement) -> Result<Loaded, Failure> {
+    let text = text(file)?;
+    if is_plan(&text) {
+        return load_plan(file, &text).map(Loaded::Plan);
+    }
+    Ok(Loaded::Program(Box::new(compile_text(file, text, placement))))
+}
+
 /// A plan's text, parsed and verified; what is wrong is printed.
-pub(crate) fn load_plan(file: &Path) -> Result<Verified, Failure> {
-    let plan = Plan::parse(&text(file)?).map_err(|error| {
-        eprintln!("error: '{}', {error}", file.display());
+fn load_plan(file: &Path, text: &str) -> Result<Verified, Failure> {
+    let plan = Plan::parse(text).map_err(|error| {
+        say(&format!("error: '{}', {error}", file.display()));
         Failure::Program
     })?;
+    let problems = corn_executors::problems(&plan);
+    if !problems.is_empty() {
+        say(&format!("error: '{}' names what this build of corn cannot run", file.display()));
+        for problem in problems {
+            say(&format!("  {problem}"));
+        }
+        return Err(Failure::Program);
+    }
     corn_plan::verify(plan).map_err(|violations| {
-        eprintln!("error: '{}' is no plan that can be replayed", file.display());
+        say(&format!("error: '{}' is no plan that can be replayed", file.display()));
         for violation in violations {
-            eprintln!("  {violation}");
+            say(&format!("  {violation}"));
         }
         Failure::Program
     })
@@ -91,23 +119,36 @@ pub(crate) fn report(compilation: &Compilation) {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let rendered = compilation.render(color);
     if !rendered.is_empty() {
-        eprintln!("{}", rendered.trim_end());
+        say(rendered.trim_end());
     }
 }
 
-/// Whether a file holds a plan, not a program.
-pub(crate) fn is_plan(file: &Path) -> Result<bool, Failure> {
-    let text = text(file)?;
+fn is_plan(text: &str) -> bool {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(first.is_some_and(|line| line.starts_with("corn plan ")))
+    first.is_some_and(|line| line.starts_with("corn plan "))
+}
+
+/// Refuses a plan where only a program will do.
+pub(crate) fn refuse_plan(file: &Path, command: &str) -> Result<(), Failure> {
+    if is_plan(&text(file)?) {
+        let file = file.display();
+        let message = format!(
+            "'{file}' is a plan already; `corn {command}` takes a program. `corn run` and `corn check` take plans"
+        );
+        return Err(Failure::Usage(message));
+    }
+    Ok(())
 }
 
 fn target(placement: &Placement) -> Target {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u32;
+    let workers = placement.workers.unwrap_or(cpus.min(2));
+    // Workers share this machine's memory; whole GiB, so that like machines compile alike.
+    let share = (memory_bytes() / u64::from(workers)) >> 30;
     Target {
-        workers: placement.workers.unwrap_or(cpus.min(2)),
+        workers,
         cpus,
-        memory_bytes: memory_bytes(),
+        memory_bytes: share.max(1) << 30,
         inflight: placement.inflight,
         host: "local".to_owned(),
         transport: corn_plan::Transport::Pointer,
@@ -127,18 +168,15 @@ fn text(file: &Path) -> Result<String, Failure> {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    let metadata = fs::metadata(file).map_err(|error| error.to_string())?;
-    if metadata.is_dir() {
+    let opened = fs::File::open(file).map_err(|error| error.to_string())?;
+    if opened.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err("it is a folder".to_owned());
     }
-    if metadata.len() > MAX_BYTES {
-        return Err(format!(
-            "it has {} MiB; a program has at most {} MiB",
-            metadata.len() >> 20,
-            MAX_BYTES >> 20
-        ));
+    let mut bytes = Vec::new();
+    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("it has more than {} MiB; is it a .corn file?", MAX_BYTES >> 20));
     }
-    let bytes = fs::read(file).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|error| {
         format!(
             "it is no UTF-8 text (byte {} is wrong); is it a .corn file?",

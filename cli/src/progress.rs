@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::commands::say;
 use corn_core::executor::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -60,8 +61,8 @@ impl Bars {
             }
             Style::Lines => {
                 match total {
-                    0 => eprintln!("{what}"),
-                    total => eprintln!("{what} ({:.1} MB)", total as f64 / 1e6),
+                    0 => say(what),
+                    total => say(&format!("{what} ({:.1} MB)", total as f64 / 1e6)),
                 }
                 ProgressBar::hidden()
             }

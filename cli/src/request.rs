@@ -19,7 +19,7 @@ pub(crate) struct Binding {
 /// Splits `name=value`.
 pub(crate) fn bindings(option: &str, texts: &[String]) -> Result<Vec<Binding>, Failure> {
     let split = |text: &String| match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+        Some((name, value)) if !name.trim().is_empty() && (option == "in" || !value.is_empty()) => {
             Ok(Binding { name: name.trim().to_owned(), value: value.to_owned() })
         }
         _ => Err(Failure::Usage(format!("--{option} {text}: expected --{option} name=value"))),

@@ -1,5 +1,6 @@
 //! `--timings`: what each component took, and what was left for replaying.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
@@ -33,8 +34,10 @@ pub(crate) struct Report {
     working_us: u64,
 }
 
+/// One component; its calls together.
 struct Row {
     component: String,
+    calls: u64,
     started_us: u64,
     first_us: Option<u64>,
     ended_us: u64,
@@ -47,18 +50,30 @@ impl Timings {
     pub(crate) fn report(&self, plan: &Plan, from_us: u64, to_us: u64) -> Report {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let busy_of = |component: ComponentId| {
-            busy.iter().filter(|(id, _, _)| *id == component).map(|(_, from, to)| to - from).sum()
-        };
-        let row = |call: &CallTrace| Row {
-            component: plan.components[call.component].name.clone(),
-            started_us: call.started_us.saturating_sub(from_us),
-            first_us: call.first_us.map(|us| us.saturating_sub(from_us)),
-            ended_us: call.ended_us.saturating_sub(from_us),
-            busy_us: busy_of(call.component),
-            items: call.items,
-        };
-        let mut rows: Vec<Row> = calls.iter().map(row).collect();
+        let since = |us: u64| us.saturating_sub(from_us);
+        let mut rows: BTreeMap<ComponentId, Row> = BTreeMap::new();
+        for call in calls.iter() {
+            let row = rows.entry(call.component).or_insert_with(|| Row {
+                component: plan.components[call.component].name.clone(),
+                calls: 0,
+                started_us: u64::MAX,
+                first_us: None,
+                ended_us: 0,
+                busy_us: 0,
+                items: 0,
+            });
+            row.calls += 1;
+            row.started_us = row.started_us.min(since(call.started_us));
+            row.first_us = row.first_us.into_iter().chain(call.first_us.map(since)).min();
+            row.ended_us = row.ended_us.max(since(call.ended_us));
+            row.items += call.items;
+        }
+        for (component, from, to) in busy.iter() {
+            if let Some(row) = rows.get_mut(component) {
+                row.busy_us += to - from;
+            }
+        }
+        let mut rows: Vec<Row> = rows.into_values().collect();
         rows.sort_by_key(|row| row.started_us);
         let intervals = busy.iter().map(|(_, from, to)| ((*from).max(from_us), (*to).min(to_us)));
         Report { rows, total_us: to_us - from_us, working_us: union(intervals.collect()) }
@@ -85,17 +100,17 @@ impl Report {
         let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
         let width = self.rows.iter().map(|row| row.component.len()).max().unwrap_or(0).max(9);
         let mut text = format!(
-            "{:width$}  {:>10}  {:>10}  {:>10}  {:>10}  {:>6}   (ms since the request)\n",
-            "component", "started", "first item", "ended", "worked", "items"
+            "{:width$}  {:>5}  {:>10}  {:>10}  {:>10}  {:>10}  {:>6}   (ms since the request)\n",
+            "component", "calls", "started", "first item", "ended", "worked", "items"
         );
         for row in &self.rows {
             let (started, ended, busy) = (ms(row.started_us), ms(row.ended_us), ms(row.busy_us));
             let first = row.first_us.map_or_else(|| "-".to_owned(), ms);
-            let (name, items) = (&row.component, row.items);
+            let (name, calls, items) = (&row.component, row.calls, row.items);
             // Writing to a string succeeds.
             let _ = writeln!(
                 text,
-                "{name:width$}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}"
+                "{name:width$}  {calls:>5}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}"
             );
         }
         let own = self.total_us.saturating_sub(self.working_us);
@@ -112,7 +127,7 @@ impl Report {
     pub(crate) fn to_json(&self) -> Json {
         let rows = self.rows.iter().map(|row| {
             json!({
-                "component": row.component, "started_us": row.started_us, "first_item_us": row.first_us,
+                "component": row.component, "calls": row.calls, "started_us": row.started_us, "first_item_us": row.first_us,
                 "ended_us": row.ended_us, "worked_us": row.busy_us, "items": row.items,
             })
         });

@@ -246,6 +246,94 @@ fn a_wrong_program_is_explained() {
     assert!(desk.run(&["explain"]).good().stdout.contains(&code));
 }
 
+/// Every item of a stream is in the file, whatever the format; what a file cannot hold is refused.
+#[test]
+fn files_hold_everything_or_are_refused() {
+    let desk = Desk::new();
+    desk.run(&["run", "program.corn", "--in", "upto=3", "--out", "ticks=t.json"]).good();
+    assert_eq!(fs::read_to_string(desk.path("t.json")).unwrap(), "[[0.0],[1.0],[2.0]]");
+    desk.run(&["run", "program.corn", "--in", "upto=3", "--out", "ticks=t.npy"]).good();
+    let npy = fs::read(desk.path("t.npy")).unwrap();
+    assert!(String::from_utf8_lossy(&npy).contains("'shape': (3, 1)"), "{:?}", String::from_utf8_lossy(&npy));
+    desk.run(&["run", "program.corn", "--in", "upto=0", "--out", "ticks=t.json"]).good();
+    assert_eq!(fs::read_to_string(desk.path("t.json")).unwrap(), "[]");
+    assert_eq!(desk.run(&["run", "program.corn", "--in", "upto=0", "--out", "ticks=t.npy"]).code, 4);
+    let same = desk.run(&[
+        "run",
+        "program.corn",
+        "--in",
+        "photo=@photo.png",
+        "--out",
+        "picture=x.png",
+        "--out",
+        "colour=x.png",
+    ]);
+    assert_eq!(same.code, 2, "{}", same.stderr);
+    assert_eq!(desk.run(&["compile", "program.corn", "-o", "program.corn"]).code, 2);
+    assert_eq!(fs::read_to_string(desk.path("program.corn")).unwrap(), PROGRAM);
+    assert_eq!(desk.run(&["run", "program.corn", "--in", "prompt="]).good().stdout, "");
+}
+
+/// Links are followed, permissions kept, and devices stay devices.
+#[cfg(unix)]
+#[test]
+fn what_is_at_an_outputs_place_is_respected() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+    let desk = Desk::new();
+    fs::write(desk.path("real.txt"), "old").unwrap();
+    fs::set_permissions(desk.path("real.txt"), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink(desk.path("real.txt"), desk.path("link.txt")).unwrap();
+    desk.run(&["run", "program.corn", "--in", "prompt=new", "--out", "reply=link.txt"]).good();
+    assert_eq!(fs::read_to_string(desk.path("real.txt")).unwrap(), "new ");
+    assert_eq!(fs::metadata(desk.path("real.txt")).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(fs::symlink_metadata(desk.path("link.txt")).unwrap().is_symlink());
+    desk.run(&["run", "program.corn", "--in", "prompt=new", "--out", "reply=/dev/null"]).good();
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+}
+
+/// A plan that names what this build cannot run is refused, not replayed halfway.
+#[test]
+fn a_plan_is_held_against_the_executors() {
+    let desk = Desk::new();
+    let plan = desk.run(&["compile", "program.corn"]).good().stdout;
+    let edits = [
+        ("\"text.words\"", "\"text.wrods\""),
+        ("\"image.mean\"", "\"text.words\""),
+        ("  in text: stream", "  option loud 3\n  in text: stream"),
+        ("  run reference \"text.words\"", "  run reference \"text.upper\""),
+    ];
+    for (from, to) in edits {
+        assert!(plan.contains(from), "{from}");
+        fs::write(desk.path("edited.plan"), plan.replacen(from, to, 1)).unwrap();
+        let outcome = desk.run(&["check", "edited.plan"]);
+        assert_eq!(outcome.code, 1, "{from} to {to}");
+        assert!(outcome.stderr.contains("cannot run"), "{}", outcome.stderr);
+    }
+}
+
+/// Standard output that is closed or full is an error or nothing, never a panic.
+#[test]
+fn a_full_or_closed_output_makes_nothing_panic() {
+    let desk = Desk::new();
+    let lines: [&[&str]; 4] = [
+        &["run", "program.corn", "--in", "prompt=hi", "--json"],
+        &["run", "program.corn", "--in", "prompt=hi"],
+        &["check", "program.corn"],
+        &["models", "list"],
+    ];
+    for args in lines {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let Ok(full) = full else { return };
+        let mut running = command(args);
+        running.current_dir(desk.folder.path()).env("CORN_CACHE", desk.path("cache")).stderr(Stdio::piped());
+        let output = running.stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{args:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+}
+
 /// F1: a deadline ends the command with its own code.
 #[test]
 fn a_deadline_ends_the_command() {

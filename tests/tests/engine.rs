@@ -216,3 +216,45 @@ async fn a_request_that_no_route_takes_is_refused() {
     assert_eq!(whole.failed.unwrap().message, "input 'prompt': audio where text is declared");
     engine.stop();
 }
+
+/// Two calls of one component, of which one reads the other, with one slot between them.
+#[tokio::test]
+async fn a_component_may_read_itself() {
+    let program = r#"
+component Words() {
+    in  text: text
+    out words: stream<text max 1KiB>
+    run reference "text.words"
+}
+component Shout() {
+    in  text: stream<text>
+    out text: stream<text max 4KiB>
+    run reference "text.shout"
+}
+let words = Words()
+let shout = Shout()
+graph twice(text: text) -> { loud: stream<text> } { { loud: shout(shout(words(text))) } }
+"#;
+    let engine = engine(&plan("twice.corn", program)).await;
+    let text_in = Datum::text("word ".repeat(100));
+    let answers: Vec<Answer> = (0..4)
+        .map(|_| engine.submit(ask(&engine, "twice", &[("text", text_in.clone())], &["loud"])))
+        .collect();
+    for answer in answers {
+        let whole = whole(answer).await;
+        assert_eq!(whole.failed, None);
+        assert_eq!(whole.outputs[0].len(), 100);
+    }
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+/// Stopping the engine fails what is under way; no answer just stops.
+#[tokio::test]
+async fn stopping_fails_what_is_under_way() {
+    let (_, engine) = started().await;
+    let long = Datum::text("word ".repeat(2000));
+    let answer = engine.submit(ask(&engine, "speak", &[("prompt", long)], &["reply"]));
+    engine.stop();
+    assert_eq!(whole(answer).await.failed.unwrap().blame, Blame::Cancelled);
+}

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use corn_compiler::diagnostic;
 
 use crate::args::Explain;
-use crate::commands::compile::print;
+use crate::commands::print;
 use crate::failure::Failure;
 
 pub(crate) fn explain(args: &Explain) -> Result<(), Failure> {

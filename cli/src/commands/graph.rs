@@ -1,12 +1,13 @@
 //! `corn graph`: what a program does on each route, drawn.
 
 use crate::args::{Drawing, Graph, Placement};
-use crate::commands::compile::print;
+use crate::commands::print;
 use crate::failure::Failure;
 use crate::program;
 use crate::request::no_such_route;
 
 pub(crate) fn graph(args: &Graph) -> Result<(), Failure> {
+    program::refuse_plan(&args.file, "graph")?;
     let compilation = program::compile(&args.file, &Placement { workers: None, inflight: 1 })?;
     program::report(&compilation);
     let drawings = compilation.drawings(args.format == Drawing::Mermaid).ok_or(Failure::Program)?;

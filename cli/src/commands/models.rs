@@ -9,7 +9,7 @@ use corn_plan::WeightsSource;
 use corn_store::{Interrupt, Pins, Store, StoreError, StoreOptions, describe};
 
 use crate::args::{Models, ModelsAction, Placement};
-use crate::commands::compile::print;
+use crate::commands::{print, say};
 use crate::failure::Failure;
 use crate::program;
 use crate::progress::Bars;
@@ -75,13 +75,13 @@ fn prefetch(file: &Path, lock: bool) -> Result<(), Failure> {
     for source in sources {
         let fetched = store.fetch_checked(&pins.apply(source), &bars).map_err(failed)?;
         is_changed |= lock && pins.note(source, &fetched);
-        println!("{:>9}  {}", size(fetched.bytes), describe(source));
+        print(&format!("{:>9}  {}\n", size(fetched.bytes), describe(source)))?;
     }
     bars.clear();
     if is_changed {
         let path = folder_of(file).join(Pins::FILE_NAME);
         pins.write(&path).map_err(failed)?;
-        println!("wrote {}", path.display());
+        print(&format!("wrote {}\n", path.display()))?;
     }
     Ok(())
 }
@@ -92,11 +92,11 @@ fn verify() -> Result<(), Failure> {
     let mut broken = 0;
     for entry in store.list().map_err(failed)? {
         match store.verify(&entry, &bars) {
-            Ok(()) => println!("{:>9}  {}", "good", entry.source),
+            Ok(()) => print(&format!("{:>9}  {}\n", "good", entry.source))?,
             Err(error) => {
                 broken += 1;
-                println!("{:>9}  {}", "BROKEN", entry.source);
-                eprintln!("error: {error}");
+                print(&format!("{:>9}  {}\n", "BROKEN", entry.source))?;
+                say(&format!("error: {error}"));
             }
         }
     }
@@ -122,11 +122,10 @@ fn remove(name: Option<&str>) -> Result<(), Failure> {
     let mut freed = 0;
     for entry in wanted {
         freed += store.remove(entry, &bars).map_err(failed)?;
-        println!("removed {}", entry.source);
+        print(&format!("removed {}\n", entry.source))?;
     }
     freed += store.remove_partial(&bars).map_err(failed)?;
-    println!("{} freed", size(freed));
-    Ok(())
+    print(&format!("{} freed\n", size(freed)))
 }
 
 fn size(bytes: u64) -> String {

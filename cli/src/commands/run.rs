@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::args::Run;
 use crate::commands::models::{open_store, pins};
+use crate::commands::{print, say};
 use crate::failure::Failure;
 use crate::program;
 use crate::progress::Bars;
@@ -21,7 +22,7 @@ use crate::request::{bindings, choose, inputs};
 use crate::timings::Timings;
 
 /// How long an interrupted fetch may take to stop.
-const FETCH_STOPS_WITHIN: Duration = Duration::from_secs(2);
+const FETCH_STOPS_WITHIN: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let plan = program::load(&args.file, &args.placement)?;
@@ -40,19 +41,42 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let mut replay = pin!(replay(args, &plan, executors, ask, outputs, &is_loading));
         tokio::select! {
-            outcome = &mut replay => outcome,
-            _ = tokio::signal::ctrl_c() => {
+            biased;
+            () = told_to_stop() => {
                 interrupt.raise();
-                if is_loading.load(Ordering::Relaxed) {
+                if is_loading.swap(false, Ordering::Relaxed) {
                     // A fetch ends its child process and leaves what can be resumed.
                     let _ = tokio::time::timeout(FETCH_STOPS_WITHIN, &mut replay).await;
                 }
-                Err(Failure::Fault(Fault::new(Blame::Cancelled, "interrupted; no file was written")))
+                Err(Failure::Fault(interrupted()))
             }
+            outcome = &mut replay => outcome,
         }
     });
     runtime.shutdown_background();
     outcome
+}
+
+fn interrupted() -> Fault {
+    Fault::new(Blame::Cancelled, "interrupted; no file was written")
+}
+
+/// Ends when a person or the system says stop: Ctrl-C, and where there are such signals, TERM and HUP.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+                _ = hup.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler the system ends the process, which is a stop as well.
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 async fn replay(
@@ -72,7 +96,9 @@ async fn replay(
     let progress = Arc::clone(&bars) as Arc<dyn corn_core::executor::Progress>;
     let started = Engine::start(Arc::clone(plan), &[recording], loader, progress, observer).await;
     bars.clear();
-    is_loading.store(false, Ordering::Relaxed);
+    if !is_loading.swap(false, Ordering::Relaxed) {
+        return Err(Failure::Fault(interrupted()));
+    }
     let engine = started?;
     let from_us = engine.now_us();
     let mut answer = engine.submit(ask);
@@ -86,9 +112,9 @@ async fn replay(
         if let (Some(timings), Some(object)) = (timings, object.as_object_mut()) {
             object.insert("timings".to_owned(), timings.to_json());
         }
-        println!("{object}");
+        print(&format!("{object}\n"))?;
     } else if let Some(timings) = timings {
-        eprint!("{}", timings.to_text());
+        say(timings.to_text().trim_end());
     }
     Ok(())
 }

@@ -64,6 +64,13 @@ impl Map {
     }
 }
 
+/// Whether the ports of `component` are those of `entry`.
+pub(crate) fn check(entry: &Entry, component: &Component) -> Result<(), Fault> {
+    Map::new(entry, &component.inputs, entry.inputs, true)?;
+    Map::new(entry, &component.outputs, entry.outputs, false)?;
+    Ok(())
+}
+
 /// `inner` with the ports of `component`.
 pub(crate) fn by_name(
     inner: Box<dyn Executor>,

@@ -22,10 +22,12 @@ pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 /// on machines for which no wheel is pinned.
 pub fn library_source() -> Option<WeightsSource> {
     let is_pinned = cfg!(all(target_os = "linux", target_arch = "x86_64"));
-    (is_pinned && std::env::var_os(LIBRARY_VARIABLE).is_none()).then(|| WeightsSource::Pypi {
-        package: "onnxruntime==1.32.0".to_owned(),
-        path: "onnxruntime/capi/libonnxruntime.so.1.32.0".to_owned(),
-        sha256: Some("5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d".to_owned()),
+    (is_pinned && std::env::var_os(LIBRARY_VARIABLE).is_none_or(|path| path.is_empty())).then(|| {
+        WeightsSource::Pypi {
+            package: "onnxruntime==1.32.0".to_owned(),
+            path: "onnxruntime/capi/libonnxruntime.so.1.32.0".to_owned(),
+            sha256: Some("5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d".to_owned()),
+        }
     })
 }
 
