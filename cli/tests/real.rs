@@ -178,6 +178,32 @@ fn assistant_answers_speech_with_speech() {
     assert!(rate <= 0.4, "word error rate {rate:.2}: said {:?}, heard {heard:?}", done.stdout);
 }
 
+/// Ctrl-C while weights are loaded: it ends without a word of an answer.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_while_loading_ends_without_an_answer() {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    let args = ["run", "dsl-examples/hello.corn", "--in", "prompt=What is the capital of France?"];
+    if real("ctrl-c", &["models", "prefetch", "dsl-examples/hello.corn"]).is_none() {
+        return;
+    }
+    let mut running = command(&args);
+    let mut child = running.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains("loading") {
+        let mut byte = [0];
+        child.stderr.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        heard.push(byte[0]);
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+}
+
 /// Missing weights, a corrupt cache and no network: each says what, from where, and what to do.
 #[test]
 fn weights_that_cannot_be_had_are_explained() {

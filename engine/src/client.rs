@@ -30,7 +30,14 @@ pub enum Piece {
 /// How workers and coordinator reach the clients.
 #[derive(Clone, Default)]
 pub(crate) struct Clients {
-    open: Arc<Mutex<BTreeMap<RequestId, Client>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    open: BTreeMap<RequestId, Client>,
+    /// Why no request can be answered any more.
+    closed: Option<Fault>,
 }
 
 struct Client {
@@ -47,12 +54,19 @@ pub(crate) enum Message {
 
 impl Clients {
     pub(crate) fn add(&self, request: RequestId, messages: UnboundedSender<Message>) {
-        self.lock().insert(request, Client { messages, has_failed: false });
+        let mut known = self.lock();
+        let mut client = Client { messages, has_failed: false };
+        match known.closed.clone() {
+            Some(fault) => client.fail(fault),
+            None => {
+                known.open.insert(request, client);
+            }
+        }
     }
 
     /// Sends something of an answer, unless the request has failed.
     pub(crate) fn send(&self, request: RequestId, message: Message) {
-        if let Some(client) = self.lock().get(&request)
+        if let Some(client) = self.lock().open.get(&request)
             && !client.has_failed
         {
             // A client that has gone away has cancelled by going.
@@ -62,24 +76,27 @@ impl Clients {
 
     /// Tells a client that its request has failed; it hears nothing after that.
     pub(crate) fn fail(&self, request: RequestId, fault: Fault) {
-        if let Some(client) = self.lock().get_mut(&request) {
+        if let Some(client) = self.lock().open.get_mut(&request) {
             client.fail(fault);
         }
     }
 
-    /// Tells every client that its request has failed, and ends every answer.
-    pub(crate) fn fail_all(&self, fault: &Fault) {
-        let mut open = self.lock();
-        open.values_mut().for_each(|client| client.fail(fault.clone()));
-        open.clear();
+    /// Every request fails with `fault`, those under way and those to come.
+    pub(crate) fn close(&self, fault: &Fault) {
+        let mut known = self.lock();
+        for (_, mut client) in std::mem::take(&mut known.open) {
+            client.fail(fault.clone());
+        }
+        known.closed.get_or_insert_with(|| fault.clone());
     }
 
+    /// The request is over: its answer ends.
     pub(crate) fn remove(&self, request: RequestId) {
-        self.lock().remove(&request);
+        self.lock().open.remove(&request);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RequestId, Client>> {
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The embedded engine: one process in which every worker of a plan is a thread.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -249,7 +250,14 @@ impl Engine {
     ) -> Result<(), Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| Fault::setup(format!("no event loop for {name}: {error}")))?;
-        self.spawn(name, move || runtime.block_on(driver))
+        let clients = self.clients.clone();
+        self.spawn(name, move || {
+            // A driver that panics is a bug of ours. Its requests would never end; so they fail, now
+            // and from now on.
+            if catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver))).is_err() {
+                clients.close(&Fault::component("a thread of the engine panicked; this is a bug of corn"));
+            }
+        })
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Fault> {
@@ -288,7 +296,7 @@ impl Drop for Loading {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.clients
-            .fail_all(&Fault::new(Blame::Cancelled, "the engine was stopped before the request was done"));
+            .close(&Fault::new(Blame::Cancelled, "the engine was stopped before the request was done"));
         // Workers end first; with them the executors' commands end, and so their threads.
         let _ = self.stop.send(true);
     }

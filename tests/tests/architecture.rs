@@ -16,7 +16,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("corn-media", &["corn-core", "corn-plan"]),
     ("corn-store", &["corn-core", "corn-plan"]),
     ("corn-engine", &["corn-core", "corn-media", "corn-plan"]),
-    ("corn-executors", &["corn-core", "corn-media", "corn-plan", "corn-store"]),
+    ("corn-executors", &["corn-core", "corn-plan", "corn-store"]),
     (
         "corn",
         &[
@@ -31,15 +31,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ),
     (
         "corn-tests",
-        &[
-            "corn-compiler",
-            "corn-core",
-            "corn-engine",
-            "corn-executors",
-            "corn-media",
-            "corn-plan",
-            "corn-store",
-        ],
+        &["corn-compiler", "corn-core", "corn-engine", "corn-executors", "corn-plan", "corn-store"],
     ),
 ];
 
