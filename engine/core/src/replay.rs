@@ -10,7 +10,7 @@ mod run;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use corn_plan::{Plan, StageId, Step, ValueId, WorkerId};
+use corn_plan::{Plan, StageId, Step, ValueId, Verified, WorkerId};
 
 use crate::adapt::Adapting;
 use crate::datum::Datum;
@@ -28,6 +28,18 @@ pub(crate) struct Scope<'a> {
     pub(crate) ledger: &'a mut Ledger,
     pub(crate) calls: &'a mut Calls,
     pub(crate) actions: &'a mut Vec<WorkerAction>,
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn new(
+        plan: &'a Verified,
+        now_us: u64,
+        ledger: &'a mut Ledger,
+        calls: &'a mut Calls,
+        actions: &'a mut Vec<WorkerAction>,
+    ) -> Self {
+        Self { plan: plan.plan(), now_us, ledger, calls, actions }
+    }
 }
 
 /// The calls that are open on a worker: which step of which replay each belongs to.

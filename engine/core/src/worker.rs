@@ -196,13 +196,7 @@ impl Worker {
         if let Some(deadline_us) = header.deadline_us {
             self.deadlines.insert((deadline_us, number));
         }
-        let mut scope = Scope {
-            plan: self.plan.plan(),
-            now_us,
-            ledger: &mut self.ledger,
-            calls: &mut self.calls,
-            actions,
-        };
+        let mut scope = Scope::new(&self.plan, now_us, &mut self.ledger, &mut self.calls, actions);
         self.replays.insert(number, Replay::new(number, header, stage, program, &mut scope));
         Ok(number)
     }
@@ -216,13 +210,7 @@ impl Worker {
         change: impl FnOnce(&mut Replay, &mut Scope<'_>) -> Result<(), Fault>,
     ) {
         let Some(replay) = self.replays.get_mut(&number) else { return };
-        let mut scope = Scope {
-            plan: self.plan.plan(),
-            now_us,
-            ledger: &mut self.ledger,
-            calls: &mut self.calls,
-            actions,
-        };
+        let mut scope = Scope::new(&self.plan, now_us, &mut self.ledger, &mut self.calls, actions);
         let outcome = change(replay, &mut scope).and_then(|()| replay.settle(&mut scope));
         match outcome {
             Ok(()) if !replay.is_finished() => {}
@@ -256,13 +244,7 @@ impl Worker {
         let replay = self.forget(number);
         let (request, stage) = (replay.header.request, replay.stage);
         self.ended_early.remember((request, stage));
-        let mut scope = Scope {
-            plan: self.plan.plan(),
-            now_us,
-            ledger: &mut self.ledger,
-            calls: &mut self.calls,
-            actions,
-        };
+        let mut scope = Scope::new(&self.plan, now_us, &mut self.ledger, &mut self.calls, actions);
         replay.abandon(&mut scope);
         actions.push(WorkerAction::Closed { request, stage, outcome: Err(fault) });
     }
