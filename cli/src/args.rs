@@ -180,7 +180,7 @@ pub(crate) enum ModelsAction {
     /// Remove weights from the cache: those whose name contains a word, or all.
     Remove {
         /// Part of the name, as `list` prints it.
-        #[arg(required_unless_present = "all")]
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
         name: Option<String>,
         /// Remove everything.
         #[arg(long)]

@@ -19,13 +19,13 @@ const COFFEE: &str = "dsl-examples/media/coffee.jpg";
 /// Runs `corn`; `None`, loudly, if weights cannot be had here.
 fn real(test: &str, args: &[&str]) -> Option<Outcome> {
     let done = corn(args);
-    let cannot_fetch = done.code == 4
-        && ["no network", "could not reach", "offline", "is not in the cache", "pip"]
-            .iter()
-            .any(|word| done.stderr.contains(word));
+    // With `--json` the error is on standard output.
+    let said = format!("{}{}", done.stdout.trim(), done.stderr.trim());
+    let reasons = ["no network", "could not reach", "offline", "is not in the cache", "pip", "has no wheel"];
+    let cannot_fetch = done.code == 4 && reasons.iter().any(|reason| said.contains(reason));
     if cannot_fetch {
         // Written past the capture of the test runner, so that a skipped test is seen.
-        let _ = writeln!(std::io::stderr().lock(), "SKIPPED {test}: {}", done.stderr.trim());
+        let _ = writeln!(std::io::stderr().lock(), "SKIPPED {test}: {said}");
         return None;
     }
     Some(done.good())
