@@ -16,35 +16,10 @@ pub mod print;
 pub mod verify;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-use corn_plan::ids::Id;
-use corn_plan::{Adaptor, ComponentId, IdVec, Literal, Type, ValueId};
+use corn_plan::{Adaptor, ComponentId, IdVec, Literal, Type, ValueId, id};
 
 use crate::source::Span;
-
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u32);
-
-        impl Id for $name {
-            fn from_index(index: usize) -> Self {
-                Self(u32::try_from(index).expect("ids fit in 32 bits"))
-            }
-            fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), self.0)
-            }
-        }
-    };
-}
 
 id!(
     /// A node of a graph. Printed as `n0`.

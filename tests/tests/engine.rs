@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
+use corn_core::interleaved::Interleaved;
 use corn_core::{Audio, Blame, Datum, Fault, Image};
-use corn_engine::{Answer, Ask, Engine, Piece};
-use corn_plan::{Signature, Verified};
+use corn_engine::{Answer, Ask, Engine, NoObserver, Piece};
+use corn_plan::{Component, RecordingId, Signature, Verified};
 use corn_tests::{engine, plan};
 
 const SPEAK: &str = r#"
@@ -262,4 +264,53 @@ async fn stopping_fails_what_is_under_way() {
     let answer = engine.submit(ask(&engine, "speak", &[("prompt", long)], &["reply"]));
     engine.stop();
     assert_eq!(whole(answer).await.failed.unwrap().blame, Blame::Cancelled);
+}
+
+/// A component whose executor panics when it works.
+struct Panics;
+
+impl Model for Panics {
+    type Session = ();
+
+    fn open(&mut self, _inputs: &[CallInput]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn step(&mut self, (): &mut (), _io: &mut dyn Io) -> Result<Step, Fault> {
+        panic!("told to panic")
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl Loader for Panics {
+    fn load(&self, _component: &Component, _progress: &dyn Progress) -> Result<Box<dyn Executor>, Fault> {
+        Ok(Box::new(Interleaved::new(Panics, 1)))
+    }
+}
+
+/// A panic inside an executor ends its calls with a fault that names the component, now and from then on.
+#[tokio::test]
+async fn an_executor_that_panics_fails_its_requests() {
+    let plan = plan("speak.corn", SPEAK);
+    let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
+    let started = Engine::start(
+        Arc::clone(&plan),
+        &recordings,
+        Arc::new(Panics),
+        Arc::new(NoProgress),
+        Arc::new(NoObserver),
+    );
+    let engine = started.await.unwrap();
+    for _ in 0..3 {
+        let prompt = Datum::text("Hello there.");
+        let whole = whole(engine.submit(ask(&engine, "speak", &[("prompt", prompt)], &["reply"]))).await;
+        let fault = whole.failed.unwrap();
+        assert_eq!((fault.component.as_deref(), fault.blame), (Some("words"), Blame::Component));
+        assert!(fault.message.contains("panicked"), "{fault}");
+    }
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
 }

@@ -326,7 +326,7 @@ fn text(datum: &Datum) -> &str {
     if let Datum::Text(text) = datum { text } else { panic!("{datum:?} is no text") }
 }
 
-/// A text's words, one by one; the word FAIL fails, PANIC panics.
+/// A text's words, one by one; the word FAIL fails.
 struct Words;
 
 impl Model for Words {
