@@ -4,8 +4,9 @@
 use corn_compiler::diagnostic::{render, to_json};
 use corn_compiler::source::{FileId, SourceMap, Span};
 use corn_compiler::syntax::ast::{
-    Arg, Block, Clause, Component, DimExpr, DimExtent, Expr, ExprKind, File, Graph, Item, Let, Name, Param,
-    Port, Route, Str, TypeExpr, TypeKind, Use,
+    Arg, Arm, Block, Carried, Clause, Component, DimExpr, DimExtent, Expr, ExprKind, File, Graph, Item, Let,
+    LoopBody, LoopStep, Name, Param, Pattern, PatternKind, Port, Route, RouteInput, Str, TypeExpr, TypeKind,
+    Use,
 };
 use corn_compiler::syntax::{parse, print};
 use proptest::prelude::*;
@@ -62,6 +63,8 @@ fn word() -> impl Strategy<Value = String> + Clone {
         "match",
         "if",
         "else",
+        "until",
+        "none",
         "run",
         "needs",
         "batch",
@@ -137,12 +140,74 @@ fn expr() -> impl Strategy<Value = Expr> + Clone {
             (prop::collection::vec(name(), 1..3), block_of(inner.clone()))
                 .prop_map(|(present, body)| ExprKind::When { present, body }),
             fields.prop_map(ExprKind::Record),
+            control(inner),
         ]
         .prop_map(expr_of)
     })
 }
 
-fn block_of(value: impl Strategy<Value = Expr> + Clone) -> impl Strategy<Value = Block> {
+/// What can be asked about: a record cannot, and its brace would be taken for the construct's.
+fn subject(value: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strategy<Value = Expr> + Clone {
+    value.prop_filter("begins with a brace", |value| {
+        let mut first = value;
+        while let ExprKind::Call { callee: base, .. } | ExprKind::Field { base, .. } = &first.kind {
+            first = base;
+        }
+        !matches!(first.kind, ExprKind::Record(_))
+    })
+}
+
+fn control(value: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strategy<Value = ExprKind> {
+    let conditions = prop::collection::vec((subject(value.clone()), block_of(value.clone())), 1..3);
+    let otherwise = prop::option::of(block_of(value.clone()));
+    let chosen = || (subject(value.clone()), prop::collection::vec(arm(value.clone()), 0..3));
+    prop_oneof![
+        (conditions, otherwise).prop_map(|(arms, otherwise)| ExprKind::If { arms, otherwise }),
+        chosen().prop_map(|(subject, arms)| ExprKind::Match { subject: Box::new(subject), arms }),
+        chosen().prop_map(|(subject, arms)| ExprKind::Switch { subject: Box::new(subject), arms }),
+        looped(value.clone()),
+        Just(ExprKind::None),
+    ]
+}
+
+fn arm(value: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strategy<Value = Arm> {
+    let pattern = prop_oneof![
+        string().prop_map(PatternKind::Text),
+        any::<i64>().prop_map(PatternKind::Int),
+        any::<bool>().prop_map(PatternKind::Bool),
+        word().prop_map(PatternKind::Name),
+        Just(PatternKind::Else),
+    ];
+    (pattern, block_of(value)).prop_map(|(kind, body)| Arm {
+        pattern: Pattern { kind, span: NOWHERE },
+        braced: !body.lets.is_empty(),
+        body,
+        span: NOWHERE,
+    })
+}
+
+fn looped(value: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strategy<Value = ExprKind> {
+    let carried = prop::collection::vec(
+        (name(), value.clone()).prop_map(|(name, init)| Carried { name, init, span: NOWHERE }),
+        1..3,
+    );
+    let trip = prop::option::of((name(), value.clone().prop_map(Box::new)));
+    let step = prop_oneof![
+        (name(), value.clone()).prop_map(|(name, value)| LoopStep::Let(Let { name, value, span: NOWHERE })),
+        (name(), value.clone()).prop_map(|(name, value)| LoopStep::Next { name, value, span: NOWHERE }),
+    ];
+    let until = prop::option::of(value.prop_map(Box::new));
+    (carried, trip, prop::option::of(bound()), prop::collection::vec(step, 0..3), until).prop_map(
+        |(carried, trip, max, steps, until)| ExprKind::Loop {
+            carried,
+            trip,
+            max: max.map(Box::new),
+            body: LoopBody { steps, until, span: NOWHERE },
+        },
+    )
+}
+
+fn block_of(value: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strategy<Value = Block> {
     (prop::collection::vec((name(), value.clone()), 0..3), value).prop_map(|(lets, value)| Block {
         lets: lets.into_iter().map(|(name, value)| Let { name, value, span: NOWHERE }).collect(),
         value: Some(Box::new(value)),
@@ -217,7 +282,10 @@ fn clause() -> impl Strategy<Value = Clause> {
 fn item() -> impl Strategy<Value = Item> {
     let path = prop::collection::vec(name(), 1..3);
     let names = prop::collection::vec(name(), 1..3);
-    let inputs = prop::collection::vec((name(), any::<bool>()), 0..3);
+    let input = (name(), any::<bool>(), prop::option::of(expr())).prop_map(|(name, optional, value)| {
+        RouteInput { name, optional: optional && value.is_none(), value }
+    });
+    let inputs = prop::collection::vec(input, 0..3);
     let clauses = prop::collection::vec(clause(), 0..4);
     prop_oneof![
         (path, names.clone()).prop_map(|(module, names)| Item::Use(Use { module, names, span: NOWHERE })),

@@ -85,6 +85,14 @@ impl Body<'_, '_> {
             ExprKind::Each { body, item, list } => self.each(body, item, list, expr.span),
             ExprKind::When { present, body } => self.when(present, body, expr.span),
             ExprKind::Record(fields) => self.record(fields),
+            ExprKind::If { .. }
+            | ExprKind::Match { .. }
+            | ExprKind::Switch { .. }
+            | ExprKind::Loop { .. }
+            | ExprKind::None => {
+                self.context.report(crate::diagnostic::syntax::not_yet(expr.span, "this"));
+                Eval::Poison
+            }
             ExprKind::Error => Eval::Poison,
         }
     }

@@ -52,7 +52,15 @@ impl Context<'_> {
             ExprKind::List(items) => self.texts(items, place),
             ExprKind::Call { callee, args } => self.constant_call(callee, args, name, expr.span, place),
             ExprKind::Error => Const::Poison,
-            ExprKind::Field { .. } | ExprKind::Each { .. } | ExprKind::When { .. } | ExprKind::Record(_) => {
+            ExprKind::Field { .. }
+            | ExprKind::Each { .. }
+            | ExprKind::When { .. }
+            | ExprKind::If { .. }
+            | ExprKind::Match { .. }
+            | ExprKind::Switch { .. }
+            | ExprKind::Loop { .. }
+            | ExprKind::None
+            | ExprKind::Record(_) => {
                 self.report(semantic::types::not_constant(expr.span));
                 Const::Poison
             }

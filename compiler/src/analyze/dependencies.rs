@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use crate::analyze::names::{Entity, Names};
 use crate::diagnostic::{Diagnostics, semantic};
 use crate::graph::order::{around, groups, is_cycle};
-use crate::syntax::ast::{Arg, Block, Clause, Expr, ExprKind, Param, TypeExpr, TypeKind};
+use crate::syntax::ast::{
+    Arg, Block, Carried, Clause, Expr, ExprKind, LoopBody, LoopStep, Name, Param, TypeExpr, TypeKind,
+};
 
 /// An order of all declarations, and those that are part of a circle.
 pub(crate) struct Order {
@@ -146,12 +148,54 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
-            ExprKind::Int(_)
+            ExprKind::If { arms, otherwise } => {
+                for (condition, body) in arms {
+                    self.expr(condition);
+                    self.block(body);
+                }
+                otherwise.iter().for_each(|body| self.block(body));
+            }
+            ExprKind::Match { subject, arms } | ExprKind::Switch { subject, arms } => {
+                self.expr(subject);
+                arms.iter().for_each(|arm| self.block(&arm.body));
+            }
+            ExprKind::Loop { carried, trip, max, body } => {
+                self.looped(carried, trip.as_ref(), max.as_deref(), body)
+            }
+            ExprKind::None
+            | ExprKind::Int(_)
             | ExprKind::Float(_)
             | ExprKind::Str(_)
             | ExprKind::Bool(_)
             | ExprKind::Quantity { .. }
             | ExprKind::Error => {}
+        }
+    }
+
+    fn looped(
+        &mut self,
+        carried: &'a [Carried],
+        trip: Option<&'a (Name, Box<Expr>)>,
+        max: Option<&'a Expr>,
+        body: &'a LoopBody,
+    ) {
+        for var in carried {
+            self.bound.insert(&var.name.text);
+            self.expr(&var.init);
+        }
+        if let Some((name, count)) = trip {
+            self.bound.insert(&name.text);
+            self.expr(count);
+        }
+        max.into_iter().chain(body.until.as_deref()).for_each(|expr| self.expr(expr));
+        for step in &body.steps {
+            match step {
+                LoopStep::Let(each) => {
+                    self.bound.insert(&each.name.text);
+                    self.expr(&each.value);
+                }
+                LoopStep::Next { value, .. } => self.expr(value),
+            }
         }
     }
 }

@@ -84,7 +84,7 @@ impl Context<'_> {
         let (mut present, mut maybe) = (Presence::new(), Presence::new());
         let mut named: Vec<&ast::Name> = Vec::new();
         let mut whole = true;
-        for (name, both) in &route.inputs {
+        for ast::RouteInput { name, optional: both, .. } in &route.inputs {
             if let Some(first) = named.iter().find(|first| first.text == name.text) {
                 self.report(semantic::routes::named_twice(name, first.span));
                 continue;

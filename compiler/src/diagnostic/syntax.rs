@@ -247,9 +247,9 @@ pub(crate) fn not_yet(span: Span, word: &str) -> Diagnostic {
     .hint(instead)
 }
 
-pub(crate) fn reserved_name(span: Span, word: &str, later: bool) -> Diagnostic {
-    let why = if later { "it is kept for a later version" } else { "it is a word of the language" };
-    Diagnostic::new(Code("E0019"), span, format!("`{word}` cannot be a name"), why)
+pub(crate) fn reserved_name(span: Span, word: &str) -> Diagnostic {
+    let message = format!("`{word}` cannot be a name");
+    Diagnostic::new(Code("E0019"), span, message, "it is a word of the language")
         .hint(format!("choose another name, such as `{word}_`"))
 }
 
@@ -301,6 +301,21 @@ pub(crate) fn said_twice(first: Span, second: Span, what: &str) -> Diagnostic {
     Diagnostic::new(Code("E0024"), second, format!("`{what}` is said twice"), "again here")
         .label(first, "first here")
         .hint("keep one of them")
+}
+
+pub(crate) fn missing_subject(span: Span, word: &str) -> Diagnostic {
+    let example = match word {
+        "if" => "if careful { … } else { … }",
+        "match" => "match mode { \"fast\" => … }",
+        _ => "switch classify(words).intent { \"draw\" => … else => … }",
+    };
+    Diagnostic::new(
+        Code("E0012"),
+        span,
+        format!("`{word}` does not say what it asks about"),
+        "a value must follow",
+    )
+    .hint(format!("write `{example}`"))
 }
 
 pub(crate) fn use_without_names(span: Span, module: &str) -> Diagnostic {
@@ -486,7 +501,7 @@ programs written now stay valid. What it encloses was not checked.",
         title: "a reserved word as a name",
         text: "\
 The words `use let component graph route in out for when enum true false` have a meaning of their
-own everywhere, and `switch loop match if else` are kept for a later version. None of them can name
+own everywhere, and so do `if else match switch loop until none`. None of them can name
 anything. (`run needs batch within max window` are names outside their own place.)",
     },
     Explained {

@@ -273,8 +273,120 @@ pub enum ExprKind {
     },
     /// `{ reply, voice: say(reply) }`.
     Record(Vec<(Name, Option<Expr>)>),
+    /// `if careful { … } else if … { … } else { … }`: resolved for each recording.
+    If {
+        /// Conditions with what is made where they hold, in order.
+        arms: Vec<(Expr, Block)>,
+        /// What is made where none holds.
+        otherwise: Option<Block>,
+    },
+    /// `match mode { "fast" => …, "good" => … }`: resolved for each recording, or for each item of a
+    /// list of media.
+    Match {
+        /// A request's parameter, or an item.
+        subject: Box<Expr>,
+        /// The cases.
+        arms: Vec<Arm>,
+    },
+    /// `switch classify(words).intent { "draw" => … else => none }`: chosen at run time.
+    Switch {
+        /// A value that was made.
+        subject: Box<Expr>,
+        /// The cases.
+        arms: Vec<Arm>,
+    },
+    /// `loop x = noise(seed), t in steps max 50 { x = denoise(x, t) until converged(x) }`.
+    Loop {
+        /// What one round hands to the next.
+        carried: Vec<Carried>,
+        /// The number of the round, and how many rounds there are.
+        trip: Option<(Name, Box<Expr>)>,
+        /// Most rounds; required, reported if it is missing.
+        max: Option<Box<Expr>>,
+        /// What a round does.
+        body: LoopBody,
+    },
+    /// `none`: nothing is made.
+    None,
     /// Broken; already reported.
     Error,
+}
+
+/// A case of `match` or `switch`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arm {
+    /// When it is taken.
+    pub pattern: Pattern,
+    /// What is made then. Without braces it is a value alone.
+    pub body: Block,
+    /// Whether the body stands in braces of its own and begins with `let`.
+    pub braced: bool,
+    /// The whole arm.
+    pub span: Span,
+}
+
+/// What a subject is held against.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern {
+    /// What it is.
+    pub kind: PatternKind,
+    /// Its place.
+    pub span: Span,
+}
+
+/// The shape of a pattern.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PatternKind {
+    /// `"draw"`.
+    Text(String),
+    /// `3`.
+    Int(i64),
+    /// `true`.
+    Bool(bool),
+    /// `image`: a kind of media.
+    Name(String),
+    /// `else`: whatever no other arm takes.
+    Else,
+    /// Broken; already reported.
+    Error,
+}
+
+/// What one round of a loop hands to the next: `x = noise(seed)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Carried {
+    /// Its name in the body, where it is the value of the last round.
+    pub name: Name,
+    /// What the first round gets.
+    pub init: Expr,
+    /// Both.
+    pub span: Span,
+}
+
+/// The body of a loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoopBody {
+    /// Bindings and assignments in order.
+    pub steps: Vec<LoopStep>,
+    /// Ends the loop after the round in which it is true.
+    pub until: Option<Box<Expr>>,
+    /// Its place with the braces.
+    pub span: Span,
+}
+
+/// A line of a loop's body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoopStep {
+    /// `let guess = denoise(x, t)`.
+    Let(Let),
+    /// `x = step(x, guess)`: what the next round, and the rest of this one, gets.
+    Next {
+        /// What is carried.
+        name: Name,
+        /// Its new value.
+        value: Expr,
+        /// Both.
+        span: Span,
+    },
 }
 
 /// An argument, named or by position.
@@ -323,10 +435,21 @@ pub struct Route {
     pub name: Name,
     /// The graph it asks.
     pub graph: Name,
-    /// What is present; `true` where a `?` follows and both cases are wanted.
-    pub inputs: Vec<(Name, bool)>,
+    /// What a request brings.
+    pub inputs: Vec<RouteInput>,
     /// What is asked for.
     pub outputs: Vec<Name>,
     /// The whole item.
     pub span: Span,
+}
+
+/// An input of a route: `speech`, `photo?`, or `mode: "fast"`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteInput {
+    /// Its name.
+    pub name: Name,
+    /// Whether a `?` follows: both cases are wanted.
+    pub optional: bool,
+    /// The value that the route fixes.
+    pub value: Option<Expr>,
 }

@@ -184,6 +184,13 @@ impl<'t> Place<'t, '_> {
             Tok::OpenBrace | Tok::Arrow if self.expects("(") => {
                 "parameters stand in parentheses, also if there are none: `()`"
             }
+            _ if self.expects("=>") => {
+                "a case is a pattern, `=>`, and what is made: `\"draw\" => paint(words)`"
+            }
+            Tok::OpenParen | Tok::Dot if self.expects("=") => {
+                "a line of a loop is `let name = …`, or gives what is carried its next value: `x = step(x)`"
+            }
+            _ if self.expects("}") && self.follows_until() => "`until` is the last line of a loop",
             _ if self.is_condition() => "`when` takes names of optional inputs: `when photo { look(photo) }`",
             Tok::OpenParen if self.expects_value() => "parentheses stand only after what is called: `f(x)`",
             Tok::For => "each item of a list: `[f(item) for item in items]`",
@@ -212,6 +219,15 @@ impl<'t> Place<'t, '_> {
             }
         }
         false
+    }
+
+    /// Whether a value after `until` ends here.
+    fn follows_until(&self) -> bool {
+        let line = self.tokens[..self.at]
+            .iter()
+            .rev()
+            .take_while(|token| !matches!(token.tok, Tok::OpenBrace | Tok::Let));
+        line.into_iter().any(|token| token.tok == Tok::Until)
     }
 
     fn is_type_constructor(&self) -> bool {
@@ -285,11 +301,12 @@ const CLAUSE: [&str; 5] = ["in", "out", "run", "needs", "batch"];
 const NAME: [&str; 7] = ["name", "run", "needs", "batch", "within", "max", "window"];
 const NUMBER: [&str; 4] = ["int", "float", "quantity", "name"];
 const TYPE: [&str; 6] = ["name", "enum", "{", "int", "float", "quantity"];
-const VALUE: [&str; 16] = [
+const VALUE: [&str; 21] = [
     "name", "run", "needs", "batch", "within", "max", "window", "string", "int", "float", "quantity", "true",
-    "false", "[", "{", "when",
+    "false", "[", "{", "when", "if", "match", "switch", "loop", "none",
 ];
-const CONTINUES: [&str; 12] = [".", "(", "max", "window", "<", "::", "+", "?", ":", "for", "within", "<="];
+const CONTINUES: [&str; 13] =
+    [".", "(", "max", "window", "<", "::", "+", "?", ":", "for", "within", "<=", "else"];
 
 fn in_words(terminal: &str) -> String {
     match terminal {

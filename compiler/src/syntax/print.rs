@@ -6,8 +6,8 @@
 use std::fmt::{self, Write as _};
 
 use super::ast::{
-    Block, Clause, Component, DimExtent, Expr, ExprKind, File, Graph, Item, Let, Name, Param, Route, Str,
-    TypeExpr, TypeKind, Use,
+    Arm, Block, Clause, Component, DimExtent, Expr, ExprKind, File, Graph, Item, Let, LoopBody, LoopStep,
+    Name, Param, Pattern, PatternKind, Route, Str, TypeExpr, TypeKind, Use,
 };
 
 const BROKEN: &str = "<error>";
@@ -165,9 +165,13 @@ impl Printer {
     fn route(&mut self, item: &Route) {
         self.docs(&item.docs);
         self.put(format_args!("route {} = {}(", item.name.text, item.graph.text));
-        self.listed(&item.inputs, |printer, (name, either)| {
-            printer.put(&name.text);
-            printer.put(if *either { "?" } else { "" });
+        self.listed(&item.inputs, |printer, input| {
+            printer.put(&input.name.text);
+            printer.put(if input.optional { "?" } else { "" });
+            if let Some(value) = &input.value {
+                printer.put(": ");
+                printer.expr(value);
+            }
         });
         self.put(") -> ");
         self.names(&item.outputs, " + ");
@@ -301,8 +305,96 @@ impl Printer {
                 });
                 self.put(" }");
             }
+            ExprKind::If { arms, otherwise } => self.conditions(arms, otherwise.as_ref()),
+            ExprKind::Match { subject, arms } => self.arms("match", subject, arms),
+            ExprKind::Switch { subject, arms } => self.arms("switch", subject, arms),
+            ExprKind::Loop { carried, trip, max, body } => {
+                self.put("loop ");
+                self.listed(carried, |printer, var| {
+                    printer.put(format_args!("{} = ", var.name.text));
+                    printer.expr(&var.init);
+                });
+                if let Some((name, count)) = trip {
+                    self.put(if carried.is_empty() { "" } else { ", " });
+                    self.put(format_args!("{} in ", name.text));
+                    self.expr(count);
+                }
+                if let Some(max) = max {
+                    self.put(" max ");
+                    self.expr(max);
+                }
+                self.put(" ");
+                self.loop_body(body);
+            }
+            ExprKind::None => self.put("none"),
             ExprKind::Error => self.put(BROKEN),
         }
+    }
+
+    fn conditions(&mut self, arms: &[(Expr, Block)], otherwise: Option<&Block>) {
+        for (index, (condition, body)) in arms.iter().enumerate() {
+            self.put(if index == 0 { "if " } else { " else if " });
+            self.expr(condition);
+            self.put(" ");
+            self.block(body);
+        }
+        if let Some(otherwise) = otherwise {
+            self.put(" else ");
+            self.block(otherwise);
+        }
+    }
+
+    fn arms(&mut self, word: &str, subject: &Expr, arms: &[Arm]) {
+        self.put(format_args!("{word} "));
+        self.expr(subject);
+        self.put(" {");
+        self.indent += 1;
+        for arm in arms {
+            self.line();
+            self.pattern(&arm.pattern);
+            self.put(" => ");
+            match &arm.body.value {
+                Some(value) if !arm.braced => self.expr(value),
+                _ => self.block(&arm.body),
+            }
+        }
+        self.indent -= 1;
+        self.line();
+        self.put("}");
+    }
+
+    fn pattern(&mut self, pattern: &Pattern) {
+        match &pattern.kind {
+            PatternKind::Text(text) => self.put(Quoted(text)),
+            PatternKind::Int(int) => self.put(int),
+            PatternKind::Bool(bool) => self.put(bool),
+            PatternKind::Name(name) => self.put(name),
+            PatternKind::Else => self.put("else"),
+            PatternKind::Error => self.put(BROKEN),
+        }
+    }
+
+    fn loop_body(&mut self, body: &LoopBody) {
+        self.put("{");
+        self.indent += 1;
+        for step in &body.steps {
+            self.line();
+            match step {
+                LoopStep::Let(binding) => self.binding(binding),
+                LoopStep::Next { name, value, .. } => {
+                    self.put(format_args!("{} = ", name.text));
+                    self.expr(value);
+                }
+            }
+        }
+        if let Some(until) = &body.until {
+            self.line();
+            self.put("until ");
+            self.expr(until);
+        }
+        self.indent -= 1;
+        self.line();
+        self.put("}");
     }
 }
 

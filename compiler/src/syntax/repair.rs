@@ -66,6 +66,28 @@ impl<'t> Tokens<'t> {
         }
     }
 
+    /// Whether a construct whose head is a value begins here: its brace comes after that.
+    fn begins_head(&self, index: usize) -> bool {
+        match self.all[index].tok {
+            Tok::If => self.before(index) != Some(&Tok::Else),
+            Tok::Match | Tok::Switch | Tok::Loop => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the brace at `index` stands where a value is expected: it is a record, or a block after
+    /// `else` or `=>`, and no body of what was begun before.
+    fn begins_value(&self, index: usize) -> bool {
+        use Tok::{
+            Colon, Comma, Else, Equals, FatArrow, If, In, Match, OpenBracket, OpenParen, Switch, Until,
+        };
+        matches!(
+            self.before(index),
+            Some(Equals | Comma | OpenParen | OpenBracket | Colon | FatArrow | Else | In)
+                | Some(If | Match | Switch | Until)
+        )
+    }
+
     fn span(&self, index: usize) -> Span {
         self.all[index].span(self.file)
     }

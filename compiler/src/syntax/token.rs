@@ -34,6 +34,20 @@ pub(crate) enum Tok<'t> {
     For,
     #[token("when")]
     When,
+    #[token("if")]
+    If,
+    #[token("else")]
+    Else,
+    #[token("match")]
+    Match,
+    #[token("switch")]
+    Switch,
+    #[token("loop")]
+    Loop,
+    #[token("until")]
+    Until,
+    #[token("none")]
+    None,
     #[token("enum")]
     Enum,
     #[token("true")]
@@ -94,6 +108,8 @@ pub(crate) enum Tok<'t> {
     AtMost,
     #[token("->")]
     Arrow,
+    #[token("=>")]
+    FatArrow,
     #[token("::")]
     PathSep,
     #[token(":")]
@@ -115,6 +131,8 @@ pub(crate) enum Tok<'t> {
     #[regex(r"#[^\n]*", foreign_comment, allow_greedy = true)]
     #[regex(r"/\*([^*]|\*+[^*/])*\*+/", foreign_comment)]
     Error,
+    /// `else` before `=>`: a case of its own, not what follows an `if`. Made by [`tokens`].
+    ElseCase,
     /// Tokens that `repair` took out; already reported. Stands for an item, a clause, a type or a value.
     Skipped,
 }
@@ -161,6 +179,13 @@ impl<'t> Tok<'t> {
             Self::Out => "out",
             Self::For => "for",
             Self::When => "when",
+            Self::If => "if",
+            Self::Else => "else",
+            Self::Match => "match",
+            Self::Switch => "switch",
+            Self::Loop => "loop",
+            Self::Until => "until",
+            Self::None => "none",
             Self::Enum => "enum",
             Self::True => "true",
             Self::False => "false",
@@ -171,6 +196,11 @@ impl<'t> Tok<'t> {
     /// Whether an item begins with it that can stand in no other.
     pub(crate) fn begins_item(&self) -> bool {
         matches!(self, Self::Use | Self::Component | Self::Graph | Self::Route)
+    }
+
+    /// Whether a value begins with it that has braces after its head.
+    pub(crate) fn begins_construct(&self) -> bool {
+        matches!(self, Self::When | Self::If | Self::Match | Self::Switch | Self::Loop)
     }
 
     /// Whether it opens parentheses, square brackets or braces.
@@ -189,7 +219,8 @@ impl<'t> Tok<'t> {
             self,
             Self::Str(_) | Self::Int(_) | Self::Float(_) | Self::Quantity(_) | Self::True | Self::False
         );
-        let is_end = matches!(self, Self::Greater | Self::Question | Self::Skipped | Self::Error);
+        let is_end =
+            matches!(self, Self::Greater | Self::Question | Self::Skipped | Self::Error | Self::None);
         is_literal || is_end || self.closes() || self.name().is_some()
     }
 }
@@ -217,6 +248,11 @@ pub(crate) fn tokens(file: FileId, text: &str) -> (Vec<Token<'_>>, Vec<Diagnosti
                 Some(last) if last.tok == Tok::Error && last.end == start => last.end = end,
                 _ => tokens.push(Token { tok: Tok::Error, start, end }),
             },
+        }
+    }
+    for index in 1..tokens.len() {
+        if tokens[index].tok == Tok::FatArrow && tokens[index - 1].tok == Tok::Else {
+            tokens[index - 1].tok = Tok::ElseCase;
         }
     }
     let mut found = lexer.extras.found;

@@ -5,7 +5,10 @@ use std::convert::Infallible;
 
 use lalrpop_util::ParseError;
 
-use super::ast::{Block, DimExpr, DimExtent, Expr, ExprKind, Item, Let, Name, TypeExpr, TypeKind, Use};
+use super::ast::{
+    Block, Carried, DimExpr, DimExtent, Expr, ExprKind, Item, Let, LoopBody, LoopStep, Name, TypeExpr,
+    TypeKind, Use,
+};
 use super::token::Tok;
 use crate::diagnostic::{Diagnostic, syntax};
 use crate::source::{FileId, Span};
@@ -32,6 +35,18 @@ impl<'t> Found<'t> {
 
     pub(crate) fn span(&self, start: u32, end: u32) -> Span {
         Span { file: self.file, start, end: end.max(start) }
+    }
+
+    /// Whether the parser had to recover at a place from `start` to `end`.
+    fn recovered_within(&self, start: u32, end: u32) -> bool {
+        let place = |error: &Unexpected<'t>| match error {
+            ParseError::UnrecognizedToken { token: (place, ..), .. }
+            | ParseError::ExtraToken { token: (place, ..) }
+            | ParseError::UnrecognizedEof { location: place, .. }
+            | ParseError::InvalidToken { location: place } => *place,
+            ParseError::User { error } => match *error {},
+        };
+        self.unexpected.iter().any(|error| (start..=end).contains(&place(error)))
     }
 
     pub(crate) fn recovered(&mut self, error: Unexpected<'t>) {
@@ -61,6 +76,46 @@ pub(crate) enum Suffix {
     Window(Expr, Span),
 }
 
+/// What stands between `loop` and its body.
+pub(crate) enum LoopVar {
+    Carried(Carried),
+    /// The number of the round, and how many there are.
+    Trip(Name, Expr),
+    /// Already reported.
+    Broken,
+}
+
+/// What stands in a loop's body; `None` is a line that was reported.
+pub(crate) struct LoopLines {
+    pub(crate) lines: Vec<Option<LoopStep>>,
+    pub(crate) until: Option<Expr>,
+}
+
+/// A loop. Its rounds are counted once.
+pub(crate) fn looped(
+    found: &mut Found<'_>,
+    vars: Vec<LoopVar>,
+    max: Option<Expr>,
+    body: LoopLines,
+    span: Span,
+) -> ExprKind {
+    let mut carried = Vec::new();
+    let mut trip: Option<(Name, Box<Expr>)> = None;
+    for var in vars {
+        match (var, &trip) {
+            (LoopVar::Carried(var), _) => carried.push(var),
+            (LoopVar::Broken, _) => {}
+            (LoopVar::Trip(name, _), Some((first, _))) => {
+                found.diagnostics.push(syntax::said_twice(first.span, name.span, "in"));
+            }
+            (LoopVar::Trip(name, count), None) => trip = Some((name, Box::new(count))),
+        }
+    }
+    let steps = body.lines.into_iter().flatten().collect();
+    let body = LoopBody { steps, until: body.until.map(Box::new), span };
+    ExprKind::Loop { carried, trip, max: max.map(Box::new), body }
+}
+
 /// A name that may be missing, in which case nothing can refer to the item: it becomes an error node.
 pub(crate) fn named(name: Option<Name>, span: Span, item: impl FnOnce(Name) -> Item) -> Item {
     name.map_or(Item::Error(span), item)
@@ -73,10 +128,13 @@ pub(crate) fn block(found: &mut Found<'_>, statements: Vec<Statement>, span: Spa
     let mut value: Option<Expr> = None;
     let mut broken = !is_closed;
     for statement in statements {
+        // What the parser met in the statement before may have ended it too early.
+        let from = lets.last().map_or(span.start, |binding: &Let| binding.span.start);
         match statement {
             Statement::Let(binding) => {
                 if let Some(dropped) = value.take()
                     && !broken
+                    && !found.recovered_within(from, dropped.span.end)
                 {
                     found.diagnostics.push(syntax::let_after_value(binding.name.span, dropped.span));
                 }
@@ -87,6 +145,7 @@ pub(crate) fn block(found: &mut Found<'_>, statements: Vec<Statement>, span: Spa
                     && !broken
                     && let Some(kept) = &value
                     && !matches!(dropped.kind, ExprKind::Error)
+                    && !found.recovered_within(from, dropped.span.end)
                 {
                     found.diagnostics.push(syntax::unused_value(dropped.span, kept.span));
                 }

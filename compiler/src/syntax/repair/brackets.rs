@@ -17,6 +17,8 @@ struct Frame {
     span: Span,
     /// Links of the chain of fields and calls that is being read in it.
     chain: usize,
+    /// Constructs such as `switch` whose brace is still to come: their heads nest without brackets.
+    heads: usize,
 }
 
 struct Balance<'t, 'f> {
@@ -35,6 +37,7 @@ pub(super) fn brackets<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> 
         parameters: false,
         span: Span { file: tokens.file, start: 0, end: 0 },
         chain: 0,
+        heads: 0,
     };
     let kept = Vec::with_capacity(tokens.all.len());
     let mut balance = Balance { tokens, found, kept, frames: vec![file], depth: 0 };
@@ -100,6 +103,12 @@ impl Balance<'_, '_> {
             if !self.link(index) {
                 return self.rest_of_frame(index);
             }
+        } else if self.tokens.begins_head(index) {
+            if !self.fits(index) {
+                return self.rest_of_frame(index);
+            }
+            self.frame().heads += 1;
+            self.depth += 1;
         } else if tok.name().is_none() {
             let frame = self.frame();
             let chain = std::mem::take(&mut frame.chain);
@@ -113,32 +122,44 @@ impl Balance<'_, '_> {
     fn ends_lists(&self, index: usize) -> bool {
         match &self.tokens.all[index].tok {
             Tok::Let | Tok::Out | Tok::Arrow => true,
-            Tok::In => index < 2 || self.tokens.get(index - 2) != Some(&Tok::For),
+            Tok::In => {
+                let is_each = index >= 2 && self.tokens.get(index - 2) == Some(&Tok::For);
+                !is_each && !self.frame_has(|tok| *tok == Tok::Loop)
+            }
             // The body of a component whose parameters are not closed.
             Tok::OpenBrace => {
                 let in_parameters = self.frames.last().is_some_and(|frame| frame.parameters);
                 let after_value = self.tokens.before(index).is_some_and(Tok::ends_value);
-                in_parameters && after_value && !self.is_after_when()
+                let head = |tok: &Tok<'_>| tok.begins_construct() || *tok == Tok::Else;
+                in_parameters && after_value && !self.frame_has(head)
             }
             _ => false,
         }
     }
 
-    /// Whether `when` and names come before.
-    fn is_after_when(&self) -> bool {
-        let mut before = self.kept.iter().rev().map(|token| &token.tok);
-        before.find(|tok| tok.name().is_none() && **tok != Tok::Comma) == Some(&Tok::When)
+    /// Whether such a token stands in the innermost open bracket.
+    fn frame_has(&self, is_such: impl Fn(&Tok<'_>) -> bool) -> bool {
+        let start = self.frames.last().map_or(0, |frame| frame.span.start);
+        let inside = self.kept.iter().rev().take_while(|token| token.start >= start);
+        inside.map(|token| &token.tok).any(is_such)
     }
 
     fn frame(&mut self) -> &mut Frame {
         self.frames.last_mut().expect("the file's own frame is never closed")
     }
 
+    /// Whether one more level fits, and the bracket that may follow it; reports it if not.
+    fn fits(&mut self, index: usize) -> bool {
+        let fits = self.depth + 1 < DEEPEST;
+        if !fits {
+            self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
+        }
+        fits
+    }
+
     /// Counts a link of a chain; false if it is too long.
     fn link(&mut self, index: usize) -> bool {
-        // A called value is followed by the brackets of the call.
-        if self.depth + 1 >= DEEPEST {
-            self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
+        if !self.fits(index) {
             return false;
         }
         self.frame().chain += 1;
@@ -152,6 +173,10 @@ impl Balance<'_, '_> {
         if bracket == '(' && after_value && !self.link(index) {
             return self.rest_of_frame(index);
         }
+        if bracket == '{' && self.frame().heads > 0 && !self.tokens.begins_value(index) {
+            self.frame().heads -= 1;
+            self.depth -= 1;
+        }
         if self.depth >= DEEPEST {
             self.found.push(syntax::nested_too_deeply(self.tokens.span(index), DEEPEST));
             let end = self.end_of_group(index);
@@ -163,7 +188,7 @@ impl Balance<'_, '_> {
         }
         let head = self.kept.len().checked_sub(2).map(|head| &self.kept[head].tok);
         let parameters = bracket == '(' && matches!(head, Some(Tok::Component | Tok::Graph));
-        self.frames.push(Frame { bracket, parameters, span: self.tokens.span(index), chain: 0 });
+        self.frames.push(Frame { bracket, parameters, span: self.tokens.span(index), chain: 0, heads: 0 });
         self.depth += 1;
         self.kept.push(token.clone());
         index + 1
@@ -206,7 +231,7 @@ impl Balance<'_, '_> {
 
     fn pop(&mut self) {
         if let Some(frame) = self.frames.pop() {
-            self.depth -= 1 + frame.chain;
+            self.depth -= 1 + frame.chain + frame.heads;
         }
     }
 

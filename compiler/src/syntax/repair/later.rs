@@ -9,14 +9,6 @@ use crate::syntax::token::{Tok, Token};
 /// Words that begin an item of a later version. They are names everywhere else.
 const ITEMS: [&str; 4] = ["cluster", "place", "serve", "workload"];
 
-/// Words that begin a value of a later version. They are kept: nothing else may use them.
-const VALUES: [&str; 5] = ["switch", "loop", "match", "if", "else"];
-
-/// Whether `word` is kept for a later version.
-fn is_reserved(word: &str) -> bool {
-    VALUES.contains(&word)
-}
-
 pub(super) fn later<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     let mut kept = Vec::with_capacity(tokens.all.len());
     let mut taken_out: Vec<Span> = Vec::new();
@@ -25,9 +17,9 @@ pub(super) fn later<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
     while index < tokens.all.len() {
         let token = &tokens.all[index];
         if let Some(word) = token.tok.reserved()
-            && is_keyword_as_name(tokens, index, depth)
+            && (is_keyword_as_name(tokens, index, depth) || is_construct_as_name(tokens, index))
         {
-            found.push(syntax::reserved_name(tokens.span(index), word, false));
+            found.push(syntax::reserved_name(tokens.span(index), word));
             kept.push(Token { tok: Tok::Name(word), ..token.clone() });
             index += 1;
             continue;
@@ -36,10 +28,7 @@ pub(super) fn later<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
             tok if tok.opens() => depth += 1,
             tok if tok.closes() => depth = depth.saturating_sub(1),
             tok if tok.begins_item() => depth = 0,
-            Tok::Name(word) if is_reserved(word) && is_used_as_name(tokens, index) => {
-                found.push(syntax::reserved_name(tokens.span(index), word, true));
-            }
-            Tok::Name(word) if is_reserved(word) || begins_later_item(tokens, index, depth) => {
+            Tok::Name(word) if begins_later_item(tokens, index, depth) => {
                 found.push(syntax::not_yet(tokens.span(index), word));
                 let end = end_of_construct(tokens, index);
                 taken_out.push(tokens.span(index).to(tokens.span(end - 1)));
@@ -73,44 +62,33 @@ fn is_keyword_as_name(tokens: &Tokens<'_>, index: usize, depth: usize) -> bool {
     match tokens.get(index + 1) {
         Some(Tok::Colon) => depth > 0 && !is_port,
         Some(Tok::Comma | Tok::CloseParen | Tok::Question) => {
-            depth > 0 && !matches!(tok, Tok::True | Tok::False | Tok::In | Tok::Out | Tok::For)
+            depth > 0 && !matches!(tok, Tok::True | Tok::False | Tok::None | Tok::In | Tok::Out | Tok::For)
         }
         _ => false,
     }
 }
 
-/// Whether a kept word stands where only a name can.
-fn is_used_as_name(tokens: &Tokens<'_>, index: usize) -> bool {
+/// Whether a word that begins or ends a construct stands where only a name can.
+fn is_construct_as_name(tokens: &Tokens<'_>, index: usize) -> bool {
+    let tok = &tokens.all[index].tok;
+    if !matches!(tok, Tok::If | Tok::Else | Tok::Match | Tok::Switch | Tok::Loop | Tok::Until | Tok::None) {
+        return false;
+    }
     let before = tokens.before(index);
-    let after = tokens.get(index + 1);
-    matches!(
+    let after_name = matches!(
         before,
-        Some(
-            Tok::Let
-                | Tok::Component
-                | Tok::Graph
-                | Tok::Route
-                | Tok::For
-                | Tok::When
-                | Tok::Dot
-                | Tok::PathSep
-                | Tok::Plus
-        )
-    ) || matches!(
-        after,
-        None | Some(
-            Tok::Colon
-                | Tok::Comma
-                | Tok::Equals
-                | Tok::Dot
-                | Tok::Question
-                | Tok::AtMost
-                | Tok::PathSep
-                | Tok::CloseParen
-                | Tok::CloseBracket
-                | Tok::CloseBrace
-        )
-    )
+        Some(Tok::Let | Tok::Component | Tok::Graph | Tok::Route | Tok::For | Tok::When | Tok::Dot)
+            | Some(Tok::PathSep | Tok::Plus)
+    );
+    let ends = matches!(
+        tokens.get(index + 1),
+        None | Some(Tok::Comma | Tok::CloseParen | Tok::CloseBracket | Tok::CloseBrace | Tok::Question)
+    );
+    let goes_on =
+        matches!(tokens.get(index + 1), Some(Tok::Colon | Tok::Equals | Tok::AtMost | Tok::PathSep));
+    let is_value = *tok == Tok::None;
+    let has_fields = tokens.get(index + 1) == Some(&Tok::Dot);
+    after_name || goes_on || (!is_value && (ends || has_fields))
 }
 
 /// One past the last token of the construct that begins at `start`: after its braces and those of
@@ -127,7 +105,7 @@ fn end_of_construct(tokens: &Tokens<'_>, start: usize) -> usize {
             depth += 1;
         } else if tok.closes() {
             depth -= 1;
-            let goes_on = tokens.get(index + 1) == Some(&Tok::Name("else"));
+            let goes_on = tokens.get(index + 1) == Some(&Tok::Else);
             if depth == 0 && *tok == Tok::CloseBrace && !goes_on {
                 return index + 1;
             }

@@ -37,6 +37,8 @@ enum Place {
     ComponentBody,
     /// In a block or a record.
     Braces,
+    /// In the body of a loop, where `name = value` is right.
+    LoopBody,
     /// In other brackets.
     Inside,
 }
@@ -47,7 +49,7 @@ impl Place {
         match self {
             Self::TopLevel => &ITEMS,
             Self::ComponentBody => &CLAUSES,
-            Self::Braces => &["let"],
+            Self::Braces | Self::LoopBody => &["let"],
             Self::Inside => &[],
         }
     }
@@ -58,6 +60,8 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
     let mut places = vec![Place::TopLevel];
     // Whether the next brace opens a component's body.
     let mut in_component = false;
+    // Constructs whose brace is still to come, innermost last: whether each is a loop.
+    let mut pending: Vec<bool> = Vec::new();
     let mut index = 0;
     while index < tokens.all.len() {
         let token = &tokens.all[index];
@@ -65,13 +69,37 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
         match &token.tok {
             tok if tok.begins_item() => {
                 places.truncate(1);
+                pending.clear();
                 in_component = *tok == Tok::Component;
+            }
+            tok if tok.begins_construct() => {
+                pending.push(*tok == Tok::Loop);
+                if let (Tok::If | Tok::Match | Tok::Switch, Some(Tok::OpenBrace)) =
+                    (tok, tokens.get(index + 1))
+                {
+                    found.push(syntax::missing_subject(
+                        tokens.span(index),
+                        tok.reserved().unwrap_or_default(),
+                    ));
+                    kept.push(token.clone());
+                    kept.push(Token { tok: Tok::Skipped, start: token.end, end: token.end });
+                    index += 1;
+                    continue;
+                }
             }
             Tok::OpenBrace if in_component && place == Place::TopLevel => {
                 in_component = false;
                 places.push(Place::ComponentBody);
             }
-            Tok::OpenBrace => places.push(Place::Braces),
+            Tok::OpenBrace
+                if tokens.begins_value(index) && kept.last().is_some_and(|last| last.tok != Tok::Skipped) =>
+            {
+                places.push(Place::Braces)
+            }
+            Tok::OpenBrace => {
+                let is_loop = pending.pop().unwrap_or(false);
+                places.push(if is_loop { Place::LoopBody } else { Place::Braces });
+            }
             Tok::OpenParen | Tok::OpenBracket => places.push(Place::Inside),
             tok if tok.closes() && places.len() > 1 => {
                 places.pop();
@@ -135,7 +163,7 @@ fn slip<'t>(
             kept.push(tokens.skipped(index, end));
             end
         }
-        (Place::Braces | Place::Inside, _) => index,
+        (Place::Braces | Place::LoopBody | Place::Inside, _) => index,
     }
 }
 
