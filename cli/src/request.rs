@@ -5,7 +5,7 @@ pub(crate) mod npy;
 pub(crate) mod outputs;
 
 use corn_compiler::diagnostic::nearest;
-use corn_plan::{Plan, Recording, RecordingId};
+use corn_plan::{Literal, Plan, Recording, RecordingId};
 
 use crate::failure::Failure;
 
@@ -75,7 +75,23 @@ fn fits(recording: &Recording, inputs: &[Binding], outputs: &[Binding]) -> bool 
         .all(|input| input.default.is_some() || inputs.iter().any(|given| given.name == input.name));
     let makes_all =
         outputs.iter().all(|asked| recording.outputs.iter().any(|output| output.name == asked.name));
-    takes_all && has_all && makes_all
+    // A parameter that decides has the value of this recording, or that is its default.
+    let is_decided = recording.inputs.iter().all(|input| {
+        let Some(is) = &input.is else { return true };
+        match inputs.iter().find(|given| given.name == input.name) {
+            Some(given) => written(is) == given.value,
+            None => input.default.as_ref() == Some(is),
+        }
+    });
+    takes_all && has_all && makes_all && is_decided
+}
+
+/// A literal as a person writes it on the command line.
+fn written(literal: &Literal) -> String {
+    match literal {
+        Literal::Text(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn no_route(plan: &Plan, of_route: &[RecordingId], inputs: &[Binding], outputs: &[Binding]) -> Failure {
@@ -121,6 +137,7 @@ fn describe(recording: &Recording) -> String {
         .map(|input| {
             let name = &input.name;
             let word = recording.values[input.value].ty.kind.word();
+            let word = input.is.as_ref().map_or(word.to_owned(), written);
             if input.default.is_some() {
                 format!("[--in {name}={word}]")
             } else {

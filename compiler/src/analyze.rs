@@ -11,14 +11,18 @@ mod calls;
 mod constructs;
 mod consts;
 mod context;
+mod control;
 mod declare;
 mod dependencies;
 mod graphs;
 mod instance;
+mod loops;
+mod media;
 pub(crate) mod modules;
 mod names;
 mod operand;
 mod routes;
+mod switch;
 mod types;
 mod unused;
 

@@ -6,19 +6,26 @@
 //! each route has one graph that `lower` can turn into a recording.
 //!
 //! What depends on the request is in the values: [`Value::needs`] lists the optional inputs that
-//! must be present for a value to exist. After `specialize` it is empty everywhere.
+//! must be present, and the parameters that must have certain values, for a value to exist. After `specialize`
+//! it is empty everywhere.
+//!
+//! What depends on values that are made is in scopes: the nodes of a case of a `switch`, and of the body of a
+//! `loop`, carry its [`ScopeId`] and come before the node that ends it. A node reads what is in its own scope
+//! or in one around it; only the ends read from inside.
 
 pub mod draw;
 pub mod fit;
 pub mod mermaid;
+pub mod needs;
 pub mod order;
 pub mod print;
 pub mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Adaptor, ComponentId, IdVec, Literal, Type, ValueId, id};
+use corn_plan::{Adaptor, Case, ComponentId, IdVec, Literal, Modality, Type, ValueId, id};
 
+pub use self::needs::Needs;
 use crate::source::Span;
 
 id!(
@@ -28,6 +35,12 @@ id!(
 id!(
     /// A graph of a program. Printed as `g0`.
     GraphId, "g"
+);
+
+id!(
+    /// A part of a graph that runs on its own condition: a case of a `switch`, the body of a `loop`. Printed as
+    /// `x0`.
+    ScopeId, "x"
 );
 
 /// Positions in [`Graph::inputs`]: the optional inputs that something depends on.
@@ -77,6 +90,8 @@ pub enum Asks {
         present: Presence,
         /// Inputs of which both cases are wanted.
         maybe: Presence,
+        /// Inputs whose value the route fixes, as in [`Needs::chosen`].
+        pinned: BTreeMap<u32, u64>,
         /// Positions in [`Graph::outputs`].
         outputs: BTreeSet<u32>,
     },
@@ -97,6 +112,8 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// The nodes; operands come before their readers.
     pub nodes: IdVec<NodeId, Node>,
+    /// The scopes, each with the one around it. Ids stay when nodes are taken out.
+    pub scopes: IdVec<ScopeId, Option<ScopeId>>,
     /// The values.
     pub values: IdVec<ValueId, Value>,
 }
@@ -112,6 +129,12 @@ pub struct Input {
     pub optional: bool,
     /// Taken where the request leaves it out.
     pub default: Option<Literal>,
+    /// After `specialize`, the one value that requests of this recording bring, if the recording depends on it.
+    pub is: Option<Literal>,
+    /// The media that it brings: the second result of its node for a conversation, its own value for a list.
+    pub media: Option<ValueId>,
+    /// After `specialize`, the kinds of media that occur among them.
+    pub kinds: Vec<Modality>,
     /// Where it was declared.
     pub span: Span,
 }
@@ -138,6 +161,8 @@ pub struct Node {
     pub operands: Vec<Operand>,
     /// What it makes: output port and value.
     pub results: Vec<(u32, ValueId)>,
+    /// The case or body that it is part of.
+    pub scope: Option<ScopeId>,
     /// The expression that it comes from.
     pub span: Span,
 }
@@ -160,14 +185,44 @@ pub enum NodeKind {
     Call {
         /// Which.
         graph: GraphId,
-        /// The optional inputs that must be present for it to be asked.
-        guard: Presence,
+        /// What a request must bring for it to be asked.
+        guard: Needs,
     },
     /// What the worker does itself.
     Adapt(Adaptor),
     /// Hands its operand on: a value that exists on fewer routes than what it is made of.
     /// Gone after `simplify`.
     Pass,
+    /// Hands on the one of its operands that exists: the cases of an `if` or `match`. Gone after `simplify`.
+    Choose,
+    /// Hands on what the case that is taken makes. Port 0 is what decides; output `o` of case `c` is port
+    /// `1 + c * outputs + o`, and absent if nothing fills it.
+    Switch {
+        /// What is held against the subject, in order.
+        cases: Vec<Case>,
+        /// The scope of each case.
+        scopes: Vec<ScopeId>,
+        /// How many things each case makes.
+        outputs: u32,
+    },
+    /// What a round of a loop begins with. Port `i` is what carried value `i` is at first, the port after the last
+    /// how many rounds there are. Results are the carried values inside, and after them the number of the round.
+    Enter {
+        /// The scope of the body.
+        scope: ScopeId,
+        /// How many values are carried.
+        carried: u32,
+    },
+    /// Ends a loop. Port `i` is the next value of carried value `i`, the port after the last what ends the rounds.
+    /// Results are the last values.
+    Loop {
+        /// The scope of the body.
+        scope: ScopeId,
+        /// How many values are carried.
+        carried: u32,
+        /// Most rounds.
+        max: u32,
+    },
 }
 
 /// What fills an input port.
@@ -193,8 +248,10 @@ pub struct Value {
     pub fixed: bool,
     /// The node that makes it.
     pub node: NodeId,
-    /// The optional inputs that must be present for it to exist.
-    pub needs: Presence,
+    /// What a request must bring for it to exist.
+    pub needs: Needs,
+    /// Whether it may turn out absent at run time: not every case of a `switch` makes it.
+    pub optional: bool,
     /// Where its type was declared.
     pub declared: Span,
 }
@@ -212,8 +269,23 @@ pub struct Specialized {
 
 impl Graph {
     /// Adds a node that makes `results`, in order of `ports`.
-    pub fn add(&mut self, kind: NodeKind, operands: Vec<Operand>, span: Span) -> NodeId {
-        self.nodes.push(Node { kind, operands, results: Vec::new(), span })
+    pub fn add(
+        &mut self,
+        kind: NodeKind,
+        operands: Vec<Operand>,
+        scope: Option<ScopeId>,
+        span: Span,
+    ) -> NodeId {
+        self.nodes.push(Node { kind, operands, results: Vec::new(), scope, span })
+    }
+
+    /// Whether `scope` is `of` or inside it.
+    pub fn is_within(&self, mut scope: Option<ScopeId>, of: Option<ScopeId>) -> bool {
+        while scope != of {
+            let Some(inner) = scope else { return false };
+            scope = self.scopes[inner];
+        }
+        true
     }
 
     /// Adds what `node` makes on output `port`; [`Value::node`] of `value` is set to it.
@@ -257,7 +329,8 @@ impl Graph {
             readers[value].iter().any(|node| keep(*node))
                 || self.outputs.iter().any(|output| output.value == value)
         };
-        let mut graph = Self { name: self.name.clone(), span: self.span, ..Self::default() };
+        let scopes = self.scopes.clone();
+        let mut graph = Self { name: self.name.clone(), span: self.span, scopes, ..Self::default() };
         let mut renamed: IdVec<ValueId, Option<ValueId>> = self.values.iter().map(|_| None).collect();
         for (_, node) in self.nodes.enumerate().filter(|(id, _)| keep(*id)) {
             let operands = node.operands.iter().map(|operand| Operand {
@@ -265,9 +338,12 @@ impl Graph {
                 ..*operand
             });
             let operands = operands.collect();
-            let made = graph.add(node.kind.clone(), operands, node.span);
-            let is_input = matches!(node.kind, NodeKind::Input(_));
-            for (port, value) in node.results.iter().filter(|(_, value)| is_input || wanted(*value)) {
+            let made = graph.add(node.kind.clone(), operands, node.scope, node.span);
+            let is_whole = matches!(
+                node.kind,
+                NodeKind::Input(_) | NodeKind::Enter { .. } | NodeKind::Adapt(Adaptor::Merge { .. })
+            );
+            for (port, value) in node.results.iter().filter(|(_, value)| is_whole || wanted(*value)) {
                 renamed[*value] = Some(graph.make(made, *port, self.values[*value].clone()));
             }
         }
@@ -276,7 +352,8 @@ impl Graph {
                 let position = u32::try_from(graph.inputs.len()).expect("inputs are few");
                 let node = graph.values[value].node;
                 graph.nodes[node].kind = NodeKind::Input(position);
-                graph.inputs.push(Input { value, ..input.clone() });
+                let media = input.media.and_then(|media| renamed[media]);
+                graph.inputs.push(Input { value, media, ..input.clone() });
             }
         }
         graph.outputs.extend(self.outputs.iter().map(|output| Output {

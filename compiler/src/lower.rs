@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use corn_plan::{ComponentId, IdVec, Input, Output, Plan, Recording, Stage, Verified, Violation};
+use corn_plan::{ComponentId, IdVec, Input, InputMedia, Output, Plan, Recording, Stage, Verified, Violation};
 
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
 use crate::graph::{Component, Graph, Program, Specialized};
 use crate::passes::place::Placement;
 use crate::passes::target::Target;
-use crate::passes::{allocate, schedule, transfer};
+use crate::passes::{allocate, schedule, stages, transfer};
 
 /// The plan of `all`, placed as `placement` says; its memory table is still empty.
 pub(crate) fn lower(program: &Program, all: &[Specialized], placement: &Placement, target: &Target) -> Plan {
@@ -19,8 +19,10 @@ pub(crate) fn lower(program: &Program, all: &[Specialized], placement: &Placemen
         replicas: stage.replicas.clone(),
     };
     let recordings = all.iter().zip(&placement.nodes).map(|(one, nodes)| {
-        let handed = transfer::transfer(&one.graph, nodes, target);
-        let programs = schedule::schedule(&one.graph, nodes, &handed, |component| renamed[&component]);
+        let blocks = stages::blocks(&one.graph, nodes);
+        let handed = transfer::transfer(&one.graph, nodes, &blocks, target);
+        let component = |component| renamed[&component];
+        let programs = schedule::schedule(&one.graph, nodes, &blocks, &handed, component);
         recording(one, programs.into_iter().map(allocate::free).collect())
     });
     Plan {
@@ -56,6 +58,8 @@ fn recording(one: &Specialized, programs: Vec<corn_plan::Program>) -> Recording 
         name: input.name.clone(),
         value: input.value,
         default: input.default.clone(),
+        is: input.is.clone(),
+        media: input.media.map(|value| InputMedia { value, kinds: input.kinds.clone() }),
     };
     let output = |output: &crate::graph::Output| Output { name: output.name.clone(), value: output.value };
     Recording {

@@ -10,5 +10,6 @@ pub(crate) mod schedule;
 pub(crate) mod share;
 pub(crate) mod simplify;
 pub(crate) mod specialize;
+pub(crate) mod stages;
 pub(crate) mod target;
 pub(crate) mod transfer;

@@ -61,6 +61,9 @@ impl Engine {
         progress: Arc<dyn Progress>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Fault> {
+        for id in recordings {
+            corn_core::replayable(&plan.plan().recordings[*id])?;
+        }
         let clock = Clock::new();
         let (events, coordinator_events) = unbounded_channel();
         let (stop, stopped) = watch::channel(false);

@@ -6,6 +6,7 @@
 //! ([`verify()`]). It depends on nothing else of Corn's and does no I/O.
 
 pub mod catalog;
+pub mod control;
 pub mod ids;
 mod memory;
 pub mod plan;
@@ -13,10 +14,12 @@ pub mod text;
 pub mod types;
 pub mod verify;
 
+pub use control::{Arm, BlockId, Branch, Carry, Case, Loop, all_steps};
 pub use ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 pub use plan::{
-    Adaptor, Batch, Component, Input, Literal, MemoryRow, Needs, Operand, Output, Plan, PlanHash, Port,
-    Program, Recording, Run, Signature, Stage, Step, Transport, Value, Weights, WeightsSource, Worker,
+    Adaptor, Batch, Component, Input, InputMedia, Literal, MemoryRow, Modality, Needs, Operand, Output, Plan,
+    PlanHash, Port, Program, Recording, Run, Signature, Stage, Step, Transport, Value, Weights,
+    WeightsSource, Worker,
 };
 pub use text::ParseError;
 pub use types::{Dim, Dtype, Form, Kind, Type};

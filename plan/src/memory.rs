@@ -3,8 +3,8 @@
 //! Steps fire as soon as their operands are there, so any two values of a request may be held at
 //! the same time on a worker; the bound is therefore their sum, not the peak of one fixed order.
 
-use crate::ids::{IdVec, WorkerId};
-use crate::plan::{MemoryRow, Plan, Program, Recording};
+use crate::ids::{IdVec, ValueId, WorkerId};
+use crate::plan::{MemoryRow, Plan, Program, Recording, Step};
 
 impl Plan {
     /// The memory table that this plan must have. Saturates instead of overflowing.
@@ -35,6 +35,25 @@ impl Plan {
 }
 
 fn program_bytes(recording: &Recording, program: &Program) -> u64 {
-    let written = program.steps.iter().flat_map(crate::plan::Step::writes);
-    written.filter_map(|id| recording.values.get(id)).fold(0u64, |sum, value| sum.saturating_add(value.bytes))
+    steps_bytes(recording, &program.steps)
+}
+
+/// Most bytes that `steps` hold: all they make, and of a branch the case that holds most.
+fn steps_bytes(recording: &Recording, steps: &[Step]) -> u64 {
+    let bytes = |ids: Vec<ValueId>| {
+        let values = ids.into_iter().filter_map(|id| recording.values.get(id));
+        values.fold(0u64, |sum, value| sum.saturating_add(value.bytes))
+    };
+    let step = |step: &Step| {
+        let inside = match step {
+            Step::Loop(looped) => {
+                let carried = looped.carries.iter().map(|carry| carry.inside);
+                bytes(carried.chain(looped.index).collect())
+            }
+            _ => 0,
+        };
+        let nested = step.nested().into_iter().map(|steps| steps_bytes(recording, steps)).max();
+        bytes(step.writes()).saturating_add(inside).saturating_add(nested.unwrap_or(0))
+    };
+    steps.iter().map(step).fold(0, u64::saturating_add)
 }

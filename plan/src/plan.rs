@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::control::{Branch, Loop};
 use crate::ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 use crate::types::Type;
 
@@ -197,6 +198,49 @@ pub struct Input {
     pub value: ValueId,
     /// Taken where the request leaves it out. Inputs with a default are not part of the signature.
     pub default: Option<Literal>,
+    /// The recording is for requests in which the input is just this; a word or a truth value.
+    pub is: Option<Literal>,
+    /// The media that the input brings, if it is a conversation or a list of media.
+    pub media: Option<InputMedia>,
+}
+
+/// The media that a request brings in one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputMedia {
+    /// The list of them; the input's own value if that is the list.
+    pub value: ValueId,
+    /// The kinds that occur among them, each at least once. Requests with others have other recordings.
+    pub kinds: Vec<Modality>,
+}
+
+/// A kind of media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Modality {
+    /// A picture.
+    Image,
+    /// Sound.
+    Audio,
+    /// Pictures that follow each other.
+    Video,
+}
+
+impl Modality {
+    /// Every kind of media.
+    pub const ALL: [Self; 3] = [Self::Image, Self::Audio, Self::Video];
+
+    /// The word in `.corn` text and plan text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::Video => "video",
+        }
+    }
+
+    /// The kind of media called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|modality| modality.name() == name)
+    }
 }
 
 /// Something a request gets.
@@ -215,6 +259,8 @@ pub struct Value {
     pub name: String,
     /// Its type, with every bound.
     pub ty: Type,
+    /// Whether it may turn out absent: no case of a branch has to make it.
+    pub optional: bool,
     /// Most bytes it holds at once on a worker: `ty.max_bytes()`.
     pub bytes: u64,
 }
@@ -252,9 +298,13 @@ pub enum Step {
         adaptor: Adaptor,
         /// What it reads, in order.
         operands: Vec<ValueId>,
-        /// What it makes.
-        result: ValueId,
+        /// What it makes: one value, or items and tags of a tagged merge.
+        results: Vec<ValueId>,
     },
+    /// One of several lists of steps.
+    Branch(Branch),
+    /// Steps that are repeated.
+    Loop(Loop),
     /// A value is handed to another stage.
     Send {
         /// The value, or each item of it if it is a stream.
@@ -331,6 +381,16 @@ pub enum Adaptor {
     Collect,
     /// `[a, b, …]`: values of one kind as a list.
     List,
+    /// `merge(a, b, …)`: the items of several streams as they come.
+    Merge {
+        /// A word for each stream, if the second result says of each item where it came from.
+        tags: Vec<String>,
+    },
+    /// The items of one kind in a list of media, in order.
+    Pick(Modality),
+    /// What was made of the items of each kind of media, in the order of the media. Reads the media, then a
+    /// list for each of these kinds.
+    Interleave(Vec<Modality>),
 }
 
 /// How bytes get from one stage to another.
@@ -372,8 +432,11 @@ pub struct MemoryRow {
 pub struct Signature {
     /// The graph.
     pub graph: String,
-    /// Names of the inputs that the request brings, sorted; those with a default are left out.
+    /// Names of the inputs that the request brings, sorted; those with a default are left out. A kind of media
+    /// that an input brings is `input.kind`.
     pub inputs: Vec<String>,
+    /// Inputs on whose value the recording depends, sorted, with that value as text.
+    pub choices: Vec<(String, String)>,
     /// Names of the outputs that the request asks for, sorted.
     pub outputs: Vec<String>,
 }
@@ -381,16 +444,19 @@ pub struct Signature {
 impl Recording {
     /// What this recording is looked up by.
     pub fn signature(&self) -> Signature {
-        let mut inputs: Vec<String> = self
-            .inputs
-            .iter()
-            .filter(|input| input.default.is_none())
-            .map(|input| input.name.clone())
-            .collect();
+        let brought = self.inputs.iter().filter(|input| input.default.is_none());
+        let mut inputs: Vec<String> = brought.map(|input| input.name.clone()).collect();
+        let mut choices = Vec::new();
+        for input in &self.inputs {
+            let kinds = input.media.iter().flat_map(|media| &media.kinds);
+            inputs.extend(kinds.map(|kind| format!("{}.{}", input.name, kind.name())));
+            choices.extend(input.is.as_ref().map(|value| (input.name.clone(), value.to_string())));
+        }
         let mut outputs: Vec<String> = self.outputs.iter().map(|output| output.name.clone()).collect();
         inputs.sort();
+        choices.sort();
         outputs.sort();
-        Signature { graph: self.graph.clone(), inputs, outputs }
+        Signature { graph: self.graph.clone(), inputs, choices, outputs }
     }
 
     /// The steps of `stage`, if it takes part.
@@ -401,7 +467,21 @@ impl Recording {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({}) -> {}", self.graph, self.inputs.join(", "), self.outputs.join(" + "))
+        let chosen = self.choices.iter().map(|(name, value)| format!("{name}: {value}"));
+        let inputs: Vec<String> = self.inputs.iter().cloned().chain(chosen).collect();
+        write!(f, "{}({}) -> {}", self.graph, inputs.join(", "), self.outputs.join(" + "))
+    }
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value:?}"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Texts(texts) => f.debug_list().entries(texts).finish(),
+        }
     }
 }
 
@@ -412,6 +492,7 @@ impl Step {
             Self::Input { .. } | Self::Const { .. } | Self::Recv { .. } | Self::Free { .. } => Vec::new(),
             Self::Run(run) => run.operands.iter().map(|operand| operand.value).collect(),
             Self::Adapt { operands, .. } => operands.clone(),
+            Self::Branch(_) | Self::Loop(_) => self.outer_reads(),
             Self::Send { value, .. } | Self::Output { value } => vec![*value],
         }
     }
@@ -421,7 +502,9 @@ impl Step {
         match self {
             Self::Input { value } | Self::Const { value, .. } | Self::Recv { value, .. } => vec![*value],
             Self::Run(run) => run.results.iter().map(|(_, value)| *value).collect(),
-            Self::Adapt { result, .. } => vec![*result],
+            Self::Adapt { results, .. } => results.clone(),
+            Self::Branch(branch) => branch.results.clone(),
+            Self::Loop(looped) => looped.carries.iter().filter_map(|carry| carry.result).collect(),
             Self::Send { .. } | Self::Output { .. } | Self::Free { .. } => Vec::new(),
         }
     }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::plan::Modality;
+
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the names are the field's own")]
@@ -113,6 +115,22 @@ pub enum Kind {
         /// Longest duration of one item, in milliseconds.
         max_ms: u64,
     },
+    /// Decoded frames, RGB, 8 bits a channel, each with its time.
+    Video {
+        /// Most bytes of all frames together.
+        max_bytes: u64,
+    },
+    /// One picture, sound or video, which a request brings.
+    Media {
+        /// Most bytes of the largest, decoded.
+        max_bytes: u64,
+    },
+    /// A conversation: texts with their roles, and where media stand between them. The media themselves are a
+    /// list of its own.
+    Messages {
+        /// Most parts, texts and media together.
+        max_parts: u32,
+    },
     /// A dense row-major tensor.
     Tensor {
         /// Element type.
@@ -160,6 +178,12 @@ pub struct Type {
 pub const DEFAULT_TEXT_MAX_BYTES: u64 = 16 << 10;
 /// Bound of `image` when none is written: 16 megapixels of RGB.
 pub const DEFAULT_IMAGE_MAX_BYTES: u64 = 48 << 20;
+/// Bound of `video` when none is written: 768 frames of 360 × 240 or 64 of 1,280 × 720.
+pub const DEFAULT_VIDEO_MAX_BYTES: u64 = 192 << 20;
+/// Bound of `media` when none is written.
+pub const DEFAULT_MEDIA_MAX_BYTES: u64 = 48 << 20;
+/// Most bytes of one text of a conversation.
+pub const PART_MAX_BYTES: u64 = 16 << 10;
 /// Bound of `audio` when none is written: one minute.
 pub const DEFAULT_AUDIO_MAX_MS: u64 = 60_000;
 /// Rate that bounds `audio` of any rate.
@@ -168,12 +192,28 @@ pub const MAX_AUDIO_RATE_HZ: u32 = 48_000;
 pub const DEFAULT_STREAM_WINDOW: u32 = 8;
 
 impl Kind {
+    /// What one item of `modality` in media of at most `max_bytes` can be.
+    pub const fn of_media(modality: Modality, max_bytes: u64) -> Self {
+        match modality {
+            Modality::Image => Self::Image { max_bytes },
+            Modality::Video => Self::Video { max_bytes },
+            Modality::Audio => {
+                // Mono f32 at the highest rate.
+                let bytes_per_second = MAX_AUDIO_RATE_HZ as u64 * 4;
+                Self::Audio { rate_hz: None, max_ms: max_bytes.saturating_mul(1000) / bytes_per_second }
+            }
+        }
+    }
+
     /// The word that names the modality: `text`, `image`, `audio`, `tensor`, `int`, …
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Text { .. } => "text",
             Self::Image { .. } => "image",
             Self::Audio { .. } => "audio",
+            Self::Video { .. } => "video",
+            Self::Media { .. } => "media",
+            Self::Messages { .. } => "messages",
             Self::Tensor { .. } => "tensor",
             Self::Int => "int",
             Self::Float => "float",
@@ -185,7 +225,11 @@ impl Kind {
     /// Most bytes that one item holds in memory. `None` if the product overflows 64 bits.
     pub fn max_bytes(&self) -> Option<u64> {
         match self {
-            Self::Text { max_bytes } | Self::Image { max_bytes } => Some(*max_bytes),
+            Self::Text { max_bytes }
+            | Self::Image { max_bytes }
+            | Self::Video { max_bytes }
+            | Self::Media { max_bytes } => Some(*max_bytes),
+            Self::Messages { max_parts } => u64::from(*max_parts).checked_mul(PART_MAX_BYTES),
             Self::Audio { rate_hz, max_ms } => u64::from(rate_hz.unwrap_or(MAX_AUDIO_RATE_HZ))
                 .checked_mul(4)?
                 .checked_mul(*max_ms)
@@ -289,6 +333,9 @@ impl fmt::Display for Kind {
         match self {
             Self::Text { max_bytes } => write!(f, "text max {}", Bytes(*max_bytes)),
             Self::Image { max_bytes } => write!(f, "image max {}", Bytes(*max_bytes)),
+            Self::Video { max_bytes } => write!(f, "video max {}", Bytes(*max_bytes)),
+            Self::Media { max_bytes } => write!(f, "media max {}", Bytes(*max_bytes)),
+            Self::Messages { max_parts } => write!(f, "messages max {max_parts}"),
             Self::Audio { rate_hz: None, max_ms } => write!(f, "audio max {}", Millis(*max_ms)),
             Self::Audio { rate_hz: Some(rate), max_ms } => {
                 write!(f, "audio<{rate}Hz> max {}", Millis(*max_ms))

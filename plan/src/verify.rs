@@ -3,19 +3,23 @@
 //! - P1 each value is written once in each program of a recording, and by one stage's work only
 //! - P2 it is read only where it was written, received or taken as input, and never after its free
 //! - P3 sends and receives pair one to one, by a transport that connects the two stages
-//! - P4 no recording can stall: replayed symbolically with its windows, every step ends
+//! - P4 no recording can stall: replayed symbolically with its windows, on every way through its branches, every
+//!   step ends
 //! - P5 ids exist, each component is in one stage, operands and results have the ports' types
 //! - P6 the memory table is right, and on every worker components + requests fit
 //! - P7 signatures are distinct
 //! - P8 every dimension, window, batch and queue has a bound, and no product overflows
 //! - P9 print then parse is the identity
-//! - P10 each value is freed exactly once in every program that holds it, after its last reader
+//! - P10 each value is freed exactly once on every path of every program that holds it, after its last reader, or
+//!   handed on by the branch or round that made it
 //!
 //! It runs after lowering and again when a worker loads a plan. [`Verified`] is the proof: the
 //! engine takes nothing else.
 
+mod blocks;
 mod flow;
 mod memory;
+mod paths;
 mod shape;
 mod stall;
 
@@ -70,6 +74,7 @@ pub fn verify(plan: Plan) -> Result<Verified, Vec<Violation>> {
     if report.violations.is_empty() {
         shape::check(&mut report);
         flow::check(&mut report);
+        blocks::check(&mut report);
         memory::check(&mut report);
     }
     if report.violations.is_empty() {

@@ -86,7 +86,7 @@ fn ask(engine: &Engine, graph: &str, inputs: &[(&str, Datum)], outputs: &[&str])
     names.sort();
     let mut asked: Vec<String> = outputs.iter().map(|name| (*name).to_owned()).collect();
     asked.sort();
-    let signature = Signature { graph: graph.to_owned(), inputs: names, outputs: asked };
+    let signature = Signature { graph: graph.to_owned(), inputs: names, choices: Vec::new(), outputs: asked };
     Ask {
         recording: engine.look_up(&signature).unwrap(),
         inputs: inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect(),
@@ -208,6 +208,7 @@ async fn a_deadline_ends_a_request_in_mid_stream() {
 async fn a_request_that_no_route_takes_is_refused() {
     let (_, engine) = started().await;
     let signature = Signature {
+        choices: Vec::new(),
         graph: "speak".to_owned(),
         inputs: vec!["photo".to_owned(), "prompt".to_owned()],
         outputs: vec!["reply".to_owned()],

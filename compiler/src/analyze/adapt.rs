@@ -258,6 +258,13 @@ fn window_kind(item: &Kind, most: u64, always: bool) -> Option<Kind> {
         Kind::Audio { rate_hz, max_ms } => {
             Kind::Audio { rate_hz: *rate_hz, max_ms: max_ms.saturating_mul(most) }
         }
-        Kind::Image { .. } | Kind::Int | Kind::Float | Kind::Bool | Kind::Enum(_) => return None,
+        Kind::Image { .. }
+        | Kind::Video { .. }
+        | Kind::Media { .. }
+        | Kind::Messages { .. }
+        | Kind::Int
+        | Kind::Float
+        | Kind::Bool
+        | Kind::Enum(_) => return None,
     })
 }

@@ -8,11 +8,12 @@ use corn_plan::{ComponentId, Form, Kind, Literal, Type, ValueId};
 
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Const, Context};
+use crate::analyze::loops::Head;
 use crate::analyze::names::{Entity, FUNCTIONS};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::print::Lit;
-use crate::graph::{Graph, NodeId, NodeKind, Operand, Presence, Value};
+use crate::graph::{Graph, Needs, NodeId, NodeKind, Operand, ScopeId, Value};
 use crate::source::Span;
 use crate::syntax::ast::{self, Expr, ExprKind};
 
@@ -27,6 +28,8 @@ pub(crate) enum Eval {
     Record(Vec<(String, Eval)>),
     /// Known at compile time.
     Const(Const),
+    /// `none`: nothing is made here.
+    Nothing,
     /// An output of a graph that needs an input which was not given.
     Absent {
         /// The output's name.
@@ -58,8 +61,10 @@ pub(crate) struct Body<'c, 'a> {
     pub(crate) locals: Vec<Local>,
     /// Names bound later in the blocks around this place.
     pub(crate) later: Vec<(String, Span)>,
-    /// The optional inputs that are known to be present here.
-    pub(crate) guard: Presence,
+    /// What a request is known to bring here.
+    pub(crate) guard: Needs,
+    /// The case of a `switch` or the body of a `loop` around this place.
+    pub(crate) scope: Option<ScopeId>,
     /// Inside a comprehension: the bound of its list.
     pub(crate) items: Option<u32>,
 }
@@ -85,14 +90,14 @@ impl Body<'_, '_> {
             ExprKind::Each { body, item, list } => self.each(body, item, list, expr.span),
             ExprKind::When { present, body } => self.when(present, body, expr.span),
             ExprKind::Record(fields) => self.record(fields),
-            ExprKind::If { .. }
-            | ExprKind::Match { .. }
-            | ExprKind::Switch { .. }
-            | ExprKind::Loop { .. }
-            | ExprKind::None => {
-                self.context.report(crate::diagnostic::syntax::not_yet(expr.span, "this"));
-                Eval::Poison
+            ExprKind::If { arms, otherwise } => self.conditions(arms, otherwise.as_ref(), expr.span),
+            ExprKind::Match { subject, arms } => self.matched(subject, arms, expr.span),
+            ExprKind::Switch { subject, arms } => self.switch(subject, arms, expr.span),
+            ExprKind::Loop { carried, trip, max, body } => {
+                let head = Head { carried, trip: trip.as_ref(), max: max.as_deref() };
+                self.looped(&head, body, expr.span)
             }
+            ExprKind::None => Eval::Nothing,
             ExprKind::Error => Eval::Poison,
         }
     }
@@ -218,7 +223,7 @@ impl Body<'_, '_> {
         }));
         let words: &[&str] = match sort {
             Sort::Called => &FUNCTIONS,
-            Sort::Value => &["when"],
+            Sort::Value => &["when", "none"],
             Sort::Optional => &[],
         };
         known.extend(words.iter().map(|word| Candidate::named(word)));
@@ -240,7 +245,10 @@ impl Body<'_, '_> {
                 self.context.report(semantic::routes::absent_output(&output, &graph, &needs, base_span));
                 Eval::Poison
             }
-            Eval::Value(_) | Eval::Item(_) | Eval::Const(_) => {
+            Eval::Value(value) if name.text == "media" && self.media_of(value).is_some() => {
+                self.media_of(value).map_or(Eval::Poison, Eval::Value)
+            }
+            Eval::Value(_) | Eval::Nothing | Eval::Item(_) | Eval::Const(_) => {
                 self.context.report(semantic::names::no_fields(name, base_span));
                 Eval::Poison
             }
@@ -303,7 +311,7 @@ impl Body<'_, '_> {
             }
         };
         let name = short_name(&literal);
-        let node = self.graph.add(NodeKind::Const(literal), Vec::new(), span);
+        let node = self.add(NodeKind::Const(literal), Vec::new(), span);
         self.make(node, 0, name, ty, true, span)
     }
 
@@ -318,7 +326,12 @@ impl Body<'_, '_> {
         declared: Span,
     ) -> ValueId {
         let needs = self.guard.clone();
-        self.graph.make(node, port, Value { name, ty, fixed, node, needs, declared })
+        self.graph.make(node, port, Value { name, ty, fixed, node, needs, optional: false, declared })
+    }
+
+    /// Adds a node at this place.
+    pub(crate) fn add(&mut self, kind: NodeKind, operands: Vec<Operand>, span: Span) -> NodeId {
+        self.graph.add(kind, operands, self.scope, span)
     }
 
     /// Adds a node with one result.
@@ -331,7 +344,7 @@ impl Body<'_, '_> {
         fixed: bool,
         span: Span,
     ) -> ValueId {
-        let node = self.graph.add(kind, operands, span);
+        let node = self.add(kind, operands, span);
         self.make(node, 0, name, ty, fixed, span)
     }
 

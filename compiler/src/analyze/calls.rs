@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use corn_plan::{ComponentId, Form, Type};
+use corn_plan::{ComponentId, Form, Literal, Type, ValueId};
 
 use crate::analyze::arguments::Takes;
 use crate::analyze::body::{Body, Callee, Eval};
@@ -11,7 +11,7 @@ use crate::analyze::context::{Const, Context, Declared};
 use crate::analyze::operand::Wanted;
 use crate::diagnostic::semantic;
 use crate::graph::fit::Extents;
-use crate::graph::{Graph, GraphId, NodeId, NodeKind, Operand, Presence, Value};
+use crate::graph::{Graph, GraphId, Needs, NodeId, NodeKind, Operand, Value, needs};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
@@ -20,6 +20,7 @@ impl Body<'_, '_> {
         match &callee.kind {
             ExprKind::Field { base, name } => return self.method(base, name, args, span),
             ExprKind::Name(name) if name == "join" => return self.join(args, span),
+            ExprKind::Name(name) if name == "merge" => return self.merge(args, span),
             ExprKind::Name(name) if matches!(name.as_str(), "pypi" | "hf" | "file") => {
                 let local = self.local_constants();
                 let place = Place { module: self.module, local: &local };
@@ -113,7 +114,7 @@ impl Body<'_, '_> {
         if each && !self.may_run_each(&declared, &operands, &name, span) {
             return Eval::Poison;
         }
-        let node = self.graph.add(NodeKind::Run { component, each }, operands, span);
+        let node = self.add(NodeKind::Run { component, each }, operands, span);
         let mut results = Vec::new();
         for (position, port) in declared.outputs.iter().enumerate() {
             let ty = match self.items {
@@ -173,10 +174,15 @@ impl Body<'_, '_> {
         };
         let mut operands = Vec::new();
         // What must be present here for each input of the callee to be present there.
-        let mut given: Vec<Option<Presence>> = Vec::new();
+        let mut given: Vec<Option<Given>> = Vec::new();
         for (position, (input, expr)) in callee.inputs.iter().zip(filled).enumerate() {
             let Some(expr) = expr else {
-                given.push(input.default.is_some().then(Presence::new));
+                given.push(
+                    input
+                        .default
+                        .clone()
+                        .map(|value| Given { needs: Needs::default(), is: Is::Known(value) }),
+                );
                 continue;
             };
             let eval = self.eval(expr);
@@ -192,43 +198,95 @@ impl Body<'_, '_> {
             let Some(operand) = self.fill(position, &wanted, eval, expr.span, &mut Extents::new()) else {
                 return Eval::Poison;
             };
-            given.push(Some(self.graph.values[operand.value].needs.clone()));
+            let given_here = self.given(operand.value);
+            if callee.decides(position) && given_here.is == Is::Made {
+                let problem =
+                    semantic::control::decides_in_callee(&input.name, &callee.name, expr.span, input.span);
+                self.context.report(problem);
+                return Eval::Poison;
+            }
+            given.push(Some(given_here));
             operands.push(operand);
         }
-        let node = self.graph.add(NodeKind::Call { graph: id, guard: self.guard.clone() }, operands, span);
+        let node = self.add(NodeKind::Call { graph: id, guard: self.guard.clone() }, operands, span);
         one_or_record(self.answers(&callee, node, &given))
     }
 
     /// What the call `node` of `callee` makes; `given` as in [`Self::ask`].
-    fn answers(&mut self, callee: &Graph, node: NodeId, given: &[Option<Presence>]) -> Vec<(String, Eval)> {
+    fn answers(&mut self, callee: &Graph, node: NodeId, given: &[Option<Given>]) -> Vec<(String, Eval)> {
         let mut results = Vec::new();
         for (position, output) in callee.outputs.iter().enumerate() {
             let made = &callee.values[output.value];
-            let absent: Vec<String> = made
-                .needs
-                .iter()
-                .filter(|input| given[**input as usize].is_none())
-                .map(|input| callee.inputs[*input as usize].name.clone())
-                .collect();
+            let mut needs = self.guard.clone();
+            let mut absent: Vec<String> = Vec::new();
+            for input in made.needs.present.iter().chain(made.needs.chosen.keys()) {
+                let name = || callee.inputs[*input as usize].name.clone();
+                match &given[*input as usize] {
+                    Some(given) => needs.extend(&given.needs),
+                    None => absent.push(name()),
+                }
+            }
+            for (input, values) in &made.needs.chosen {
+                let of = &callee.inputs[*input as usize];
+                match given[*input as usize].as_ref().map(|given| &given.is) {
+                    Some(Is::Brought(here)) => needs.choose(*here, *values),
+                    Some(Is::Known(literal)) => {
+                        let bit = needs::bit(&callee.values[of.value].ty.kind, literal).unwrap_or(0);
+                        if bit & values == 0 {
+                            absent.push(format!("{}: another value", of.name));
+                        }
+                    }
+                    Some(Is::Made) | None => {}
+                }
+            }
             if !absent.is_empty() {
                 let (output, graph) = (output.name.clone(), callee.name.clone());
                 results.push((output.clone(), Eval::Absent { output, graph, needs: absent }));
                 continue;
             }
-            let mut needs = self.guard.clone();
-            needs.extend(made.needs.iter().filter_map(|input| given[*input as usize].clone()).flatten());
             let value = Value {
                 name: format!("{}.{}", callee.name, output.name),
                 ty: made.ty.clone(),
                 fixed: true,
                 node,
                 needs,
+                optional: made.optional,
                 declared: output.span,
             };
             let position = u32::try_from(position).expect("outputs are few");
             results.push((output.name.clone(), Eval::Value(self.graph.make(node, position, value))));
         }
         results
+    }
+}
+
+/// What a call gives one input of the graph that it asks.
+struct Given {
+    /// What must be brought here for it to be there.
+    needs: Needs,
+    is: Is,
+}
+
+/// What is known of a value that is given.
+#[derive(PartialEq)]
+enum Is {
+    /// Always this.
+    Known(Literal),
+    /// What a request brings in this input.
+    Brought(u32),
+    /// Known only once it is made.
+    Made,
+}
+
+impl Body<'_, '_> {
+    fn given(&self, value: ValueId) -> Given {
+        let made = &self.graph.values[value];
+        let is = match &self.graph.nodes[made.node].kind {
+            NodeKind::Const(literal) => Is::Known(literal.clone()),
+            NodeKind::Input(position) => Is::Brought(*position),
+            _ => Is::Made,
+        };
+        Given { needs: made.needs.clone(), is }
     }
 }
 

@@ -1,12 +1,12 @@
 //! `when`, comprehensions, lists and records.
 
-use corn_plan::{Adaptor, Form, Kind, Literal, Type, ValueId};
+use corn_plan::{Adaptor, Dim, Form, Kind, Literal, Type, ValueId};
 
 use crate::analyze::body::{Body, Eval, Sort};
 use crate::analyze::context::Const;
 use crate::diagnostic::semantic;
 use crate::graph::fit::{Extents, kind_misfit};
-use crate::graph::{NodeKind, Operand, Presence, Value};
+use crate::graph::{Needs, NodeKind, Operand, Value};
 use crate::source::Span;
 use crate::syntax::ast::{Block, Expr, ExprKind, Name};
 
@@ -24,7 +24,7 @@ impl Body<'_, '_> {
             };
             local.used = true;
             match local.eval.clone() {
-                Eval::Value(value) if !self.graph.values[value].needs.is_subset(&outside) => {
+                Eval::Value(value) if !self.graph.values[value].needs.is_met_by(&outside) => {
                     guard.extend(&self.graph.values[value].needs);
                 }
                 Eval::Poison => broken = true,
@@ -43,7 +43,7 @@ impl Body<'_, '_> {
     }
 
     /// `eval` as something that exists only where the guard holds, even if it is made elsewhere.
-    fn only_here(&mut self, eval: Eval, span: Span) -> Eval {
+    pub(crate) fn only_here(&mut self, eval: Eval, span: Span) -> Eval {
         match eval {
             Eval::Value(value) if self.graph.values[value].needs != self.guard => {
                 if !self.exists(value, span) {
@@ -51,7 +51,7 @@ impl Body<'_, '_> {
                 }
                 let made = self.graph.values[value].clone();
                 let operand = Operand { port: 0, value, each: false };
-                let node = self.graph.add(NodeKind::Pass, vec![operand], span);
+                let node = self.add(NodeKind::Pass, vec![operand], span);
                 let needs = self.guard.clone();
                 Eval::Value(self.graph.make(node, 0, Value { fixed: true, needs, ..made }))
             }
@@ -189,7 +189,7 @@ impl Body<'_, '_> {
 }
 
 /// The kind that holds items of both kinds, with the larger bound.
-fn common(one: &Kind, other: &Kind) -> Option<Kind> {
+pub(crate) fn common(one: &Kind, other: &Kind) -> Option<Kind> {
     match (one, other) {
         (Kind::Text { max_bytes: a }, Kind::Text { max_bytes: b }) => {
             Some(Kind::Text { max_bytes: *a.max(b) })
@@ -200,16 +200,37 @@ fn common(one: &Kind, other: &Kind) -> Option<Kind> {
         (Kind::Audio { rate_hz: a, max_ms: x }, Kind::Audio { rate_hz: b, max_ms: y }) => {
             Some(Kind::Audio { rate_hz: if a == b { *a } else { None }, max_ms: *x.max(y) })
         }
+        (Kind::Tensor { dtype, dims: a }, Kind::Tensor { dtype: same, dims: b })
+            if dtype == same && a.len() == b.len() =>
+        {
+            let dims = a.iter().zip(b).map(|(a, b)| common_dim(a, b)).collect();
+            Some(Kind::Tensor { dtype: *dtype, dims })
+        }
+        (Kind::Enum(a), Kind::Enum(b)) => {
+            let others = b.iter().filter(|word| !a.contains(word));
+            Some(Kind::Enum(a.iter().chain(others).cloned().collect()))
+        }
         _ if kind_misfit(other, one, &mut Extents::new()).is_none() => Some(one.clone()),
         _ if kind_misfit(one, other, &mut Extents::new()).is_none() => Some(other.clone()),
         _ => None,
     }
 }
 
+/// The extent that both fit.
+fn common_dim(one: &Dim, other: &Dim) -> Dim {
+    match (one, other) {
+        (one, other) if one == other => one.clone(),
+        (Dim::Upto { name, .. }, other) | (other, Dim::Upto { name, .. }) => {
+            Dim::Upto { name: name.clone(), max: one.max().max(other.max()) }
+        }
+        (Dim::Fixed(one), Dim::Fixed(other)) => Dim::Upto { name: "n".to_owned(), max: *one.max(other) },
+    }
+}
+
 impl Body<'_, '_> {
-    /// The names of the inputs that `value` needs beyond what is known to be present here.
-    pub(crate) fn needs_beyond(&self, value: ValueId, known: &Presence) -> Vec<String> {
-        let needs = self.graph.values[value].needs.difference(known);
-        needs.map(|input| self.graph.inputs[*input as usize].name.clone()).collect()
+    /// The names of the inputs that `value` needs beyond what is known here.
+    pub(crate) fn needs_beyond(&self, value: ValueId, known: &Needs) -> Vec<String> {
+        let needs = self.graph.values[value].needs.beyond(known);
+        needs.into_iter().map(|input| self.graph.inputs[input as usize].name.clone()).collect()
     }
 }

@@ -131,7 +131,7 @@ impl Context<'_> {
         };
         match function.as_str() {
             "pypi" | "hf" | "file" => return self.weights(function, args, span, place),
-            "join" => {
+            "join" | "merge" => {
                 self.report(semantic::types::not_constant(span));
                 return Const::Poison;
             }

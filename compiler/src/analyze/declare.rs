@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use corn_plan::Form;
 use corn_plan::catalog::{Entry, EntryPort, LiteralKind};
+use corn_plan::{Form, Kind};
 
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Context, Declared, DeclaredParam, DeclaredPort, ParamType};
@@ -108,6 +108,12 @@ impl<'a> Context<'a> {
                 whole = false;
                 continue;
             };
+            if let (false, kind @ (Kind::Media { .. } | Kind::Messages { .. })) = (inputs, &resolved.ty.kind)
+            {
+                self.report(semantic::control::media_made(&port.name, kind.word()));
+                whole = false;
+                continue;
+            }
             if resolved.optional && !inputs {
                 self.report(semantic::components::optional_output(&port.name));
             }

@@ -11,7 +11,7 @@ use crate::analyze::operand::Wanted;
 use crate::analyze::types::{Resolved, Symbols, symbols};
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::fit::Extents;
-use crate::graph::{Graph, Input, NodeId, NodeKind, Output, Presence, Value};
+use crate::graph::{Graph, Input, Needs, NodeId, NodeKind, Output, Value};
 use crate::source::Span;
 use crate::syntax::ast::{self, ExprKind, TypeKind};
 
@@ -32,7 +32,8 @@ impl Context<'_> {
             graph,
             locals: Vec::new(),
             later: Vec::new(),
-            guard: Presence::new(),
+            guard: Needs::default(),
+            scope: None,
             items: None,
         };
         let mut whole = true;
@@ -141,19 +142,23 @@ impl Body<'_, '_> {
         let default = literal;
         let position = u32::try_from(self.graph.inputs.len()).expect("inputs are few");
         let optional = resolved.optional && default.is_none();
-        let needs: Presence = optional.then_some(position).into_iter().collect();
-        let node = self.graph.add(NodeKind::Input(position), Vec::new(), param.span);
+        let needs = Needs::present(optional.then_some(position).into_iter().collect());
+        let node = self.graph.add(NodeKind::Input(position), Vec::new(), None, param.span);
         let value = Value {
             name: param.name.text.clone(),
             ty: resolved.ty,
             fixed: resolved.fixed,
             node: NodeId(0),
             needs,
+            optional: false,
             declared: param.span,
         };
         let value = self.graph.make(node, 0, value);
+        let media = self.media_brought(node, value);
         let name = param.name.text.clone();
-        self.graph.inputs.push(Input { name, value, optional, default, span: param.span });
+        let span = param.span;
+        let input = Input { name, value, optional, default, is: None, media, kinds: Vec::new(), span };
+        self.graph.inputs.push(input);
         self.enter(&param.name, Eval::Value(value));
         true
     }
@@ -225,7 +230,11 @@ impl Body<'_, '_> {
 
     fn output(&mut self, name: &str, declared: Span, resolved: &Resolved, eval: Eval, at: Span) -> bool {
         let Some((value, each)) = self.value(eval, Some(&resolved.ty.kind), at) else { return false };
-        let needs = self.needs_beyond(value, &Presence::new());
+        if self.graph.values[value].optional && !resolved.optional {
+            self.context.report(semantic::control::output_may_turn_out_absent(name, at, declared));
+            return false;
+        }
+        let needs = self.needs_beyond(value, &Needs::default());
         if !needs.is_empty() && !resolved.optional {
             self.context.report(semantic::routes::output_may_be_absent(name, &needs, at, declared));
             return false;

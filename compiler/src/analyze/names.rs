@@ -13,7 +13,7 @@ use crate::source::Span;
 use crate::syntax::ast;
 
 /// Functions of the language; no declaration may take their names.
-pub(crate) const FUNCTIONS: [&str; 4] = ["join", "pypi", "hf", "file"];
+pub(crate) const FUNCTIONS: [&str; 5] = ["join", "merge", "pypi", "hf", "file"];
 
 impl<'n> From<&'n ast::Name> for Spelled<'n> {
     fn from(name: &'n ast::Name) -> Self {

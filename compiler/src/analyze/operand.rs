@@ -49,6 +49,7 @@ impl Body<'_, '_> {
                 let name = &self.context.program.components[component].deployed.name;
                 semantic::types::component_as_value(name, span)
             }
+            Eval::Nothing => semantic::control::nothing_as_value(span),
             Eval::Const(other) => semantic::types::constant_as_value(&other.describe(), span),
             Eval::Absent { output, graph, needs } => {
                 semantic::routes::absent_output(&output, &graph, &needs, span)
@@ -60,15 +61,15 @@ impl Body<'_, '_> {
 
     /// Whether `value` exists wherever this place is reached; reports it if not.
     pub(crate) fn exists(&mut self, value: ValueId, span: Span) -> bool {
-        let missing: Vec<String> = self.graph.values[value]
-            .needs
-            .difference(&self.guard)
-            .map(|input| self.graph.inputs[*input as usize].name.clone())
-            .collect();
-        if missing.is_empty() {
+        let missing = self.needs_beyond(value, &self.guard);
+        let value = &self.graph.values[value];
+        if missing.is_empty() && !value.optional {
             return true;
         }
-        let value = &self.graph.values[value];
+        if missing.is_empty() {
+            self.context.report(semantic::control::may_turn_out_absent(&value.name, span, value.declared));
+            return false;
+        }
         self.context.report(semantic::constructs::may_be_absent(&value.name, &missing, span, value.declared));
         false
     }
@@ -140,6 +141,7 @@ impl Body<'_, '_> {
         match (&mut kind, &wanted.ty.kind) {
             (Kind::Text { max_bytes: is }, Kind::Text { max_bytes: most })
             | (Kind::Image { max_bytes: is }, Kind::Image { max_bytes: most })
+            | (Kind::Video { max_bytes: is }, Kind::Video { max_bytes: most })
             | (Kind::Audio { max_ms: is, .. }, Kind::Audio { max_ms: most, .. }) => *is = (*is).min(*most),
             _ => return None,
         }

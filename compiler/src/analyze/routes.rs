@@ -1,13 +1,24 @@
 //! What requests may ask: `route` lines, or for a graph without them every combination.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analyze::context::Context;
+use corn_plan::Kind;
+
+use crate::analyze::consts::Place;
+use crate::analyze::context::{Const, Context, ParamType};
 use crate::analyze::names::Entity;
 use crate::diagnostic::semantic::{self, Candidate};
-use crate::graph::{Asks, Graph, GraphId, Presence, Route};
+use crate::graph::{Asks, Graph, GraphId, Presence, Route, needs};
 use crate::source::Span;
 use crate::syntax::ast::{self, Item};
+
+/// What a `route` line says that a request brings.
+#[derive(Default)]
+struct Brought {
+    present: Presence,
+    maybe: Presence,
+    pinned: BTreeMap<u32, u64>,
+}
 
 impl Context<'_> {
     /// The routes of the root file.
@@ -75,16 +86,17 @@ impl Context<'_> {
         let graph = self.program.graphs[id].clone();
         let inputs = self.route_inputs(route, &graph);
         let outputs = self.route_outputs(route, &graph);
-        let (Some((present, maybe)), Some(outputs)) = (inputs, outputs) else { return };
-        let asks = Asks::Exactly { present, maybe, outputs };
+        let (Some(brought), Some(outputs)) = (inputs, outputs) else { return };
+        let Brought { present, maybe, pinned } = brought;
+        let asks = Asks::Exactly { present, maybe, pinned, outputs };
         self.program.routes.push(Route { name: route.name.text.clone(), graph: id, span: route.span, asks });
     }
 
-    fn route_inputs(&mut self, route: &ast::Route, graph: &Graph) -> Option<(Presence, Presence)> {
-        let (mut present, mut maybe) = (Presence::new(), Presence::new());
+    fn route_inputs(&mut self, route: &ast::Route, graph: &Graph) -> Option<Brought> {
+        let mut brought = Brought::default();
         let mut named: Vec<&ast::Name> = Vec::new();
         let mut whole = true;
-        for ast::RouteInput { name, optional: both, .. } in &route.inputs {
+        for ast::RouteInput { name, optional: both, value } in &route.inputs {
             if let Some(first) = named.iter().find(|first| first.text == name.text) {
                 self.report(semantic::routes::named_twice(name, first.span));
                 continue;
@@ -99,15 +111,17 @@ impl Context<'_> {
             };
             let input = &graph.inputs[position];
             let position = u32::try_from(position).expect("inputs are few");
-            if input.default.is_some() {
+            if let Some(value) = value {
+                whole &= self.pinned(graph, position, name, value, &mut brought);
+            } else if input.default.is_some() {
                 self.report(semantic::routes::input_has_default(name, input.span));
             } else if *both && !input.optional {
                 self.report(semantic::routes::always_needed(name, &graph.name, input.span));
                 whole = false;
             } else if *both {
-                maybe.insert(position);
+                brought.maybe.insert(position);
             } else {
-                present.insert(position);
+                brought.present.insert(position);
             }
         }
         for input in &graph.inputs {
@@ -122,7 +136,36 @@ impl Context<'_> {
                 whole = false;
             }
         }
-        whole.then_some((present, maybe))
+        whole.then_some(brought)
+    }
+
+    /// Notes that a route fixes input `position` to `value`; whether it can.
+    fn pinned(
+        &mut self,
+        graph: &Graph,
+        position: u32,
+        name: &ast::Name,
+        value: &ast::Expr,
+        brought: &mut Brought,
+    ) -> bool {
+        let input = &graph.inputs[position as usize];
+        let kind = &graph.values[input.value].ty.kind;
+        if needs::literals(kind).is_empty() {
+            self.report(semantic::control::cannot_be_pinned(&name.text, kind, value.span, input.span));
+            return false;
+        }
+        let takes = match kind {
+            Kind::Enum(words) => ParamType::Enum(words.clone()),
+            _ => ParamType::Bool,
+        };
+        let given = self.constant(value, None, Place { module: 0, local: &[] });
+        let accepted = self.accepted(&name.text, &takes, given, value.span, Some(input.span));
+        let Some(Const::Literal(literal)) = accepted else { return false };
+        if input.default.is_none() {
+            brought.present.insert(position);
+        }
+        brought.pinned.insert(position, needs::bit(kind, &literal).unwrap_or(u64::MAX));
+        true
     }
 
     fn route_outputs(&mut self, route: &ast::Route, graph: &Graph) -> Option<BTreeSet<u32>> {

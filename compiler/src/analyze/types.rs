@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use corn_plan::types::{
-    DEFAULT_AUDIO_MAX_MS, DEFAULT_IMAGE_MAX_BYTES, DEFAULT_STREAM_WINDOW, DEFAULT_TEXT_MAX_BYTES,
+    DEFAULT_AUDIO_MAX_MS, DEFAULT_IMAGE_MAX_BYTES, DEFAULT_MEDIA_MAX_BYTES, DEFAULT_STREAM_WINDOW,
+    DEFAULT_TEXT_MAX_BYTES, DEFAULT_VIDEO_MAX_BYTES,
 };
 use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
 
@@ -32,8 +33,10 @@ pub(crate) struct Resolved {
 /// Bounds of the symbols of one declaration's tensor types.
 pub(crate) type Symbols = BTreeMap<String, u64>;
 
-const MODALITIES: [&str; 10] =
-    ["text", "image", "audio", "tensor", "int", "float", "bool", "enum", "stream", "list"];
+const MODALITIES: [&str; 13] = [
+    "text", "image", "audio", "video", "media", "messages", "tensor", "int", "float", "bool", "enum",
+    "stream", "list",
+];
 const PARAMETERS: [&str; 9] =
     ["weights", "int", "float", "bool", "text", "enum", "list", "bytes", "duration"];
 /// Highest rate that a type may name.
@@ -89,7 +92,8 @@ impl Context<'_> {
         symbols: &Symbols,
         module: usize,
     ) -> Option<(Kind, Form, bool, bool)> {
-        let is_item = !matches!(item.kind, TypeKind::Of { .. } | TypeKind::Record(_));
+        let is_conversation = matches!(&item.kind, TypeKind::Named(name) if name.text == "messages");
+        let is_item = !matches!(item.kind, TypeKind::Of { .. } | TypeKind::Record(_)) && !is_conversation;
         if !is_item || item.optional || item.window.is_some() {
             self.report(semantic::types::bad_item(&name.text, item.span));
             return None;
@@ -163,6 +167,15 @@ impl Context<'_> {
             "text" => Some(Kind::Text { max_bytes: self.byte_bound(ty, DEFAULT_TEXT_MAX_BYTES, module)? }),
             "image" => Some(Kind::Image { max_bytes: self.byte_bound(ty, DEFAULT_IMAGE_MAX_BYTES, module)? }),
             "audio" => Some(Kind::Audio { rate_hz: None, max_ms: self.duration_bound(ty, module)? }),
+            "video" => Some(Kind::Video { max_bytes: self.byte_bound(ty, DEFAULT_VIDEO_MAX_BYTES, module)? }),
+            "media" => Some(Kind::Media { max_bytes: self.byte_bound(ty, DEFAULT_MEDIA_MAX_BYTES, module)? }),
+            "messages" => {
+                let Some(max) = &ty.max else {
+                    self.report(semantic::control::messages_without_bound(ty.span));
+                    return None;
+                };
+                Some(Kind::Messages { max_parts: self.count(max, "a conversation", module)? })
+            }
             "int" | "float" | "bool" => {
                 self.no_max(ty)?;
                 Some(match name.text.as_str() {

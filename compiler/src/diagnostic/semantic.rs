@@ -4,6 +4,7 @@
 pub(crate) mod calls;
 pub(crate) mod components;
 pub(crate) mod constructs;
+pub(crate) mod control;
 pub(crate) mod names;
 pub(crate) mod placement;
 pub(crate) mod routes;
@@ -14,12 +15,13 @@ use super::{Diagnostic, Explained, nearest};
 use crate::source::Span;
 
 /// The codes of these files: E02xx to E09xx and W0xxx.
-pub(crate) const TABLES: [&[Explained]; 8] = [
+pub(crate) const TABLES: [&[Explained]; 9] = [
     names::TABLE,
     types::TABLE,
     calls::TABLE,
     components::TABLE,
     constructs::TABLE,
+    control::TABLE,
     routes::TABLE,
     placement::TABLE,
     unused::TABLE,

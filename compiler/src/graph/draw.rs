@@ -6,7 +6,7 @@ use std::fmt::Write;
 use corn_plan::{ComponentId, IdVec, ValueId};
 
 use super::mermaid::short_type;
-use super::print::{Lit, adaptor_words, title};
+use super::print::{Lit, adaptor_words, block_words, title};
 use super::{Component, Graph, NodeId, NodeKind, Specialized};
 
 /// The drawing of one route. What was drawn already is named and not drawn again.
@@ -66,6 +66,7 @@ impl Drawing<'_> {
             NodeKind::Adapt(adaptor) => format!("{}: {ty}", adaptor_words(adaptor)),
             NodeKind::Call { graph: callee, .. } => format!("{callee}: {ty}"),
             NodeKind::Pass => format!("pass: {ty}"),
+            other => format!("{}: {ty}", block_words(other)),
         }
     }
 }

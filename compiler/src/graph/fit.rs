@@ -64,6 +64,8 @@ pub fn kind_misfit(given: &Kind, taken: &Kind, extents: &mut Extents) -> Option<
     match (given, taken) {
         (Kind::Text { max_bytes: is }, Kind::Text { max_bytes: most })
         | (Kind::Image { max_bytes: is }, Kind::Image { max_bytes: most })
+        | (Kind::Video { max_bytes: is }, Kind::Video { max_bytes: most })
+        | (Kind::Media { max_bytes: is }, Kind::Media { max_bytes: most })
         | (Kind::Audio { max_ms: is, .. }, Kind::Audio { max_ms: most, .. }) => over(*is, *most),
         (Kind::Tensor { dtype, dims }, Kind::Tensor { dtype: other, dims: taken }) if dtype == other => {
             if dims.len() != taken.len() {
@@ -73,6 +75,9 @@ pub fn kind_misfit(given: &Kind, taken: &Kind, extents: &mut Extents) -> Option<
             pairs.find_map(|(axis, (dim, taken))| {
                 (!dim_fits(dim, taken, extents)).then_some(Misfit::Extent { axis })
             })
+        }
+        (Kind::Messages { max_parts: is }, Kind::Messages { max_parts: most }) => {
+            over(u64::from(*is), u64::from(*most))
         }
         (Kind::Enum(words), Kind::Enum(all)) => {
             (!words.iter().all(|word| all.contains(word))).then_some(Misfit::Kind)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use corn_plan::{ComponentId, IdVec, Type};
 
-use super::print::{Lit, adaptor_words};
+use super::print::{Lit, adaptor_words, block_words};
 use super::{Component, Graph, Node, NodeKind, Specialized};
 
 /// The flowchart of one route. Inputs and outputs are round, components square, what the worker
@@ -47,6 +47,7 @@ fn shape(
         NodeKind::Adapt(adaptor) => ("{{", adaptor_words(adaptor), "}}"),
         NodeKind::Call { graph: callee, .. } => ("[[", callee.to_string(), "]]"),
         NodeKind::Pass => ("{{", "pass".to_owned(), "}}"),
+        other => ("{", block_words(other), "}"),
     }
 }
 

@@ -7,6 +7,7 @@
 //! - G5 inputs and their nodes point at each other; outputs exist
 //! - G6 after `inline` no graph asks another; after `specialize` nothing is optional; after
 //!   `simplify` nothing is merely passed on
+//! - G7 a node reads what is in its own scope or in one around it; the end of a block also what is inside
 
 use corn_plan::{ComponentId, Form, IdVec, Type, ValueId};
 
@@ -80,13 +81,38 @@ fn check_edges(graph: &Graph, wrong: &mut Vec<String>) {
         }
         if let NodeKind::Input(position) = node.kind {
             let input = graph.inputs.get(position as usize);
-            if input.is_none_or(|input| node.results.as_slice() != [(0, input.value)]) {
+            let makes = |input: &super::Input| {
+                let own = (0, input.value);
+                match input.media.filter(|media| *media != input.value) {
+                    Some(media) => node.results.as_slice() == [own, (1, media)],
+                    None => node.results.as_slice() == [own],
+                }
+            };
+            if !input.is_some_and(makes) {
                 wrong.push(format!("G5: {id} is not input {position}"));
             }
         }
+        check_scope(graph, id, wrong);
     }
     if !graph.is_acyclic() {
         wrong.push("G2: a node waits for itself".to_owned());
+    }
+}
+
+/// A node reads what is in its own scope or around it; the end of a block also what is inside.
+fn check_scope(graph: &Graph, id: NodeId, wrong: &mut Vec<String>) {
+    let node = &graph.nodes[id];
+    let inside: Vec<super::ScopeId> = match &node.kind {
+        NodeKind::Switch { scopes, .. } => scopes.clone(),
+        NodeKind::Loop { scope, .. } => vec![*scope],
+        _ => Vec::new(),
+    };
+    for operand in &node.operands {
+        let made = graph.nodes[graph.values[operand.value].node].scope;
+        let sees = graph.is_within(node.scope, made) || inside.iter().any(|scope| made == Some(*scope));
+        if !sees {
+            wrong.push(format!("G7: {id} reads {}, which is made inside a block", operand.value));
+        }
     }
 }
 
@@ -96,7 +122,7 @@ fn check_phase(graph: &Graph, phase: Phase, wrong: &mut Vec<String>) {
             NodeKind::Call { graph: callee, .. } if phase >= Phase::Inlined => {
                 wrong.push(format!("G6: {id} still asks {callee}"));
             }
-            NodeKind::Pass if phase >= Phase::Simplified => {
+            NodeKind::Pass | NodeKind::Choose if phase >= Phase::Simplified => {
                 wrong.push(format!("G6: {id} still passes a value on"));
             }
             _ => {}

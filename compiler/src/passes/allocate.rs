@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use corn_plan::{ComponentId, IdVec, Plan, Program, Recording, Step, Value, ValueId, WorkerId};
+use corn_plan::{ComponentId, IdVec, Plan, Program, Recording, Step, Value, ValueId, WorkerId, all_steps};
 
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
@@ -19,6 +19,7 @@ pub(crate) fn values(graph: &Graph) -> IdVec<ValueId, Value> {
     let value = |value: &crate::graph::Value| Value {
         name: value.name.clone(),
         ty: value.ty.clone(),
+        optional: value.optional,
         bytes: value.ty.max_bytes().unwrap_or(u64::MAX),
     };
     graph.values.iter().map(value).collect()
@@ -27,23 +28,53 @@ pub(crate) fn values(graph: &Graph) -> IdVec<ValueId, Value> {
 /// Frees every value of `program` right after its last step there.
 pub(crate) fn free(program: Program) -> Program {
     let Program { stage, steps } = program;
-    let touched = |step: &Step| {
-        let mut values = step.reads();
-        values.extend(step.writes());
-        values
-    };
-    let mut last: BTreeMap<ValueId, usize> = BTreeMap::new();
+    Program { stage, steps: freed(steps, &[], &[]) }
+}
+
+/// `steps` with what they make and what is `given` to them freed after its last use, apart from what is `handed` on.
+fn freed(steps: Vec<Step>, given: &[ValueId], handed: &[ValueId]) -> Vec<Step> {
+    let mut last: BTreeMap<ValueId, Option<usize>> = given.iter().map(|value| (*value, None)).collect();
     for (place, step) in steps.iter().enumerate() {
-        last.extend(touched(step).into_iter().map(|value| (value, place)));
+        last.extend(step.writes().into_iter().map(|value| (value, Some(place))));
+        for value in step.reads() {
+            if let Some(last) = last.get_mut(&value) {
+                *last = Some(place);
+            }
+        }
     }
     let mut ends: Vec<Vec<ValueId>> = vec![Vec::new(); steps.len()];
-    for (value, place) in last {
-        ends[place].push(value);
+    let mut all = Vec::new();
+    for (value, place) in last.into_iter().filter(|(value, _)| !handed.contains(value)) {
+        match place {
+            Some(place) => ends[place].push(value),
+            None => all.push(Step::Free { value }),
+        }
     }
-    let freed = steps.into_iter().zip(ends).flat_map(|(step, ends)| {
-        std::iter::once(step).chain(ends.into_iter().map(|value| Step::Free { value }))
-    });
-    Program { stage, steps: freed.collect() }
+    for (step, ends) in steps.into_iter().zip(ends) {
+        all.push(freed_inside(step));
+        all.extend(ends.into_iter().map(|value| Step::Free { value }));
+    }
+    all
+}
+
+fn freed_inside(step: Step) -> Step {
+    match step {
+        Step::Branch(mut branch) => {
+            for arm in &mut branch.arms {
+                let handed: Vec<ValueId> = arm.yields.iter().flatten().copied().collect();
+                arm.steps = freed(std::mem::take(&mut arm.steps), &[], &handed);
+            }
+            Step::Branch(branch)
+        }
+        Step::Loop(mut looped) => {
+            let insides = looped.carries.iter().map(|carry| carry.inside);
+            let given: Vec<ValueId> = insides.chain(looped.index).collect();
+            let handed: Vec<ValueId> = looped.carries.iter().map(|carry| carry.next).collect();
+            looped.steps = freed(std::mem::take(&mut looped.steps), &given, &handed);
+            Step::Loop(looped)
+        }
+        other => other,
+    }
 }
 
 /// Fills the memory table of `plan`; reports what does not fit, or hardly.
@@ -113,8 +144,8 @@ fn row(plan: &Plan, worker: WorkerId) -> String {
 fn largest(plan: &Plan, all: &[Specialized], worker: WorkerId) -> (Option<Span>, Vec<String>) {
     let held = |recording: &Recording| -> Vec<(u64, String)> {
         let here = |program: &&Program| plan.stages[program.stage].replicas.contains(&worker);
-        let written = recording.programs.iter().filter(here).flat_map(|program| &program.steps);
-        let values = written.flat_map(Step::writes).map(|value| &recording.values[value]);
+        let steps = recording.programs.iter().filter(here).flat_map(|program| all_steps(&program.steps));
+        let values = steps.flat_map(Step::writes).map(|value| &recording.values[value]);
         values
             .map(|value| {
                 (

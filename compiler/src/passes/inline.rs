@@ -6,7 +6,7 @@
 
 use corn_plan::{IdVec, ValueId};
 
-use crate::graph::{Graph, GraphId, Node, NodeKind, Operand, Presence, Program, Value};
+use crate::graph::{Graph, GraphId, Needs, Node, NodeKind, Operand, Program, ScopeId, Value, needs};
 
 /// Inlines every call; graphs that are called come before those that call them.
 pub(crate) fn inline(program: &mut Program) {
@@ -22,7 +22,8 @@ pub(crate) fn inline(program: &mut Program) {
 type Renamed = IdVec<ValueId, Option<ValueId>>;
 
 fn flattened(graph: &Graph, graphs: &IdVec<GraphId, Graph>) -> Graph {
-    let mut flat = Graph { name: graph.name.clone(), span: graph.span, ..Graph::default() };
+    let scopes = graph.scopes.clone();
+    let mut flat = Graph { name: graph.name.clone(), span: graph.span, scopes, ..Graph::default() };
     let mut renamed: Renamed = graph.values.iter().map(|_| None).collect();
     for node in &graph.nodes {
         let operands = operands(node, &renamed);
@@ -38,7 +39,7 @@ fn flattened(graph: &Graph, graphs: &IdVec<GraphId, Graph>) -> Graph {
                 }
             }
             kind => {
-                let copy = flat.add(kind.clone(), operands, node.span);
+                let copy = flat.add(kind.clone(), operands, node.scope, node.span);
                 for (port, value) in &node.results {
                     renamed[*value] = Some(flat.make(copy, *port, graph.values[*value].clone()));
                 }
@@ -49,7 +50,11 @@ fn flattened(graph: &Graph, graphs: &IdVec<GraphId, Graph>) -> Graph {
     flat.inputs = graph
         .inputs
         .iter()
-        .map(|input| crate::graph::Input { value: name(input.value), ..input.clone() })
+        .map(|input| crate::graph::Input {
+            value: name(input.value),
+            media: input.media.map(name),
+            ..input.clone()
+        })
         .collect();
     flat.outputs = graph
         .outputs
@@ -66,13 +71,7 @@ fn operands(node: &Node, renamed: &Renamed) -> Vec<Operand> {
 }
 
 /// Copies the nodes of `callee` to `flat`, with `given` as its inputs.
-fn splice(
-    flat: &mut Graph,
-    callee: &Graph,
-    given: &[(u32, ValueId)],
-    guard: &Presence,
-    call: &Node,
-) -> Renamed {
+fn splice(flat: &mut Graph, callee: &Graph, given: &[(u32, ValueId)], guard: &Needs, call: &Node) -> Renamed {
     let mut inner: Renamed = callee.values.iter().map(|_| None).collect();
     let bound: Vec<Option<ValueId>> = (0u32..)
         .zip(&callee.inputs)
@@ -81,32 +80,90 @@ fn splice(
             given.or_else(|| default(flat, callee, input, call))
         })
         .collect();
+    let scopes = copied_scopes(flat, callee, call);
     for node in &callee.nodes {
         if let NodeKind::Input(position) = node.kind {
-            inner[callee.inputs[position as usize].value] = bound[position as usize];
+            let input = &callee.inputs[position as usize];
+            let given = bound[position as usize];
+            inner[input.value] = given;
+            if let Some((media, given)) = input.media.zip(given) {
+                inner[media] = Some(media_of(flat, given));
+            }
             continue;
         }
-        let needs = node.results.iter().flat_map(|(_, value)| &callee.values[*value].needs);
-        let needs: Option<Vec<ValueId>> = needs.map(|input| bound[*input as usize]).collect();
-        let Some(needs) = needs else { continue };
-        let mut present = guard.clone();
-        present.extend(needs.into_iter().flat_map(|value| flat.values[value].needs.clone()));
-        let copy = flat.add(node.kind.clone(), operands(node, &inner), node.span);
+        let mut needs = guard.clone();
+        let results = node.results.iter().map(|(_, value)| &callee.values[*value].needs);
+        if !results.into_iter().all(|of| add_needs(flat, callee, &bound, of, &mut needs)) {
+            continue;
+        }
+        let scope = node.scope.map_or(call.scope, |scope| Some(scopes[scope]));
+        let kind = in_scopes(&node.kind, &scopes);
+        let copy = flat.add(kind, operands(node, &inner), scope, node.span);
         for (port, value) in &node.results {
             let made = &callee.values[*value];
             let name = format!("{}.{}", callee.name, made.name);
-            let made = Value { name, needs: present.clone(), ..made.clone() };
+            let made = Value { name, needs: needs.clone(), ..made.clone() };
             inner[*value] = Some(flat.make(copy, *port, made));
         }
     }
     inner
 }
 
+/// The scopes of `callee` in `flat`, inside that of the call.
+fn copied_scopes(flat: &mut Graph, callee: &Graph, call: &Node) -> IdVec<ScopeId, ScopeId> {
+    let mut copied: IdVec<ScopeId, ScopeId> = IdVec::new();
+    for outer in &callee.scopes {
+        let outer = outer.map_or(call.scope, |outer| Some(copied[outer]));
+        let copy = flat.scopes.push(outer);
+        copied.push(copy);
+    }
+    copied
+}
+
+/// A node's kind with the scopes that stand for its own.
+fn in_scopes(kind: &NodeKind, copied: &IdVec<ScopeId, ScopeId>) -> NodeKind {
+    let mut kind = kind.clone();
+    match &mut kind {
+        NodeKind::Switch { scopes, .. } => scopes.iter_mut().for_each(|scope| *scope = copied[*scope]),
+        NodeKind::Enter { scope, .. } | NodeKind::Loop { scope, .. } => *scope = copied[*scope],
+        _ => {}
+    }
+    kind
+}
+
+/// The media that come with `given`, which an input of `flat` brings.
+fn media_of(flat: &Graph, given: ValueId) -> ValueId {
+    let results = &flat.nodes[flat.values[given].node].results;
+    results.iter().find(|(port, _)| *port == 1).map_or(given, |(_, media)| *media)
+}
+
+/// Adds to `needs` what must be brought for `of` to hold in the callee; false if it never does.
+fn add_needs(flat: &Graph, callee: &Graph, bound: &[Option<ValueId>], of: &Needs, needs: &mut Needs) -> bool {
+    for input in of.present.iter().chain(of.chosen.keys()) {
+        let Some(given) = bound[*input as usize] else { return false };
+        needs.extend(&flat.values[given].needs);
+    }
+    for (input, values) in &of.chosen {
+        let Some(given) = bound[*input as usize] else { return false };
+        match &flat.nodes[flat.values[given].node].kind {
+            NodeKind::Input(position) => needs.choose(*position, *values),
+            NodeKind::Const(literal) => {
+                let kind = &callee.values[callee.inputs[*input as usize].value].ty.kind;
+                if needs::bit(kind, literal).is_none_or(|bit| bit & values == 0) {
+                    return false;
+                }
+            }
+            _ => unreachable!("analysis gives deciding inputs constants and parameters"),
+        }
+    }
+    true
+}
+
 /// The constant that stands for an input that the call leaves out.
 fn default(flat: &mut Graph, callee: &Graph, input: &crate::graph::Input, call: &Node) -> Option<ValueId> {
     let literal = input.default.clone()?;
-    let node = flat.add(NodeKind::Const(literal), Vec::new(), call.span);
-    let value = Value { needs: Presence::new(), ..callee.values[input.value].clone() };
+    let node = flat.add(NodeKind::Const(literal), Vec::new(), call.scope, call.span);
+    let value = Value { needs: Needs::default(), ..callee.values[input.value].clone() };
     Some(flat.make(node, 0, value))
 }
 
@@ -119,7 +176,7 @@ fn hand_out(flat: &mut Graph, made: ValueId, result: &Value, call: &Node) -> Val
         return made;
     }
     let operand = Operand { port: 0, value: made, each: false };
-    let node = flat.add(NodeKind::Pass, vec![operand], call.span);
+    let node = flat.add(NodeKind::Pass, vec![operand], call.scope, call.span);
     let ty = flat.values[made].ty.clone();
     flat.make(node, 0, Value { ty, ..result.clone() })
 }

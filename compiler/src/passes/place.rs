@@ -14,6 +14,7 @@ use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
 use crate::graph::print::{describe, joined, title};
 use crate::graph::{Component, Graph, NodeId, NodeKind, Specialized};
+use crate::passes::stages;
 use crate::passes::target::{Target, human};
 
 /// What runs where: a side table of components and graphs.
@@ -80,7 +81,7 @@ fn placed(all: &[Specialized], workers: Workers, target: &Target) -> Placement {
         let stage = placement.stages.push(Stage { components: ids.clone(), replicas: vec![worker] });
         stage_of.extend(ids.into_iter().map(|component| (component, stage)));
     }
-    placement.nodes = all.iter().map(|one| stages(&one.graph, &stage_of)).collect();
+    placement.nodes = all.iter().map(|one| stages::stages(&one.graph, &stage_of)).collect();
     placement
 }
 
@@ -195,51 +196,6 @@ fn warn_of_cores(
             found.push(placement::few_cores(&component.deployed.name, wants, target.cpus, component.span));
         }
     }
-}
-
-/// The stages of every node of `graph`.
-///
-/// An adaptor works where its readers are, if they are all in one place, so that what it makes of
-/// one value is not sent twice; otherwise where its first operand is made. Inputs and constants
-/// are wherever they are read.
-fn stages(graph: &Graph, stage_of: &BTreeMap<ComponentId, StageId>) -> IdVec<NodeId, BTreeSet<StageId>> {
-    let readers = graph.readers();
-    let mut stages: IdVec<NodeId, BTreeSet<StageId>> = graph.nodes.iter().map(|_| BTreeSet::new()).collect();
-    let read_on = |stages: &IdVec<NodeId, BTreeSet<StageId>>, node: NodeId| -> BTreeSet<StageId> {
-        let results = graph.nodes[node].results.iter();
-        let readers = results.flat_map(|(_, value)| &readers[*value]);
-        readers.flat_map(|reader| stages[*reader].clone()).collect()
-    };
-    for id in graph.nodes.ids().rev() {
-        match graph.nodes[id].kind {
-            NodeKind::Run { component, .. } => {
-                stages[id].insert(stage_of[&component]);
-            }
-            NodeKind::Adapt(_) => {
-                let read = read_on(&stages, id);
-                if read.len() == 1 {
-                    stages[id] = read;
-                }
-            }
-            _ => {}
-        }
-    }
-    let first = stages.iter().flatten().min().copied().unwrap_or(StageId(0));
-    for id in graph.nodes.ids() {
-        if stages[id].is_empty() && matches!(graph.nodes[id].kind, NodeKind::Adapt(_)) {
-            let operands = graph.nodes[id].operands.iter();
-            let makers = operands.map(|operand| graph.values[operand.value].node);
-            let made = makers.flat_map(|maker| stages[maker].clone()).next();
-            stages[id].insert(made.unwrap_or(first));
-        }
-    }
-    for id in graph.nodes.ids() {
-        if matches!(graph.nodes[id].kind, NodeKind::Input(_) | NodeKind::Const(_)) {
-            let read = read_on(&stages, id);
-            stages[id] = if read.is_empty() { BTreeSet::from([first]) } else { read };
-        }
-    }
-    stages
 }
 
 impl Placement {

@@ -39,13 +39,16 @@ fn share_nodes(one: &mut Specialized) {
     let graph = &mut one.graph;
     let mut gone = BTreeSet::new();
     for id in graph.nodes.ids() {
-        if !matches!(graph.nodes[id].kind, NodeKind::Const(_) | NodeKind::Adapt(_)) {
+        let is_one = matches!(graph.nodes[id].kind, NodeKind::Const(_) | NodeKind::Adapt(_));
+        if !is_one || graph.nodes[id].results.len() != 1 {
             continue;
         }
         let result = graph.nodes[id].results[0].1;
         let equal = graph.nodes.enumerate().take_while(|(other, _)| *other < id).find(|(other, node)| {
             !gone.contains(other)
                 && node.kind == graph.nodes[id].kind
+                && node.scope == graph.nodes[id].scope
+                && node.results.len() == 1
                 && node.operands == graph.nodes[id].operands
                 && graph.values[node.results[0].1].ty == graph.values[result].ty
         });

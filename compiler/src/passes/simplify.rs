@@ -14,7 +14,8 @@ pub(crate) fn simplify(graph: &mut Graph) {
     let mut gone = BTreeSet::new();
     for id in graph.nodes.ids() {
         let is_identity = match graph.nodes[id].kind {
-            NodeKind::Pass => true,
+            // Of the cases of an `if` or `match` the route has kept one.
+            NodeKind::Pass | NodeKind::Choose => true,
             NodeKind::Adapt(Adaptor::Join) => {
                 tighten(graph, id);
                 graph.nodes[id].operands.len() == 1 && narrow_operand(graph, id)
@@ -71,7 +72,9 @@ fn rename(graph: &mut Graph, id: NodeId) {
     let node = &graph.nodes[id];
     let (operand, result) = (node.operands[0].value, node.results[0].1);
     let maker = graph.values[operand].node;
-    if node.kind == NodeKind::Pass && !matches!(graph.nodes[maker].kind, NodeKind::Input(_)) {
+    if matches!(node.kind, NodeKind::Pass | NodeKind::Choose)
+        && !matches!(graph.nodes[maker].kind, NodeKind::Input(_))
+    {
         graph.values[operand].name = graph.values[result].name.clone();
     }
 }

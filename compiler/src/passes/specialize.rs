@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Adaptor, ComponentId, IdVec, ValueId};
+use corn_plan::{Adaptor, ComponentId, IdVec, Modality, ValueId};
 
 use crate::diagnostic::semantic::routes::{self, Unmakeable};
-use crate::diagnostic::semantic::unused;
+use crate::diagnostic::semantic::{control, unused};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::graph::{Asks, Component, Graph, Node, NodeId, NodeKind, Presence, Program, Route, Specialized};
+use crate::graph::{
+    Asks, Component, Graph, Needs, Node, NodeId, NodeKind, Presence, Program, Route, Specialized, needs,
+};
 use crate::source::Span;
 
 /// Most recordings of one graph that has no `route` lines, and of one `route` line.
@@ -23,8 +25,9 @@ pub(crate) fn specialize(program: &Program, found: &mut Diagnostics) -> Vec<Spec
         let asked = Asked { program, route, graph: &program.graphs[route.graph] };
         match &route.asks {
             Asks::Everything => asked.everything(&mut all, found),
-            Asks::Exactly { present, maybe, outputs } => {
-                asked.exactly(present, maybe, outputs, &mut all, found);
+            Asks::Exactly { present, maybe, pinned, outputs } => {
+                let brought = Needs { present: present.clone(), chosen: pinned.clone() };
+                asked.exactly(&brought, maybe, outputs, &mut all, found);
             }
         }
     }
@@ -41,7 +44,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn exactly(
         &self,
-        present: &Presence,
+        always: &Needs,
         maybe: &Presence,
         outputs: &BTreeSet<u32>,
         all: &mut Vec<Specialized>,
@@ -52,18 +55,32 @@ impl Asked<'_> {
             found.push(problem);
             return;
         }
+        let before = all.len();
         for some in subsets(maybe) {
-            let brought: Presence = present.union(&some).copied().collect();
-            match specialized(self.graph, &self.program.components, &brought, outputs) {
-                Ok(one) => {
-                    for input in &one.idle {
-                        let name = &self.graph.inputs[*input as usize].name;
-                        found.push(unused::brought_for_nothing(name, &self.route.name, self.route.span));
+            let mut brought = always.clone();
+            brought.present.extend(some);
+            let Some(ways) = ways(self.graph, &brought, outputs, MOST_COMBINATIONS - (all.len() - before))
+            else {
+                found.push(control::too_many_recordings(
+                    &self.route.name,
+                    MOST_COMBINATIONS,
+                    self.route.span,
+                ));
+                return;
+            };
+            for (number, way) in ways.iter().enumerate() {
+                match specialized(self.graph, &self.program.components, way, outputs) {
+                    Ok(one) => {
+                        for input in one.idle.iter().filter(|_| number == 0) {
+                            let name = &self.graph.inputs[*input as usize].name;
+                            found.push(unused::brought_for_nothing(name, &self.route.name, self.route.span));
+                        }
+                        all.push(self.named(one.graph));
                     }
-                    all.push(self.named(one.graph));
-                }
-                Err((output, why)) => {
-                    found.push(routes::cannot_make(&self.route.name, &output, &why, self.route.span));
+                    Err((output, why)) => {
+                        found.push(routes::cannot_make(&self.route.name, &output, &why, self.route.span));
+                        break;
+                    }
                 }
             }
         }
@@ -84,10 +101,19 @@ impl Asked<'_> {
                 if outputs.is_empty() {
                     continue;
                 }
-                match specialized(self.graph, &self.program.components, &present, &outputs) {
-                    Ok(one) if one.idle.iter().all(|input| !inputs.contains(input)) => made.push(one.graph),
-                    Ok(_) => {}
-                    Err((_, lacks)) => why = Some(lacks),
+                let brought = Needs::present(present.clone());
+                let Some(ways) = ways(self.graph, &brought, &outputs, MOST_COMBINATIONS) else {
+                    found.push(self.too_many());
+                    return;
+                };
+                for way in &ways {
+                    match specialized(self.graph, &self.program.components, way, &outputs) {
+                        Ok(one) if one.idle.iter().all(|input| !inputs.contains(input)) => {
+                            made.push(one.graph);
+                        }
+                        Ok(_) => {}
+                        Err((_, lacks)) => why = Some(lacks),
+                    }
                 }
             }
         }
@@ -155,10 +181,11 @@ struct One {
 fn specialized(
     graph: &Graph,
     components: &IdVec<ComponentId, Component>,
-    present: &Presence,
+    brought: &Brought,
     outputs: &BTreeSet<u32>,
 ) -> Result<One, (String, Unmakeable)> {
-    let makeable = makeable(graph, components, present);
+    let makeable = makeable(graph, components, brought);
+    let present = &brought.needs.present;
     for output in outputs {
         let output = &graph.outputs[*output as usize];
         if !makeable[output.value] {
@@ -168,6 +195,16 @@ fn specialized(
     let mut pruned = graph.clone();
     for node in pruned.nodes.ids() {
         pruned.nodes[node].operands.retain(|operand| makeable[operand.value]);
+        close_gaps(&mut pruned.nodes[node]);
+    }
+    for (position, input) in (0u32..).zip(&mut pruned.inputs) {
+        let kind = &pruned.values[input.value].ty.kind;
+        let values = brought.needs.chosen.get(&position);
+        input.is = values.and_then(|values| {
+            let mut fixed = needs::literals(kind).into_iter().enumerate();
+            fixed.find(|(bit, _)| values >> bit & 1 == 1).map(|(_, value)| value)
+        });
+        input.kinds = brought.media.get(&position).cloned().unwrap_or_default();
     }
     let position = |position: &u32| pruned.outputs[*position as usize].clone();
     pruned.outputs = outputs.iter().map(position).collect();
@@ -176,28 +213,132 @@ fn specialized(
     let is_brought = |node: NodeId| match pruned.nodes[node].kind {
         NodeKind::Input(position) => {
             let input = &pruned.inputs[position as usize];
-            input.default.is_none() && (!input.optional || present.contains(&position))
+            let is_asked = input.default.is_none() && (!input.optional || present.contains(&position));
+            is_asked || input.is.is_some()
         }
         _ => false,
     };
     let mut graph = pruned.retain(|node| needed.contains(&node) || is_brought(node));
-    graph.values.ids().for_each(|value| graph.values[value].needs.clear());
+    graph.values.ids().for_each(|value| graph.values[value].needs = Needs::default());
     graph.inputs.iter_mut().for_each(|input| input.optional = false);
     graph.outputs.iter_mut().for_each(|output| output.optional = false);
     Ok(One { graph, idle })
 }
 
-/// Which values can be made when `present` inputs are there.
+/// What the requests of one recording bring.
+#[derive(Clone, Debug, Default)]
+struct Brought {
+    needs: Needs,
+    /// The kinds of media that occur in an input.
+    media: BTreeMap<u32, Vec<Modality>>,
+}
+
+/// Every way in which what `outputs` are made of can be decided, with `brought` fixed; `None` if there are more
+/// than `most`.
+fn ways(graph: &Graph, brought: &Needs, outputs: &BTreeSet<u32>, most: usize) -> Option<Vec<Brought>> {
+    let outputs = outputs.iter().map(|output| graph.outputs[*output as usize].value);
+    let needed = graph.needed_for(outputs);
+    let mut ways = vec![Brought { needs: brought.clone(), media: BTreeMap::new() }];
+    for (position, input) in (0u32..).zip(&graph.inputs) {
+        if input.optional && !brought.present.contains(&position) {
+            continue;
+        }
+        let decides = needed.iter().any(|node| {
+            let results = &graph.nodes[*node].results;
+            results.iter().any(|(_, value)| graph.values[*value].needs.chosen.contains_key(&position))
+        });
+        if decides && !brought.chosen.contains_key(&position) {
+            let values = needs::literals(&graph.values[input.value].ty.kind).len();
+            ways = multiplied(&ways, values, most, |way, value| {
+                way.needs.choose(position, 1 << value);
+            })?;
+        }
+        let kinds = kinds_that_matter(graph, &needed, input);
+        if !kinds.is_empty() {
+            ways = multiplied(&ways, 1 << kinds.len(), most, |way, chosen| {
+                let chosen = kinds.iter().enumerate().filter(|(place, _)| chosen >> place & 1 == 1);
+                way.media.insert(position, chosen.map(|(_, kind)| *kind).collect());
+            })?;
+        }
+    }
+    Some(ways)
+}
+
+/// Each of `ways` once for each of `count` choices.
+fn multiplied(
+    ways: &[Brought],
+    count: usize,
+    most: usize,
+    choose: impl Fn(&mut Brought, usize),
+) -> Option<Vec<Brought>> {
+    if ways.len().saturating_mul(count) > most {
+        return None;
+    }
+    let chosen = ways.iter().flat_map(|way| (0..count).map(move |choice| (way.clone(), choice)));
+    let chosen = chosen.map(|(mut way, choice)| {
+        choose(&mut way, choice);
+        way
+    });
+    Some(chosen.collect())
+}
+
+/// The kinds of media in `input` that some needed node works on.
+fn kinds_that_matter(graph: &Graph, needed: &BTreeSet<NodeId>, input: &crate::graph::Input) -> Vec<Modality> {
+    let Some(media) = input.media else { return Vec::new() };
+    let mut kinds = BTreeSet::new();
+    for node in needed.iter().map(|node| &graph.nodes[*node]) {
+        if !node.operands.iter().any(|operand| operand.value == media) {
+            continue;
+        }
+        match &node.kind {
+            NodeKind::Adapt(Adaptor::Pick(kind)) => {
+                kinds.insert(*kind);
+            }
+            NodeKind::Adapt(Adaptor::Interleave(_)) => {}
+            _ => kinds.extend(Modality::ALL),
+        }
+    }
+    kinds.into_iter().collect()
+}
+
+/// Renumbers the ports of what puts media back in order, after kinds that the route does not have are gone.
+fn close_gaps(node: &mut Node) {
+    let NodeKind::Adapt(Adaptor::Interleave(kinds)) = &mut node.kind else { return };
+    let filled: BTreeSet<u32> = node.operands.iter().map(|operand| operand.port).collect();
+    let mut port = 0u32;
+    kinds.retain(|_| {
+        port += 1;
+        filled.contains(&port)
+    });
+    for (port, operand) in (0u32..).zip(&mut node.operands) {
+        operand.port = port;
+    }
+}
+
+/// Which values can be made of what is `brought`.
 fn makeable(
     graph: &Graph,
     components: &IdVec<ComponentId, Component>,
-    present: &Presence,
+    brought: &Brought,
 ) -> IdVec<ValueId, bool> {
+    let brings = |media: ValueId, kind: Modality| {
+        let input = graph.inputs.iter().position(|input| input.media == Some(media));
+        let input = input.and_then(|input| u32::try_from(input).ok());
+        input.and_then(|input| brought.media.get(&input)).is_some_and(|kinds| kinds.contains(&kind))
+    };
     let mut makeable: IdVec<ValueId, bool> = graph.values.iter().map(|_| false).collect();
     for node in &graph.nodes {
         let there = |value: ValueId| makeable[value];
         let works = match &node.kind {
-            NodeKind::Adapt(Adaptor::Join) => node.operands.iter().any(|operand| there(operand.value)),
+            NodeKind::Adapt(Adaptor::Join) | NodeKind::Choose => {
+                node.operands.iter().any(|operand| there(operand.value))
+            }
+            NodeKind::Adapt(Adaptor::Pick(kind)) => {
+                node.operands.iter().all(|operand| there(operand.value) && brings(operand.value, *kind))
+            }
+            NodeKind::Adapt(Adaptor::Interleave(_)) => {
+                node.operands.iter().filter(|operand| operand.port == 0).all(|operand| there(operand.value))
+            }
             NodeKind::Run { component, .. } => {
                 let ports = &components[*component].deployed.inputs;
                 let mut operands = node.operands.iter();
@@ -206,7 +347,7 @@ fn makeable(
             _ => node.operands.iter().all(|operand| there(operand.value)),
         };
         for (_, value) in &node.results {
-            makeable[*value] = works && graph.values[*value].needs.is_subset(present);
+            makeable[*value] = works && graph.values[*value].needs.is_met_by(&brought.needs);
         }
     }
     makeable
@@ -231,12 +372,12 @@ fn lacks(
     loop {
         let made = &graph.values[value];
         let node: &Node = &graph.nodes[made.node];
-        let missing = names(&mut made.needs.difference(present));
+        let missing = names(&mut made.needs.present.difference(present));
         if !missing.is_empty() {
             return Unmakeable::Absent { inputs: missing, present: brought, at: node.span };
         }
         match node.operands.iter().find(|operand| !makeable[operand.value]) {
-            Some(operand) if node.kind != NodeKind::Adapt(Adaptor::Join) => value = operand.value,
+            Some(operand) if !matches!(node.kind, NodeKind::Adapt(Adaptor::Join)) => value = operand.value,
             _ => return Unmakeable::NothingToJoin { at: node.span, present: brought },
         }
     }
@@ -250,7 +391,10 @@ fn idle(graph: &Graph, needed: &BTreeSet<NodeId>, present: &Presence) -> Presenc
         if let NodeKind::Input(position) = node.kind {
             used.insert(position);
         }
-        used.extend(node.results.iter().flat_map(|(_, value)| &graph.values[*value].needs));
+        for (_, value) in &node.results {
+            let needs = &graph.values[*value].needs;
+            used.extend(needs.present.iter().chain(needs.chosen.keys()));
+        }
     }
     let brought = (0u32..).zip(&graph.inputs).filter(|(position, input)| {
         input.default.is_none() && (!input.optional || present.contains(position))
@@ -266,6 +410,10 @@ fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
         let inputs = graph.inputs.iter().filter(|input| input.default.is_none());
         let mut inputs: Vec<String> = inputs.map(|input| input.name.clone()).collect();
         let mut outputs: Vec<String> = graph.outputs.iter().map(|output| output.name.clone()).collect();
+        for input in &graph.inputs {
+            inputs.extend(input.is.iter().map(|value| format!("{}: {value}", input.name)));
+            inputs.extend(input.kinds.iter().map(|kind| format!("{}.{}", input.name, kind.name())));
+        }
         inputs.sort();
         outputs.sort();
         let shown = format!("{}({}) -> {}", graph.name, inputs.join(", "), outputs.join(" + "));

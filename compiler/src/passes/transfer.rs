@@ -1,11 +1,12 @@
 //! Makes every hand-over explicit: a value that is read on another stage than the one that makes
 //! it is sent there once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{IdVec, StageId, Transport, ValueId};
+use corn_plan::{StageId, Transport, ValueId};
 
 use crate::graph::{Graph, NodeId, NodeKind};
+use crate::passes::stages::{Block, Stages};
 use crate::passes::target::Target;
 
 /// A value handed from one stage to another.
@@ -17,23 +18,33 @@ pub(crate) struct HandOver {
     pub(crate) transport: Transport,
 }
 
-/// The hand-overs of a route whose nodes are on `stages`. Inputs and constants are where they are
-/// read, so they are never handed over.
+/// The hand-overs of a route whose nodes are on `stages`. Inputs, constants and what a round begins with are where
+/// they are read, so they are never handed over.
 pub(crate) fn transfer(
     graph: &Graph,
-    stages: &IdVec<NodeId, BTreeSet<StageId>>,
+    stages: &Stages,
+    blocks: &BTreeMap<NodeId, Block>,
     target: &Target,
 ) -> Vec<HandOver> {
     let readers = graph.readers();
+    let mut needed: BTreeMap<ValueId, BTreeSet<StageId>> = BTreeMap::new();
+    for (value, on) in blocks.values().flat_map(|block| block.before.iter().chain(&block.at_end)) {
+        needed.entry(*value).or_default().extend(on);
+    }
     let mut handed = Vec::new();
     for (id, node) in graph.nodes.enumerate() {
-        if matches!(node.kind, NodeKind::Input(_) | NodeKind::Const(_)) {
+        if matches!(node.kind, NodeKind::Input(_) | NodeKind::Const(_) | NodeKind::Enter { .. }) {
             continue;
         }
         let from = *stages[id].first().expect("a node has a stage");
         for (_, value) in &node.results {
-            let to: BTreeSet<StageId> =
-                readers[*value].iter().flat_map(|reader| stages[*reader].clone()).collect();
+            // Ends and beginnings of blocks say themselves where they need what.
+            let reads = |reader: &&NodeId| {
+                !blocks.contains_key(*reader) && !matches!(graph.nodes[**reader].kind, NodeKind::Enter { .. })
+            };
+            let mut to: BTreeSet<StageId> =
+                readers[*value].iter().filter(reads).flat_map(|reader| stages[*reader].clone()).collect();
+            to.extend(needed.get(value).into_iter().flatten());
             handed.extend(to.into_iter().filter(|to| *to != from).map(|to| HandOver {
                 value: *value,
                 from,

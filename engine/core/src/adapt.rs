@@ -33,7 +33,11 @@ impl Adapting {
                 let max_bytes = result.max_bytes().unwrap_or(u64::MAX);
                 Some(Self::Collect { items: Vec::new(), bytes: 0, max_bytes })
             }
-            Adaptor::Join | Adaptor::List => None,
+            Adaptor::Join
+            | Adaptor::List
+            | Adaptor::Merge { .. }
+            | Adaptor::Pick(_)
+            | Adaptor::Interleave(_) => None,
         }
     }
 

@@ -127,6 +127,10 @@ impl Coordinator {
                     "route '{route}' takes no input '{name}'; it takes {inputs}"
                 )));
             };
+            if let Some(is) = input.is.as_ref().filter(|is| Datum::from(*is) != *datum) {
+                let route = &recording.route;
+                return Err(Fault::request(format!("route '{route}' is replayed for {name}: {is} here")));
+            }
             let ty = &recording.values[input.value].ty;
             datum.check_type(ty).map_err(|problem| Fault::request(format!("input '{name}': {problem}")))?;
         }

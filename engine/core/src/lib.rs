@@ -11,6 +11,7 @@ mod ledger;
 pub mod message;
 mod program;
 mod replay;
+mod replayable;
 mod slot;
 pub mod worker;
 
@@ -18,4 +19,5 @@ pub use coordinator::Coordinator;
 pub use datum::{Audio, Datum, Image, Tensor};
 pub use fault::{Blame, Fault};
 pub use ledger::Ledger;
+pub use replayable::replayable;
 pub use worker::Worker;

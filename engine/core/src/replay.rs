@@ -258,8 +258,11 @@ impl Replay {
                 self.fire_run(step, run, program, scope);
                 Ok(())
             }
-            Step::Adapt { adaptor, operands, result } => {
-                self.fire_adapt(step, adaptor, operands, *result, scope)
+            Step::Adapt { adaptor, operands, results } => {
+                self.fire_adapt(step, adaptor, operands, results[0], scope)
+            }
+            Step::Branch(_) | Step::Loop(_) => {
+                Err(Fault::setup("a block cannot be replayed; the plan should not have been loaded"))
             }
             Step::Send { value, to, .. } => {
                 self.fire_send(step, *value, *to, scope);

@@ -218,6 +218,7 @@ fn wrong_requests_are_refused_before_anything_is_dispatched() {
     let plan = plan("assistant");
     let cluster = Cluster::new(&plan, 0);
     let signature = |inputs: &[&str], outputs: &[&str]| Signature {
+        choices: Vec::new(),
         graph: "assistant".to_owned(),
         inputs: inputs.iter().map(|name| (*name).to_owned()).collect(),
         outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),

@@ -5,11 +5,11 @@
 
 use crate::ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 use crate::plan::{
-    Adaptor, Batch, Component, Input, Literal, MemoryRow, Needs, Operand, Output, Plan, Port, Program,
-    Recording, Run, Stage, Step, Transport, Value, Weights, WeightsSource, Worker,
+    Batch, Component, Input, InputMedia, Literal, MemoryRow, Needs, Output, Plan, Port, Program, Recording,
+    Stage, Value, Weights, WeightsSource, Worker,
 };
 use crate::text::scan::{Line, Token};
-use crate::text::{HEADER, ParseError};
+use crate::text::{HEADER, ParseError, steps};
 use crate::types::{Dim, Dtype, Form, Kind, Type};
 
 type Parsed<T> = Result<T, ParseError>;
@@ -185,7 +185,7 @@ fn source(line: &mut Line) -> Parsed<WeightsSource> {
     Ok(source)
 }
 
-fn literal(line: &mut Line) -> Parsed<Literal> {
+pub(super) fn literal(line: &mut Line) -> Parsed<Literal> {
     match line.peek().cloned() {
         Some(Token::Text(_)) => Ok(Literal::Text(line.text("a text")?)),
         Some(Token::Number(number)) if number.contains(['.', 'e']) => {
@@ -228,10 +228,19 @@ fn ty(line: &mut Line) -> Parsed<Type> {
 fn kind(line: &mut Line) -> Parsed<Kind> {
     let word = line.word("a type")?;
     match word.as_str() {
-        "text" | "image" => {
+        "text" | "image" | "video" | "media" => {
             line.keyword("max")?;
             let max_bytes = line.bytes()?;
-            Ok(if word == "text" { Kind::Text { max_bytes } } else { Kind::Image { max_bytes } })
+            Ok(match word.as_str() {
+                "text" => Kind::Text { max_bytes },
+                "image" => Kind::Image { max_bytes },
+                "video" => Kind::Video { max_bytes },
+                _ => Kind::Media { max_bytes },
+            })
+        }
+        "messages" => {
+            line.keyword("max")?;
+            Ok(Kind::Messages { max_parts: line.number("a number of parts")? })
         }
         "audio" => {
             let rate_hz = if line.eat_mark("<") {
@@ -272,7 +281,7 @@ fn dim(line: &mut Line) -> Parsed<Dim> {
     Ok(Dim::Upto { name, max: line.number("the largest extent")? })
 }
 
-fn component_named(plan: &Plan, line: &mut Line) -> Parsed<ComponentId> {
+pub(super) fn component_named(plan: &Plan, line: &mut Line) -> Parsed<ComponentId> {
     let name = line.word("a component")?;
     let found = plan.components.enumerate().find(|(_, component)| component.name == name);
     found.map(|(id, _)| id).ok_or_else(|| line.error(format!("no component is called '{name}'")))
@@ -297,7 +306,10 @@ fn recording(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     let graph = line.word("the graph's name")?;
     // The signature is for the reader; the `input` and `output` lines say the same with ids.
     line.mark("(")?;
-    line.list(Some(")"), |line| line.word("an input"))?;
+    line.list(Some(")"), |line| {
+        line.word("an input")?;
+        if line.eat_mark(":") { literal(line).map(Some) } else { Ok(None) }
+    })?;
     line.mark("->")?;
     line.word("an output")?;
     while line.eat_mark("+") {
@@ -310,10 +322,12 @@ fn recording(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
 fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     let id = RecordingId(plan.recordings.len() as u32 - 1);
     if line.indent > 2 {
-        let step = step(plan, line)?;
-        let program = plan.recordings[id].programs.last_mut();
-        program.ok_or_else(|| line.error("a step must follow 'on' and a stage"))?.steps.push(step);
-        return Ok(());
+        let Some(mut program) = plan.recordings[id].programs.pop() else {
+            return Err(line.error("a step must follow 'on' and a stage"));
+        };
+        let parsed = steps::parse(plan, &mut program.steps, line);
+        plan.recordings[id].programs.push(program);
+        return parsed;
     }
     let recording = &mut plan.recordings[id];
     match line.word("'input', 'output', 'value' or 'on'")?.as_str() {
@@ -321,7 +335,9 @@ fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
             let name = line.word("the input's name")?;
             let value = line.id('v', "a value")?;
             let default = if line.eat("default") { Some(literal(line)?) } else { None };
-            recording.inputs.push(Input { name, value, default });
+            let is = if line.eat("is") { Some(literal(line)?) } else { None };
+            let media = if line.eat("media") { Some(input_media(line)?) } else { None };
+            recording.inputs.push(Input { name, value, default, is, media });
         }
         "output" => {
             let name = line.word("the output's name")?;
@@ -332,8 +348,9 @@ fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
             in_order(line, &recording.values, id)?;
             let name = line.text("the value's name")?;
             let ty = ty(line)?;
+            let optional = line.eat_mark("?");
             line.keyword("in")?;
-            recording.values.push(Value { name, ty, bytes: line.bytes()? });
+            recording.values.push(Value { name, ty, optional, bytes: line.bytes()? });
         }
         "on" => recording.programs.push(Program { stage: line.id('s', "a stage")?, steps: Vec::new() }),
         other => return Err(line.error(format!("'{other}' is no line of a recording"))),
@@ -341,81 +358,10 @@ fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn step(plan: &Plan, line: &mut Line) -> Parsed<Step> {
-    let word = line.word("a step")?;
-    let value = |line: &mut Line| line.id('v', "a value");
-    Ok(match word.as_str() {
-        "input" => Step::Input { value: value(line)? },
-        "const" => Step::Const { value: value(line)?, literal: literal(line)? },
-        "run" | "each" => Step::Run(run(plan, line, word == "each")?),
-        "join" | "sentences" | "collect" | "windows" | "list" => adapt(&word, line)?,
-        "send" => {
-            let value = value(line)?;
-            line.keyword("to")?;
-            Step::Send { value, to: line.id('s', "a stage")?, transport: transport(line)? }
-        }
-        "recv" => {
-            let value = value(line)?;
-            line.keyword("from")?;
-            Step::Recv { value, from: line.id('s', "a stage")?, transport: transport(line)? }
-        }
-        "output" => Step::Output { value: value(line)? },
-        "free" => Step::Free { value: value(line)? },
-        other => return Err(line.error(format!("'{other}' is no step"))),
-    })
-}
-
-fn transport(line: &mut Line) -> Parsed<Transport> {
-    line.keyword("by")?;
-    let name = line.word("a transport")?;
-    let found = Transport::ALL.into_iter().find(|transport| transport.name() == name);
-    found.ok_or_else(|| line.error(format!("'{name}' is no transport")))
-}
-
-fn adapt(word: &str, line: &mut Line) -> Parsed<Step> {
-    line.mark("(")?;
-    let operands = line.list(Some(")"), |line| line.id('v', "a value"))?;
-    let adaptor = match word {
-        "join" => Adaptor::Join,
-        "sentences" => Adaptor::Sentences,
-        "collect" => Adaptor::Collect,
-        "list" => Adaptor::List,
-        _ => {
-            let mut count = |word: &str| {
-                line.keyword(word)?;
-                line.number("a number of items")
-            };
-            Adaptor::Windows { size: count("size")?, left: count("left")?, first: count("first")? }
-        }
-    };
-    line.mark("->")?;
-    Ok(Step::Adapt { adaptor, operands, result: line.id('v', "a value")? })
-}
-
-fn run(plan: &Plan, line: &mut Line, each: bool) -> Parsed<Run> {
-    let id = component_named(plan, line)?;
-    let component = &plan.components[id];
-    line.mark("(")?;
-    let operands = line.list(Some(")"), |line| {
-        let port = port_named(line, &component.inputs)?;
-        line.mark(":")?;
-        let each = line.eat("each");
-        Ok(Operand { port, value: line.id('v', "a value")?, each })
-    })?;
-    line.mark("->")?;
-    line.mark("(")?;
-    let results = line.list(Some(")"), |line| {
-        let port = port_named(line, &component.outputs)?;
-        line.mark(":")?;
-        Ok((port, line.id('v', "a value")?))
-    })?;
-    Ok(Run { component: id, operands, results, each })
-}
-
-fn port_named(line: &mut Line, ports: &[Port]) -> Parsed<u32> {
-    let name = line.word("a port")?;
-    let found = ports.iter().position(|port| port.name == name);
-    found.map(|index| index as u32).ok_or_else(|| line.error(format!("no port is called '{name}'")))
+fn input_media(line: &mut Line) -> Parsed<InputMedia> {
+    let value = line.id('v', "a value")?;
+    let kinds = if line.eat("of") { line.list(None, steps::modality)? } else { Vec::new() };
+    Ok(InputMedia { value, kinds })
 }
 
 fn memory_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {

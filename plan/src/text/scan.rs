@@ -124,9 +124,13 @@ impl Line {
         is_next
     }
 
+    pub(super) fn is_at_mark(&self, mark: &str) -> bool {
+        matches!(self.tokens.get(self.next), Some(Token::Mark(next)) if *next == mark)
+    }
+
     /// Takes `mark` if it is next.
     pub(super) fn eat_mark(&mut self, mark: &str) -> bool {
-        let is_next = matches!(self.tokens.get(self.next), Some(Token::Mark(next)) if *next == mark);
+        let is_next = self.is_at_mark(mark);
         self.next += usize::from(is_next);
         is_next
     }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Adaptor, Component, Port, Recording, Run, Step};
+use crate::control::all_steps;
+use crate::plan::{Adaptor, Component, Input, Literal, Port, Recording, Run, Step};
 use crate::types::{Dim, Form, Kind, Type};
 use crate::verify::Report;
 
@@ -21,10 +22,12 @@ pub(super) fn check_ids(report: &mut Report<'_>) {
         let mut unknown = BTreeSet::new();
         let values = recording.inputs.iter().map(|input| input.value);
         let values = values.chain(recording.outputs.iter().map(|output| output.value));
+        let media = recording.inputs.iter().filter_map(|input| Some(input.media.as_ref()?.value));
+        let values = values.chain(media);
         unknown.extend(values.filter(|id| recording.values.get(*id).is_none()).map(|id| id.to_string()));
         for program in &recording.programs {
             unknown.extend(plan.stages.get(program.stage).is_none().then(|| program.stage.to_string()));
-            for step in &program.steps {
+            for step in all_steps(&program.steps) {
                 unknown.extend(unknown_ids(report, recording, step));
             }
         }
@@ -37,6 +40,7 @@ pub(super) fn check_ids(report: &mut Report<'_>) {
 fn unknown_ids(report: &Report<'_>, recording: &Recording, step: &Step) -> Vec<String> {
     let mut values = step.reads();
     values.extend(step.writes());
+    values.extend(step.inner_writes());
     let mut unknown: Vec<String> = Vec::new();
     match step {
         Step::Free { value } => values.push(*value),
@@ -68,8 +72,11 @@ pub(super) fn check(report: &mut Report<'_>) {
     check_signatures(report);
     let plan = report.plan;
     for (id, recording) in plan.recordings.enumerate() {
+        for problem in recording.inputs.iter().filter_map(|input| input_problem(recording, input)) {
+            report.violated("P5", format!("recording {id}: {problem}"));
+        }
         for program in &recording.programs {
-            for step in &program.steps {
+            for step in all_steps(&program.steps) {
                 for message in step_problems(report, recording, step) {
                     report.violated("P5", format!("recording {id}, {}: {message}", program.stage));
                 }
@@ -104,10 +111,11 @@ fn check_bounds(report: &mut Report<'_>) {
                 report.violated("P8", format!("recording {id}, {value_id} ({}): {message}", value.name));
             }
         }
-        for step in recording.programs.iter().flat_map(|program| &program.steps) {
-            if let Step::Adapt { adaptor: Adaptor::Windows { size, first, .. }, result, .. } = step
+        for step in recording.programs.iter().flat_map(|program| all_steps(&program.steps)) {
+            if let Step::Adapt { adaptor: Adaptor::Windows { size, first, .. }, results, .. } = step
                 && (*size == 0 || *first == 0)
             {
+                let result = results.first().map(ToString::to_string).unwrap_or_default();
                 report.violated("P8", format!("recording {id}, {result}: a window of no items"));
             }
         }
@@ -142,7 +150,7 @@ fn check_stages(report: &mut Report<'_>) {
     }
     for (id, recording) in plan.recordings.enumerate() {
         for program in &recording.programs {
-            for step in &program.steps {
+            for step in all_steps(&program.steps) {
                 if let Step::Run(run) = step
                     && placed.get(&run.component) != Some(&program.stage)
                 {
@@ -173,9 +181,15 @@ fn step_problems(report: &Report<'_>, recording: &Recording, step: &Step) -> Vec
     let ty = |id: &crate::ids::ValueId| &recording.values[*id].ty;
     match step {
         Step::Run(run) => run_problems(report, recording, run),
-        Step::Adapt { adaptor, operands, result } => {
+        Step::Adapt { adaptor, operands, results } => {
+            let absent = operands.iter().filter(|id| recording.values[**id].optional);
+            let absent = absent.filter(|_| *adaptor != Adaptor::Join);
+            let mut problems: Vec<String> =
+                absent.map(|id| format!("{id} may be absent, and {adaptor:?} needs it")).collect();
             let operands: Vec<&Type> = operands.iter().map(ty).collect();
-            adapt_problem(adaptor, &operands, ty(result)).into_iter().collect()
+            let results: Vec<&Type> = results.iter().map(ty).collect();
+            problems.extend(adapt_problem(adaptor, &operands, &results));
+            problems
         }
         Step::Input { value } | Step::Const { value, .. } if ty(value).is_stream() => {
             vec![format!("{value} comes whole, so it cannot be '{}'", ty(value))]
@@ -203,6 +217,10 @@ fn run_problems(report: &Report<'_>, recording: &Recording, run: &Run) -> Vec<St
             }
         };
         problems.extend(mismatch(component, port, &given));
+        if recording.values[operand.value].optional && !port.optional {
+            let (component, port) = (&component.name, &port.name);
+            problems.push(format!("{} may be absent, and {component}.{port} needs it", operand.value));
+        }
     }
     let streams: Vec<_> =
         run.operands.iter().filter(|operand| recording.values[operand.value].ty.is_stream()).collect();
@@ -238,6 +256,28 @@ fn run_problems(report: &Report<'_>, recording: &Recording, run: &Run) -> Vec<St
     problems
 }
 
+/// Whether data of type `from` may go where `to` is declared.
+pub(super) fn type_fits(from: &Type, to: &Type) -> bool {
+    form_fits(from.form, to.form) && fits(&from.kind, &to.kind)
+}
+
+/// What is wrong with an input: its media, or the value that its recording is for.
+fn input_problem(recording: &Recording, input: &Input) -> Option<String> {
+    let ty = &recording.values[input.value].ty;
+    let decided = match (&input.is, &ty.kind) {
+        (None, _) | (Some(Literal::Bool(_)), Kind::Bool) => true,
+        (Some(Literal::Text(word)), Kind::Enum(words)) => words.contains(word),
+        _ => false,
+    };
+    if !decided {
+        return Some(format!("input {} is '{ty}', which the recording cannot be chosen by", input.name));
+    }
+    let media = input.media.as_ref()?;
+    let list = &recording.values[media.value].ty;
+    let is_list = matches!((&list.kind, list.form), (Kind::Media { .. }, Form::List { .. }));
+    (!is_list).then(|| format!("the media of input {} are '{list}', which is no list of media", input.name))
+}
+
 fn mismatch(component: &Component, port: &Port, given: &Type) -> Option<String> {
     let ok = form_fits(given.form, port.ty.form) && fits(&given.kind, &port.ty.kind);
     (!ok).then(|| format!("{}.{} takes '{}', not '{given}'", component.name, port.name, port.ty))
@@ -257,7 +297,10 @@ fn form_fits(from: Form, to: Form) -> bool {
 fn fits(from: &Kind, to: &Kind) -> bool {
     match (from, to) {
         (Kind::Text { max_bytes }, Kind::Text { max_bytes: most })
-        | (Kind::Image { max_bytes }, Kind::Image { max_bytes: most }) => max_bytes <= most,
+        | (Kind::Image { max_bytes }, Kind::Image { max_bytes: most })
+        | (Kind::Video { max_bytes }, Kind::Video { max_bytes: most })
+        | (Kind::Media { max_bytes }, Kind::Media { max_bytes: most }) => max_bytes <= most,
+        (Kind::Messages { max_parts }, Kind::Messages { max_parts: most }) => max_parts <= most,
         (Kind::Audio { max_ms, .. }, Kind::Audio { max_ms: most, .. }) => max_ms <= most,
         (Kind::Tensor { dtype, dims }, Kind::Tensor { dtype: other, dims: most }) => {
             dtype == other
@@ -275,20 +318,37 @@ fn fits(from: &Kind, to: &Kind) -> bool {
     }
 }
 
-fn adapt_problem(adaptor: &Adaptor, operands: &[&Type], result: &Type) -> Option<String> {
+fn adapt_problem(adaptor: &Adaptor, operands: &[&Type], results: &[&Type]) -> Option<String> {
+    let ok = match (adaptor, results) {
+        (Adaptor::Merge { tags }, [items, tag]) => {
+            merge_fits(operands, items)
+                && tags.len() == operands.len()
+                && tag.is_stream()
+                && matches!(&tag.kind, Kind::Enum(words) if tags.iter().all(|tag| words.contains(tag)))
+        }
+        (Adaptor::Merge { tags }, [items]) => tags.is_empty() && merge_fits(operands, items),
+        (adaptor, [result]) => adapt_fits(adaptor, operands, result),
+        _ => false,
+    };
+    let listed = |types: &[&Type]| types.iter().map(|ty| format!("'{ty}'")).collect::<Vec<_>>().join(", ");
+    (!ok).then(|| format!("{adaptor:?} cannot make {} of {}", listed(results), listed(operands)))
+}
+
+fn merge_fits(operands: &[&Type], items: &Type) -> bool {
+    items.is_stream() && operands.iter().all(|ty| ty.is_stream() && fits(&ty.kind, &items.kind))
+}
+
+fn adapt_fits(adaptor: &Adaptor, operands: &[&Type], result: &Type) -> bool {
     let one = |ok: &dyn Fn(&Type) -> bool| matches!(operands, [only] if ok(only));
     let is_text = |ty: &Type| matches!(ty.kind, Kind::Text { .. });
-    let ok = match adaptor {
+    let is_list = |ty: &Type| matches!(ty.form, Form::List { .. });
+    match adaptor {
         Adaptor::Join => {
             operands.iter().all(|ty| is_text(ty) && ty.form == Form::Value)
                 && is_text(result)
                 && result.form == Form::Value
         }
-        Adaptor::Sentences => {
-            one(&|ty| is_text(ty) && !matches!(ty.form, Form::List { .. }))
-                && is_text(result)
-                && result.is_stream()
-        }
+        Adaptor::Sentences => one(&|ty| is_text(ty) && !is_list(ty)) && is_text(result) && result.is_stream(),
         Adaptor::Windows { .. } => {
             one(&|ty| ty.is_stream() && ty.kind.word() == result.kind.word()) && result.is_stream()
         }
@@ -299,7 +359,21 @@ fn adapt_problem(adaptor: &Adaptor, operands: &[&Type], result: &Type) -> Option
             operands.iter().all(|ty| ty.form == Form::Value && fits(&ty.kind, &result.kind))
                 && matches!(result.form, Form::List { max } if operands.len() <= max as usize)
         }
-    };
-    let operands = operands.iter().map(|ty| format!("'{ty}'")).collect::<Vec<_>>().join(", ");
-    (!ok).then(|| format!("{adaptor:?} cannot make '{result}' of {operands}"))
+        Adaptor::Merge { .. } => false,
+        Adaptor::Pick(modality) => one(&|ty| {
+            let Kind::Media { max_bytes } = ty.kind else { return false };
+            form_fits(ty.form, result.form)
+                && is_list(ty)
+                && Kind::of_media(*modality, max_bytes).word() == result.kind.word()
+        }),
+        Adaptor::Interleave(kinds) => match operands {
+            [media, made @ ..] => {
+                matches!(media.kind, Kind::Media { .. })
+                    && form_fits(media.form, result.form)
+                    && made.len() == kinds.len()
+                    && made.iter().all(|ty| is_list(ty) && fits(&ty.kind, &result.kind))
+            }
+            [] => false,
+        },
+    }
 }

@@ -5,6 +5,7 @@
 //! waits for an end while another holds a window full is found. What a component does between its
 //! streams is unknown; it is taken to make one item of each output for each item it takes, to take
 //! nothing while an output is full, and to make whole values only after its input streams end.
+//! A recording with branches is replayed once for each way through it.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use crate::ids::{RecordingId, ValueId};
 use crate::plan::{Program, Recording, Step};
 use crate::types::Form;
 use crate::verify::Report;
+use crate::verify::paths::paths;
 
 /// Windows are cut to this many items here: streams are endless beside them either way, and the
 /// replay takes time with the largest.
@@ -19,12 +21,27 @@ const MAX_WINDOW: u64 = 16;
 
 pub(super) fn check(report: &mut Report<'_>) {
     for (id, recording) in report.plan.recordings.enumerate() {
-        let mut replay = Replay::new(recording);
-        while replay.advance() {}
-        if let Some(message) = stuck_message(id, recording, &replay) {
-            report.violated("P4", message);
+        let has_blocks = |program: &Program| program.steps.iter().any(|step| !step.nested().is_empty());
+        if !recording.programs.iter().any(has_blocks) {
+            violated(report, replayed(id, recording));
+            continue;
         }
+        let found = paths(recording).iter().find_map(|path| replayed(id, path));
+        violated(report, found);
     }
+}
+
+fn violated(report: &mut Report<'_>, found: Option<String>) {
+    if let Some(message) = found {
+        report.violated("P4", message);
+    }
+}
+
+/// What stalls, if anything does.
+fn replayed(id: RecordingId, recording: &Recording) -> Option<String> {
+    let mut replay = Replay::new(recording);
+    while replay.advance() {}
+    stuck_message(id, recording, &replay)
 }
 
 /// A step that waits for a whole value while it holds a stream back is the cause; others follow

@@ -1,0 +1,200 @@
+//! On which stages the work of each node is done, once components have theirs.
+//!
+//! An adaptor works where its readers are, if they are all in one place, so that what it makes of one value is not
+//! sent twice; otherwise where its first operand is made. Inputs and constants are wherever they are read. The
+//! end of a `switch` is like an adaptor; that of a `loop` is where its first value is made; what a round begins
+//! with is on every stage that has a part of the body.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use corn_plan::{ComponentId, IdVec, StageId, ValueId};
+
+use crate::graph::{Graph, Node, NodeId, NodeKind, ScopeId};
+
+/// The stages of each node.
+pub(crate) type Stages = IdVec<NodeId, BTreeSet<StageId>>;
+
+/// The stages of every node of `graph`.
+pub(crate) fn stages(graph: &Graph, stage_of: &BTreeMap<ComponentId, StageId>) -> Stages {
+    let readers = graph.readers();
+    let mut stages: Stages = graph.nodes.iter().map(|_| BTreeSet::new()).collect();
+    let read_on = |stages: &Stages, node: NodeId| -> BTreeSet<StageId> {
+        let results = graph.nodes[node].results.iter();
+        let readers = results.flat_map(|(_, value)| &readers[*value]);
+        readers.flat_map(|reader| stages[*reader].clone()).collect()
+    };
+    for id in graph.nodes.ids().rev() {
+        match graph.nodes[id].kind {
+            NodeKind::Run { component, .. } => {
+                stages[id].insert(stage_of[&component]);
+            }
+            NodeKind::Adapt(_) | NodeKind::Switch { .. } => {
+                let read = read_on(&stages, id);
+                if read.len() == 1 {
+                    stages[id] = read;
+                }
+            }
+            _ => {}
+        }
+    }
+    let first = stages.iter().flatten().min().copied().unwrap_or(StageId(0));
+    for id in graph.nodes.ids() {
+        if stages[id].is_empty() && works_itself(&graph.nodes[id]) {
+            // What decides a switch comes first among its operands; what the cases make is larger.
+            let is_switch = matches!(graph.nodes[id].kind, NodeKind::Switch { .. });
+            let operands = graph.nodes[id].operands.iter().skip(usize::from(is_switch));
+            let made = operands.flat_map(|operand| &stages[graph.values[operand.value].node]);
+            let made = made.copied().next();
+            stages[id].insert(made.unwrap_or(first));
+        }
+    }
+    enter_loops(graph, &mut stages);
+    for id in graph.nodes.ids() {
+        if matches!(graph.nodes[id].kind, NodeKind::Input(_) | NodeKind::Const(_)) {
+            let read = read_on(&stages, id);
+            stages[id] = if read.is_empty() { BTreeSet::from([first]) } else { read };
+        }
+    }
+    stages
+}
+
+const fn works_itself(node: &Node) -> bool {
+    matches!(node.kind, NodeKind::Adapt(_) | NodeKind::Switch { .. } | NodeKind::Loop { .. })
+}
+
+/// A round begins on every stage that has a part of the body, and where the loop ends.
+fn enter_loops(graph: &Graph, stages: &mut Stages) {
+    for (id, node) in graph.nodes.enumerate() {
+        if let NodeKind::Enter { scope, .. } = node.kind {
+            stages[id] = of_block(graph, stages, &[scope]);
+            if let Some(end) = end_of(graph, scope) {
+                let ends = stages[end].clone();
+                stages[id].extend(ends);
+            }
+        }
+    }
+}
+
+/// The node that ends the loop with this body.
+pub(crate) fn end_of(graph: &Graph, body: ScopeId) -> Option<NodeId> {
+    let ends = |node: &Node| matches!(node.kind, NodeKind::Loop { scope, .. } if scope == body);
+    graph.nodes.enumerate().find(|(_, node)| ends(node)).map(|(id, _)| id)
+}
+
+/// The stages that have a part of these scopes.
+pub(crate) fn of_block(graph: &Graph, stages: &Stages, scopes: &[ScopeId]) -> BTreeSet<StageId> {
+    let inside = |node: &Node| scopes.iter().any(|scope| graph.is_within(node.scope, Some(*scope)));
+    let inside = graph.nodes.enumerate().filter(|(_, node)| inside(node));
+    inside.flat_map(|(id, _)| stages[id].iter().copied()).collect()
+}
+
+/// What a block needs of values on the stages that it spans, beyond what the nodes inside read.
+pub(crate) struct Block {
+    /// Which node ends it.
+    pub(crate) node: NodeId,
+    /// The stages that have a part of it.
+    pub(crate) stages: BTreeSet<StageId>,
+    /// Values that must be on a stage before the block, for it to decide or to begin.
+    pub(crate) before: Vec<(ValueId, BTreeSet<StageId>)>,
+    /// Values of the inside that must be on a stage when a case or a round ends.
+    pub(crate) at_end: Vec<(ValueId, BTreeSet<StageId>)>,
+    /// For each carried value of a loop, the stages that have it.
+    pub(crate) carried: Vec<BTreeSet<StageId>>,
+}
+
+/// The blocks of `graph` by the node that ends them.
+pub(crate) fn blocks(graph: &Graph, stages: &Stages) -> BTreeMap<NodeId, Block> {
+    let mut blocks = BTreeMap::new();
+    for (id, node) in graph.nodes.enumerate() {
+        let block = match &node.kind {
+            NodeKind::Switch { scopes, .. } => switch_block(graph, stages, id, scopes),
+            NodeKind::Loop { scope, carried, .. } => loop_block(graph, stages, id, *scope, *carried),
+            _ => continue,
+        };
+        blocks.insert(id, block);
+    }
+    blocks
+}
+
+fn switch_block(graph: &Graph, stages: &Stages, id: NodeId, scopes: &[ScopeId]) -> Block {
+    let node = &graph.nodes[id];
+    let mut all = of_block(graph, stages, scopes);
+    all.extend(&stages[id]);
+    let subject = node.operands.iter().filter(|operand| operand.port == 0).map(|operand| operand.value);
+    let yields = node.operands.iter().filter(|operand| operand.port > 0).map(|operand| operand.value);
+    Block {
+        node: id,
+        before: subject.map(|value| (value, all.clone())).collect(),
+        at_end: yields.map(|value| (value, stages[id].clone())).collect(),
+        stages: all,
+        carried: Vec::new(),
+    }
+}
+
+fn loop_block(graph: &Graph, stages: &Stages, id: NodeId, scope: ScopeId, carried: u32) -> Block {
+    let is_enter = |node: &Node| matches!(node.kind, NodeKind::Enter { scope: of, .. } if of == scope);
+    let enter = graph.nodes.enumerate().find(|(_, node)| is_enter(node)).map(|(id, _)| id);
+    let mut all = of_block(graph, stages, &[scope]);
+    all.extend(&stages[id]);
+    let node = &graph.nodes[id];
+    let begin = enter.map(|enter| &graph.nodes[enter]);
+    let filled = |node: &Node, port: u32| {
+        node.operands.iter().find(|operand| operand.port == port).map(|operand| operand.value)
+    };
+    let made =
+        |node: &Node, port: u32| node.results.iter().find(|(of, _)| *of == port).map(|(_, value)| *value);
+    let carried = carried_on(graph, stages, id, begin, carried);
+    let mut before = Vec::new();
+    let mut at_end = Vec::new();
+    for (port, on) in (0u32..).zip(&carried) {
+        before.extend(begin.and_then(|begin| filled(begin, port)).map(|init| (init, on.clone())));
+        at_end.extend(filled(node, port).map(|next| (next, on.clone())));
+    }
+    let count = u32::try_from(carried.len()).expect("carried values are few");
+    before.extend(begin.and_then(|begin| filled(begin, count)).map(|rounds| (rounds, all.clone())));
+    at_end.extend(filled(node, count).map(|until| (until, all.clone())));
+    debug_assert!(begin.is_none_or(|begin| made(begin, 0).is_some()), "a loop keeps what it carries");
+    Block { node: id, stages: all, before, at_end, carried }
+}
+
+/// The stages that have each carried value: those that read it inside, that which uses it afterwards, and those of a
+/// value whose next one it is.
+fn carried_on(
+    graph: &Graph,
+    stages: &Stages,
+    id: NodeId,
+    begin: Option<&Node>,
+    count: u32,
+) -> Vec<BTreeSet<StageId>> {
+    let node = &graph.nodes[id];
+    let inside = |port: u32| {
+        let results = begin.into_iter().flat_map(|begin| &begin.results);
+        results.into_iter().find(|(of, _)| *of == port).map(|(_, value)| *value)
+    };
+    let readers = |value: ValueId| {
+        let readers = graph.nodes.enumerate().filter(move |(reader, node)| {
+            *reader != id && node.operands.iter().any(|operand| operand.value == value)
+        });
+        readers.flat_map(|(reader, _)| stages[reader].iter().copied())
+    };
+    let mut on: Vec<BTreeSet<StageId>> = (0..count)
+        .map(|port| {
+            let mut on: BTreeSet<StageId> = inside(port).into_iter().flat_map(readers).collect();
+            if node.results.iter().any(|(of, _)| *of == port) {
+                on.extend(&stages[id]);
+            }
+            on
+        })
+        .collect();
+    // At most so many rounds until nothing is handed on further.
+    for _ in 0..count {
+        for operand in &node.operands {
+            let handed = (0..count).find(|port| inside(*port) == Some(operand.value));
+            if let Some(from) = handed.filter(|_| operand.port < count) {
+                let more = on[operand.port as usize].clone();
+                on[from as usize].extend(more);
+            }
+        }
+    }
+    on
+}

@@ -1,0 +1,344 @@
+//! Steps as text: one a line, what is inside a branch or a loop indented below it.
+
+use std::fmt::{self, Write};
+
+use crate::control::{Arm, BlockId, Branch, Carry, Case, Loop};
+use crate::ids::ValueId;
+use crate::plan::{Adaptor, Modality, Operand, Plan, Port, Recording, Run, Step, Transport};
+use crate::text::ParseError;
+use crate::text::parse::{component_named, literal};
+use crate::text::scan::Line;
+
+type Parsed<T> = Result<T, ParseError>;
+
+/// Indentation of the steps of a stage, and of what is inside one.
+const STEPS: usize = 4;
+const INNER: usize = 2;
+/// Branches and loops around one step.
+const DEEPEST: usize = 64;
+
+/// Prints `steps` with `indent` spaces before each.
+pub(super) fn write(out: &mut String, plan: &Plan, recording: &Recording, steps: &[Step]) -> fmt::Result {
+    write_steps(out, plan, recording, steps, STEPS)
+}
+
+fn write_steps(
+    out: &mut String,
+    plan: &Plan,
+    recording: &Recording,
+    steps: &[Step],
+    indent: usize,
+) -> fmt::Result {
+    for step in steps {
+        let line = step_line(plan, step);
+        let width = 60usize.saturating_sub(indent);
+        writeln!(out, "{:indent$}{line:<width$} # {}", "", note(recording, step))?;
+        match step {
+            Step::Branch(branch) => {
+                for arm in &branch.arms {
+                    write_arm(out, plan, recording, arm, indent + INNER)?;
+                }
+            }
+            Step::Loop(looped) => {
+                let inner = indent + INNER;
+                for carry in &looped.carries {
+                    write!(out, "{:inner$}carry {} as {} next {}", "", carry.init, carry.inside, carry.next)?;
+                    match carry.result {
+                        Some(result) => writeln!(out, " -> {result}")?,
+                        None => writeln!(out)?,
+                    }
+                }
+                write_steps(out, plan, recording, &looped.steps, inner)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_arm(out: &mut String, plan: &Plan, recording: &Recording, arm: &Arm, indent: usize) -> fmt::Result {
+    write!(out, "{:indent$}case ", "")?;
+    match &arm.case {
+        Case::Is(literal) => writeln!(out, "{literal}")?,
+        Case::Else => writeln!(out, "else")?,
+    }
+    let inner = indent + INNER;
+    write_steps(out, plan, recording, &arm.steps, inner)?;
+    if !arm.yields.is_empty() {
+        let yields =
+            arm.yields.iter().map(|value| value.map_or("none".to_owned(), |value| value.to_string()));
+        writeln!(out, "{:inner$}yield {}", "", yields.collect::<Vec<_>>().join(", "))?;
+    }
+    Ok(())
+}
+
+/// The names behind the ids of a step, for the reader.
+fn note(recording: &Recording, step: &Step) -> String {
+    let named = |id: &ValueId| {
+        recording.values.get(*id).map_or_else(|| "?".to_owned(), |value| value.name.replace('\n', " "))
+    };
+    let reads = match step {
+        Step::Free { value } => vec![*value],
+        Step::Branch(branch) => vec![branch.subject],
+        Step::Loop(looped) => looped.carries.iter().map(|carry| carry.init).collect(),
+        other => other.reads(),
+    };
+    let reads = list(reads.iter().map(named));
+    let writes = list(step.writes().iter().map(named));
+    match (reads.is_empty(), writes.is_empty()) {
+        (false, false) => format!("{reads} -> {writes}"),
+        _ => reads + &writes,
+    }
+}
+
+fn step_line(plan: &Plan, step: &Step) -> String {
+    match step {
+        Step::Input { value } => format!("input {value}"),
+        Step::Const { value, literal } => format!("const {value} {literal}"),
+        Step::Run(run) => run_line(plan, run),
+        Step::Adapt { adaptor, operands, results } => adapt_line(adaptor, operands, results),
+        Step::Branch(branch) => {
+            let makes = if branch.results.is_empty() { "" } else { " -> " };
+            format!("branch {} on {}{makes}{}", branch.block, branch.subject, list(branch.results.iter()))
+        }
+        Step::Loop(looped) => {
+            let mut line = format!("loop {} max {}", looped.block, looped.max);
+            for (word, value) in [("count", looped.count), ("index", looped.index), ("until", looped.until)] {
+                if let Some(value) = value {
+                    let _ = write!(line, " {word} {value}");
+                }
+            }
+            line
+        }
+        Step::Send { value, to, transport } => format!("send {value} to {to} by {}", transport.name()),
+        Step::Recv { value, from, transport } => format!("recv {value} from {from} by {}", transport.name()),
+        Step::Output { value } => format!("output {value}"),
+        Step::Free { value } => format!("free {value}"),
+    }
+}
+
+fn adapt_line(adaptor: &Adaptor, operands: &[ValueId], results: &[ValueId]) -> String {
+    let (operands, results) = (list(operands.iter()), list(results.iter()));
+    let words = match adaptor {
+        Adaptor::Join => format!("join({operands})"),
+        Adaptor::Sentences => format!("sentences({operands})"),
+        Adaptor::Collect => format!("collect({operands})"),
+        Adaptor::List => format!("list({operands})"),
+        Adaptor::Windows { size, left, first } => {
+            format!("windows({operands}) size {size} left {left} first {first}")
+        }
+        Adaptor::Merge { tags } if tags.is_empty() => format!("merge({operands})"),
+        Adaptor::Merge { tags } => {
+            format!("merge({operands}) tags {}", list(tags.iter().map(|tag| format!("{tag:?}"))))
+        }
+        Adaptor::Pick(kind) => format!("pick({operands}) {}", kind.name()),
+        Adaptor::Interleave(kinds) => {
+            let kinds = list(kinds.iter().map(|kind| kind.name()));
+            let space = if kinds.is_empty() { "" } else { " " };
+            format!("interleave({operands}){space}{kinds}")
+        }
+    };
+    format!("{words} -> {results}")
+}
+
+fn run_line(plan: &Plan, run: &Run) -> String {
+    let component = plan.components.get(run.component);
+    let port = |ports: Option<&Vec<Port>>, index: u32| match ports.and_then(|ports| ports.get(index as usize))
+    {
+        Some(port) => port.name.clone(),
+        None => format!("port{index}"),
+    };
+    let name = component.map_or_else(|| run.component.to_string(), |component| component.name.clone());
+    let operands = list(run.operands.iter().map(|operand| {
+        let each = if operand.each { "each " } else { "" };
+        format!(
+            "{}: {each}{}",
+            port(component.map(|component| &component.inputs), operand.port),
+            operand.value
+        )
+    }));
+    let results = list(run.results.iter().map(|(index, value)| {
+        format!("{}: {value}", port(component.map(|component| &component.outputs), *index))
+    }));
+    let word = if run.each { "each" } else { "run" };
+    format!("{word} {name}({operands}) -> ({results})")
+}
+
+pub(super) fn list<T: fmt::Display>(items: impl Iterator<Item = T>) -> String {
+    joined(items, ", ")
+}
+
+pub(super) fn joined<T: fmt::Display>(items: impl Iterator<Item = T>, separator: &str) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(separator)
+}
+
+/// Takes the step on `line` into the list of `steps` where its indentation puts it.
+pub(super) fn parse(plan: &Plan, steps: &mut Vec<Step>, line: &mut Line) -> Parsed<()> {
+    if line.indent < STEPS {
+        return Err(line.error("a step is indented by four spaces, and by two more inside a branch or loop"));
+    }
+    inside(plan, steps, line, (line.indent - STEPS) / INNER, 0)
+}
+
+/// `below` levels are left between this list and the line's place.
+fn inside(plan: &Plan, steps: &mut Vec<Step>, line: &mut Line, below: usize, depth: usize) -> Parsed<()> {
+    if below == 0 {
+        steps.push(step(plan, line)?);
+        return Ok(());
+    }
+    if depth > DEEPEST {
+        return Err(line.error(format!("branches and loops go deeper than {DEEPEST}")));
+    }
+    match steps.last_mut() {
+        Some(Step::Branch(branch)) if below == 1 => {
+            line.keyword("case")?;
+            let case = if line.eat("else") { Case::Else } else { Case::Is(literal(line)?) };
+            branch.arms.push(Arm { case, steps: Vec::new(), yields: Vec::new() });
+            Ok(())
+        }
+        Some(Step::Branch(branch)) => {
+            let Some(arm) = branch.arms.last_mut() else {
+                return Err(line.error("the steps of a branch follow a 'case'"));
+            };
+            if below == 2 && line.eat("yield") {
+                arm.yields = line.list(None, |line| {
+                    if line.eat("none") { Ok(None) } else { line.id('v', "a value or 'none'").map(Some) }
+                })?;
+                return Ok(());
+            }
+            inside(plan, &mut arm.steps, line, below - 2, depth + 1)
+        }
+        Some(Step::Loop(looped)) => {
+            if below == 1 && line.eat("carry") {
+                looped.carries.push(carry(line)?);
+                return Ok(());
+            }
+            inside(plan, &mut looped.steps, line, below - 1, depth + 1)
+        }
+        _ => Err(line.error("this is indented as if it were inside a branch or loop")),
+    }
+}
+
+fn carry(line: &mut Line) -> Parsed<Carry> {
+    let init = value(line)?;
+    line.keyword("as")?;
+    let inside = value(line)?;
+    line.keyword("next")?;
+    let next = value(line)?;
+    let result = if line.eat_mark("->") { Some(value(line)?) } else { None };
+    Ok(Carry { init, inside, next, result })
+}
+
+fn value(line: &mut Line) -> Parsed<ValueId> {
+    line.id('v', "a value")
+}
+
+fn step(plan: &Plan, line: &mut Line) -> Parsed<Step> {
+    let word = line.word("a step")?;
+    Ok(match word.as_str() {
+        "input" => Step::Input { value: value(line)? },
+        "const" => Step::Const { value: value(line)?, literal: literal(line)? },
+        "run" | "each" => Step::Run(run(plan, line, word == "each")?),
+        "join" | "sentences" | "collect" | "windows" | "list" | "merge" | "pick" | "interleave" => {
+            adapt(&word, line)?
+        }
+        "branch" => {
+            let block = block(line)?;
+            line.keyword("on")?;
+            let subject = value(line)?;
+            let results = if line.eat_mark("->") { line.list(None, value)? } else { Vec::new() };
+            Step::Branch(Branch { block, subject, arms: Vec::new(), results })
+        }
+        "loop" => {
+            let block = block(line)?;
+            line.keyword("max")?;
+            let max = line.number("a number of rounds")?;
+            let mut given = |word: &str| if line.eat(word) { value(line).map(Some) } else { Ok(None) };
+            let (count, index, until) = (given("count")?, given("index")?, given("until")?);
+            Step::Loop(Loop { block, max, count, index, until, carries: Vec::new(), steps: Vec::new() })
+        }
+        "send" => {
+            let value = value(line)?;
+            line.keyword("to")?;
+            Step::Send { value, to: line.id('s', "a stage")?, transport: transport(line)? }
+        }
+        "recv" => {
+            let value = value(line)?;
+            line.keyword("from")?;
+            Step::Recv { value, from: line.id('s', "a stage")?, transport: transport(line)? }
+        }
+        "output" => Step::Output { value: value(line)? },
+        "free" => Step::Free { value: value(line)? },
+        other => return Err(line.error(format!("'{other}' is no step"))),
+    })
+}
+
+fn block(line: &mut Line) -> Parsed<BlockId> {
+    line.id('b', "a block")
+}
+
+fn transport(line: &mut Line) -> Parsed<Transport> {
+    line.keyword("by")?;
+    let name = line.word("a transport")?;
+    let found = Transport::ALL.into_iter().find(|transport| transport.name() == name);
+    found.ok_or_else(|| line.error(format!("'{name}' is no transport")))
+}
+
+fn adapt(word: &str, line: &mut Line) -> Parsed<Step> {
+    line.mark("(")?;
+    let operands = line.list(Some(")"), value)?;
+    let adaptor = match word {
+        "join" => Adaptor::Join,
+        "sentences" => Adaptor::Sentences,
+        "collect" => Adaptor::Collect,
+        "list" => Adaptor::List,
+        "merge" => {
+            let tags =
+                if line.eat("tags") { line.list(None, |line| line.text("a tag"))? } else { Vec::new() };
+            Adaptor::Merge { tags }
+        }
+        "pick" => Adaptor::Pick(modality(line)?),
+        "interleave" if line.is_at_mark("->") => Adaptor::Interleave(Vec::new()),
+        "interleave" => Adaptor::Interleave(line.list(None, modality)?),
+        _ => {
+            let mut count = |word: &str| {
+                line.keyword(word)?;
+                line.number("a number of items")
+            };
+            Adaptor::Windows { size: count("size")?, left: count("left")?, first: count("first")? }
+        }
+    };
+    line.mark("->")?;
+    Ok(Step::Adapt { adaptor, operands, results: line.list(None, value)? })
+}
+
+pub(super) fn modality(line: &mut Line) -> Parsed<Modality> {
+    let name = line.word("'image', 'audio' or 'video'")?;
+    Modality::from_name(&name).ok_or_else(|| line.error(format!("'{name}' is no kind of media")))
+}
+
+fn run(plan: &Plan, line: &mut Line, each: bool) -> Parsed<Run> {
+    let id = component_named(plan, line)?;
+    let component = &plan.components[id];
+    line.mark("(")?;
+    let operands = line.list(Some(")"), |line| {
+        let port = port_named(line, &component.inputs)?;
+        line.mark(":")?;
+        let each = line.eat("each");
+        Ok(Operand { port, value: line.id('v', "a value")?, each })
+    })?;
+    line.mark("->")?;
+    line.mark("(")?;
+    let results = line.list(Some(")"), |line| {
+        let port = port_named(line, &component.outputs)?;
+        line.mark(":")?;
+        Ok((port, line.id('v', "a value")?))
+    })?;
+    Ok(Run { component: id, operands, results, each })
+}
+
+fn port_named(line: &mut Line, ports: &[Port]) -> Parsed<u32> {
+    let name = line.word("a port")?;
+    let found = ports.iter().position(|port| port.name == name);
+    found.map(|index| index as u32).ok_or_else(|| line.error(format!("no port is called '{name}'")))
+}

@@ -1,0 +1,113 @@
+//! The ways through a recording with branches: for each choice of cases, the steps without blocks.
+//!
+//! P4 replays these. A branch becomes the steps of the case that is taken, a loop one round of its body: what a
+//! round hands to the next are whole values, so if one round ends, so does the next. Steps inside a block wait
+//! for what decides it, which stands among their operands here.
+
+use std::collections::BTreeMap;
+
+use crate::control::{BlockId, Branch, Loop};
+use crate::ids::ValueId;
+use crate::plan::{Adaptor, Operand, Program, Recording, Step};
+
+/// Most ways that are tried one by one. With more, each case of each branch is taken at least once.
+const MOST_PATHS: usize = 64;
+
+/// Which case of each branch is taken.
+type Choice = BTreeMap<BlockId, usize>;
+
+/// The recordings without blocks that `recording` can become.
+pub(super) fn paths(recording: &Recording) -> Vec<Recording> {
+    let mut branches: BTreeMap<BlockId, usize> = BTreeMap::new();
+    for program in &recording.programs {
+        for step in crate::control::all_steps(&program.steps) {
+            if let Step::Branch(branch) = step {
+                branches.insert(branch.block, branch.arms.len());
+            }
+        }
+    }
+    choices(&branches).iter().map(|choice| taken(recording, choice)).collect()
+}
+
+fn choices(branches: &BTreeMap<BlockId, usize>) -> Vec<Choice> {
+    let ways = branches.values().try_fold(1usize, |ways, arms| ways.checked_mul(*arms.max(&1)));
+    if let Some(ways) = ways.filter(|ways| *ways <= MOST_PATHS) {
+        let nth = |mut number: usize| {
+            let arm = |(block, arms): (&BlockId, &usize)| {
+                let arms = (*arms).max(1);
+                let taken = number % arms;
+                number /= arms;
+                (*block, taken)
+            };
+            branches.iter().map(arm).collect()
+        };
+        return (0..ways).map(nth).collect();
+    }
+    let most = branches.values().copied().max().unwrap_or(1);
+    (0..most)
+        .map(|number| branches.iter().map(|(block, arms)| (*block, number.min(arms - 1))).collect())
+        .collect()
+}
+
+fn taken(recording: &Recording, choice: &Choice) -> Recording {
+    let program = |program: &Program| {
+        let mut steps = Vec::new();
+        flatten(&program.steps, choice, &[], &mut steps);
+        Program { stage: program.stage, steps }
+    };
+    Recording { programs: recording.programs.iter().map(program).collect(), ..recording.clone() }
+}
+
+/// Adds `steps` to `flat`, each waiting for `gates`.
+fn flatten(steps: &[Step], choice: &Choice, gates: &[ValueId], flat: &mut Vec<Step>) {
+    for step in steps {
+        match step {
+            Step::Branch(branch) => flatten_branch(branch, choice, gates, flat),
+            Step::Loop(looped) => flatten_loop(looped, choice, gates, flat),
+            Step::Run(run) => {
+                let mut run = run.clone();
+                let gate = |value: &ValueId| Operand { port: 0, value: *value, each: false };
+                run.operands.extend(gates.iter().map(gate));
+                flat.push(Step::Run(run));
+            }
+            Step::Adapt { adaptor, operands, results } => flat.push(Step::Adapt {
+                adaptor: adaptor.clone(),
+                operands: operands.iter().chain(gates).copied().collect(),
+                results: results.clone(),
+            }),
+            other => flat.push(other.clone()),
+        }
+    }
+}
+
+fn flatten_branch(branch: &Branch, choice: &Choice, gates: &[ValueId], flat: &mut Vec<Step>) {
+    let Some(arm) = branch.arms.get(choice.get(&branch.block).copied().unwrap_or(0)) else { return };
+    let gates: Vec<ValueId> = gates.iter().copied().chain([branch.subject]).collect();
+    flatten(&arm.steps, choice, &gates, flat);
+    for (result, made) in branch.results.iter().zip(&arm.yields) {
+        flat.push(alias(made.iter().copied(), &gates, *result));
+    }
+}
+
+fn flatten_loop(looped: &Loop, choice: &Choice, gates: &[ValueId], flat: &mut Vec<Step>) {
+    let inside: Vec<ValueId> = gates.iter().copied().chain(looped.count).collect();
+    for carry in &looped.carries {
+        flat.push(alias([carry.init].into_iter(), &inside, carry.inside));
+    }
+    if let Some(index) = looped.index {
+        flat.push(alias(std::iter::empty(), &inside, index));
+    }
+    flatten(&looped.steps, choice, &inside, flat);
+    let after: Vec<ValueId> = inside.iter().copied().chain(looped.until).collect();
+    for carry in &looped.carries {
+        if let Some(result) = carry.result {
+            flat.push(alias([carry.next].into_iter(), &after, result));
+        }
+    }
+}
+
+/// A step that makes `result` once `values` and `gates` are there.
+fn alias(values: impl Iterator<Item = ValueId>, gates: &[ValueId], result: ValueId) -> Step {
+    let operands = values.chain(gates.iter().copied()).collect();
+    Step::Adapt { adaptor: Adaptor::List, operands, results: vec![result] }
+}
