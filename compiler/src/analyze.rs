@@ -13,6 +13,7 @@ mod consts;
 mod context;
 mod declare;
 mod dependencies;
+mod entries;
 mod graphs;
 mod instance;
 pub(crate) mod modules;
