@@ -76,6 +76,19 @@ pub(crate) fn load(file: &Path, placement: &Placement) -> Result<Arc<Verified>, 
     compilation.plan.map(Arc::new).ok_or(Failure::Program)
 }
 
+/// Refuses a plan with executors that this build does not have; each is named.
+pub(crate) fn refuse_foreign(plan: &Plan) -> Result<(), Failure> {
+    let problems = corn_executors::cannot_run(plan);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    say("error: this plan compiles, but this build of corn cannot run it");
+    for problem in problems {
+        say(&format!("  {problem}"));
+    }
+    Err(Failure::Program)
+}
+
 /// What a file is, read once.
 pub(crate) enum Loaded {
     Program(Box<Compilation>),

@@ -312,6 +312,29 @@ fn a_plan_is_held_against_the_executors() {
     }
 }
 
+/// A program with an executor of another build is sound; it is only not run here, and the message says why.
+#[test]
+fn what_another_build_runs_compiles_here() {
+    let desk = Desk::new();
+    let program = "component Say(model: text = \"tts\", voice: text = \"alloy\") {\n in text: text\n out audio: audio\n \
+                   run openai \"http://localhost:8000/v1/audio/speech\"\n}\nlet say = Say()\n\
+                   graph speak(text: text) -> audio { say(text) }\n";
+    fs::write(desk.path("served.corn"), program).unwrap();
+    desk.run(&["check", "served.corn"]).good();
+    let plan = desk.run(&["compile", "served.corn"]).good().stdout;
+    fs::write(desk.path("served.plan"), plan).unwrap();
+    desk.run(&["check", "served.plan"]).good();
+    for file in ["served.corn", "served.plan"] {
+        let outcome = desk.run(&["run", file, "--in", "text=hi", "--out", "result=said.wav"]);
+        assert_eq!(outcome.code, 1);
+        assert!(
+            outcome.stderr.contains("component 'say': this build of corn cannot run openai"),
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
 /// Standard output that is closed or full is an error or nothing, never a panic.
 #[test]
 fn a_full_or_closed_output_makes_nothing_panic() {

@@ -14,6 +14,7 @@ mod context;
 mod control;
 mod declare;
 mod dependencies;
+mod entries;
 mod graphs;
 mod instance;
 mod loops;

@@ -26,6 +26,7 @@ const FETCH_STOPS_WITHIN: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let plan = program::load(&args.file, &args.placement)?;
+    program::refuse_foreign(plan.plan())?;
     let given = bindings("in", &args.inputs)?;
     let asked = bindings("out", &args.outputs)?;
     let recording = choose(plan.plan(), args.route.as_deref(), &given, &asked)?;

@@ -1,9 +1,9 @@
 //! What analysis knows so far, shared by all of its parts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use corn_plan::catalog::Catalog;
+use corn_plan::catalog::{Catalog, Domain};
 use corn_plan::{ComponentId, IdVec, Type, WeightsSource};
 
 use crate::analyze::modules::Module;
@@ -67,8 +67,8 @@ pub(crate) struct Declared<'a> {
     pub(crate) outputs: Vec<DeclaredPort>,
     pub(crate) executor: String,
     pub(crate) entry: String,
-    /// Names of parameters that the executor takes as options.
-    pub(crate) options: BTreeSet<String>,
+    /// Parameters that the executor takes as options, with what it takes.
+    pub(crate) options: BTreeMap<String, Domain>,
 }
 
 /// A parameter of a component.

@@ -1,17 +1,16 @@
-//! Component declarations: ports, parameters and the executor's entry, held against the catalog.
+//! Component declarations: ports, parameters and clauses. What runs them is held against the catalog in
+//! `entries.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use corn_plan::catalog::{Entry, EntryPort, LiteralKind};
-use corn_plan::{Form, Kind};
+use corn_plan::Kind;
 
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Context, Declared, DeclaredParam, DeclaredPort, ParamType};
 use crate::analyze::types::{Symbols, symbols};
 use crate::diagnostic::semantic::{self, Candidate};
-use crate::source::Span;
-use crate::syntax::ast::{self, Clause, ExprKind};
+use crate::syntax::ast::{self, Clause};
 
 /// What a component may need.
 const RESOURCES: [&str; 2] = ["cpu", "memory"];
@@ -47,11 +46,12 @@ impl<'a> Context<'a> {
             outputs,
             executor: executor.text.clone(),
             entry: entry.text.clone(),
-            options: BTreeSet::new(),
+            options: BTreeMap::new(),
         };
         let Some(known) = self.find_entry(executor, entry) else { return };
         self.check_ports(&declared, known, entry.span);
         self.check_params(&mut declared, known, entry.span);
+        self.check_defaults(&mut declared);
         self.declared[position] = Some(Rc::new(declared));
     }
 
@@ -169,165 +169,4 @@ impl<'a> Context<'a> {
             self.report(semantic::components::no_memory(&component.name, weights.span));
         }
     }
-
-    fn find_entry(&mut self, executor: &ast::Name, entry: &ast::Str) -> Option<&'a Entry> {
-        let catalog = self.catalog;
-        if let Some(known) = catalog.find(&executor.text, &entry.text) {
-            return Some(known);
-        }
-        let here: Vec<&Entry> =
-            catalog.entries.iter().filter(|known| known.executor == executor.text).collect();
-        if here.is_empty() {
-            let executors: BTreeSet<&str> = catalog.entries.iter().map(|known| known.executor).collect();
-            let known: Vec<Candidate> = executors.into_iter().map(Candidate::named).collect();
-            self.report(semantic::components::unknown_executor(executor, &known));
-        } else {
-            let known: Vec<Candidate> = here.iter().map(|known| Candidate::named(known.name)).collect();
-            self.report(semantic::components::unknown_entry(entry, &executor.text, &known));
-        }
-        None
-    }
-
-    fn check_ports(&mut self, declared: &Declared<'_>, entry: &Entry, run: Span) {
-        for (inputs, ports, known) in
-            [(true, &declared.inputs, entry.inputs), (false, &declared.outputs, entry.outputs)]
-        {
-            for port in ports {
-                let Some(takes) = known.iter().find(|known| known.name == port.name) else {
-                    let known: Vec<Candidate> =
-                        known.iter().map(|known| Candidate::named(known.name)).collect();
-                    let name = entry_name(entry);
-                    self.report(semantic::components::unknown_port(
-                        &port.name, inputs, &name, port.span, &known,
-                    ));
-                    continue;
-                };
-                let name = entry_name(entry);
-                if !matches_port(port, takes) {
-                    let (given, takes) = (short(port), words(takes));
-                    self.report(semantic::components::port_differs(
-                        &port.name, &given, &name, &takes, port.span,
-                    ));
-                } else if port.optional && !takes.optional {
-                    self.report(semantic::components::port_not_optional(&port.name, &name, port.span));
-                }
-            }
-            for missing in known.iter().filter(|known| inputs && !known.optional) {
-                if !ports.iter().any(|port| port.name == missing.name) {
-                    let (name, port) =
-                        (entry_name(entry), format!("in {}: {}", missing.name, words(missing)));
-                    self.report(semantic::components::port_missing(&name, &port, run));
-                }
-            }
-        }
-    }
-
-    fn check_params(&mut self, declared: &mut Declared<'a>, entry: &Entry, run: Span) {
-        let name = entry_name(entry);
-        for weights in entry.weights {
-            let has = |param: &DeclaredParam| {
-                param.name == *weights && matches!(param.ty, ParamType::Weights | ParamType::Poison)
-            };
-            if !declared.params.iter().any(has) {
-                self.report(semantic::components::weights_missing(&name, weights, run));
-            }
-        }
-        let in_clauses = names_in_clauses(declared.ast);
-        let mut options = BTreeSet::new();
-        for param in &declared.params {
-            let known_weights = entry.weights.contains(&param.name.as_str());
-            match entry.options.iter().find(|(option, _)| *option == param.name) {
-                _ if param.ty == ParamType::Poison => {}
-                _ if param.ty == ParamType::Weights && known_weights => {}
-                Some((_, kind)) if takes_option(*kind, &param.ty) => {
-                    options.insert(param.name.clone());
-                }
-                Some((_, kind)) => {
-                    let (takes, given) = (literal_words(*kind), param.ty.describe());
-                    let problem =
-                        semantic::components::option_differs(&param.name, &given, &name, takes, param.span);
-                    self.report(problem);
-                }
-                None if in_clauses.contains(param.name.as_str()) => {}
-                None => {
-                    let words: Vec<&str> = if param.ty == ParamType::Weights {
-                        entry.weights.to_vec()
-                    } else {
-                        entry.options.iter().map(|(option, _)| *option).collect()
-                    };
-                    let known: Vec<Candidate> = words.into_iter().map(Candidate::named).collect();
-                    self.report(semantic::components::unknown_option(&param.name, &name, param.span, &known));
-                }
-            }
-        }
-        declared.options = options;
-    }
-}
-
-fn entry_name(entry: &Entry) -> String {
-    format!("{} {:?}", entry.executor, entry.name)
-}
-
-fn words(port: &EntryPort) -> String {
-    if port.stream { format!("stream<{}>", port.modality) } else { port.modality.to_owned() }
-}
-
-fn short(port: &DeclaredPort) -> String {
-    let word = port.ty.kind.word();
-    match port.ty.form {
-        Form::Value => word.to_owned(),
-        Form::List { .. } => format!("list<{word}>"),
-        Form::Stream { .. } => format!("stream<{word}>"),
-    }
-}
-
-/// Whether a declared port is what the executor expects. Only `any` takes lists: other entries
-/// are called once for each item.
-fn matches_port(port: &DeclaredPort, takes: &EntryPort) -> bool {
-    let modality = takes.modality == "any" || takes.modality == port.ty.kind.word();
-    let form = match port.ty.form {
-        Form::Stream { .. } => takes.stream,
-        Form::Value => !takes.stream,
-        Form::List { .. } => !takes.stream && takes.modality == "any",
-    };
-    modality && form
-}
-
-const fn takes_option(kind: LiteralKind, ty: &ParamType) -> bool {
-    matches!(
-        (kind, ty),
-        (LiteralKind::Int, ParamType::Int)
-            | (LiteralKind::Float, ParamType::Float | ParamType::Int)
-            | (LiteralKind::Bool, ParamType::Bool)
-            | (LiteralKind::Text, ParamType::Text | ParamType::Enum(_))
-            | (LiteralKind::Texts, ParamType::Texts)
-    )
-}
-
-const fn literal_words(kind: LiteralKind) -> &'static str {
-    match kind {
-        LiteralKind::Int => "`int`",
-        LiteralKind::Float => "`float`",
-        LiteralKind::Bool => "`bool`",
-        LiteralKind::Text => "`text`",
-        LiteralKind::Texts => "`list<text>`",
-    }
-}
-
-/// Names that the amounts of `needs` and `batch` read.
-fn names_in_clauses(component: &ast::Component) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    for clause in &component.clauses {
-        let amounts: Vec<&ast::Expr> = match clause {
-            Clause::Needs { needs, .. } => needs.iter().map(|(_, amount)| amount).collect(),
-            Clause::Batch { max, within, .. } => std::iter::once(max).chain(within).collect(),
-            _ => Vec::new(),
-        };
-        for amount in amounts {
-            if let ExprKind::Name(name) = &amount.kind {
-                names.insert(name.as_str());
-            }
-        }
-    }
-    names
 }

@@ -17,9 +17,9 @@ use crate::syntax::ast::{Arg, Clause, Expr};
 /// Working memory of a component that says none; only those without weights may.
 const DEFAULT_MEMORY_BYTES: u64 = 16 << 20;
 /// Most threads of a component.
-const MAX_CPUS: i64 = 1024;
+pub(crate) const MAX_CPUS: i64 = 1024;
 /// Most calls in a batch.
-const MAX_BATCH: i64 = 65_536;
+pub(crate) const MAX_BATCH: i64 = 65_536;
 
 impl Context<'_> {
     /// Makes a component of the declaration at `position`; `None` if something is wrong, which is
@@ -41,7 +41,7 @@ impl Context<'_> {
                 Const::Weights(source) => {
                     weights.push(Weights { name: name.clone(), source: source.clone() });
                 }
-                Const::Literal(literal) if declared.options.contains(name) => {
+                Const::Literal(literal) if declared.options.contains_key(name) => {
                     options.insert(name.clone(), literal.clone());
                 }
                 _ => {}
@@ -91,7 +91,10 @@ impl Context<'_> {
             let value = self.constant(expr, None, place);
             match self.accepted(&param.name, &param.ty, value, expr.span, Some(param.span)) {
                 Some(Const::Poison) | None => whole = false,
-                Some(value) => values.push((param.name.clone(), value)),
+                Some(value) => {
+                    whole &= self.within_range(declared, param, &value, expr.span);
+                    values.push((param.name.clone(), value));
+                }
             }
         }
         whole.then_some(values)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use corn_compiler::source::{SourceFile, Sources};
 use corn_compiler::{Compilation, Target, compile};
-use corn_plan::catalog::{Catalog, Entry, EntryPort, LiteralKind};
+use corn_plan::catalog::{Catalog, Domain, Entry, EntryOption, EntryPort, PortForm, open};
 
 /// This crate's `tests` folder.
 pub(crate) fn tests() -> PathBuf {
@@ -75,15 +75,20 @@ pub(crate) fn compile_text(name: &str, text: &str) -> Compilation {
 }
 
 const fn port(name: &'static str, modality: &'static str) -> EntryPort {
-    EntryPort { name, modality, stream: false, optional: false }
+    EntryPort::value(name, modality)
 }
 
 const fn optional(name: &'static str, modality: &'static str) -> EntryPort {
-    EntryPort { name, modality, stream: false, optional: true }
+    EntryPort::value(name, modality).optional()
+}
+
+/// One or several, of any modality.
+const fn any(name: &'static str) -> EntryPort {
+    EntryPort::new(name, "any", PortForm::Whole).optional()
 }
 
 const fn stream(name: &'static str, modality: &'static str) -> EntryPort {
-    EntryPort { name, modality, stream: true, optional: false }
+    EntryPort::stream(name, modality)
 }
 
 const fn entry(
@@ -92,20 +97,22 @@ const fn entry(
     inputs: &'static [EntryPort],
     outputs: &'static [EntryPort],
 ) -> Entry {
-    Entry { executor, name, about: "", weights: &[], options: &[], inputs, outputs }
+    Entry::new(executor, name, "").ports(inputs, outputs)
 }
 
 const fn model(
     executor: &'static str,
     name: &'static str,
-    options: &'static [(&'static str, LiteralKind)],
+    options: &'static [EntryOption],
     inputs: &'static [EntryPort],
     outputs: &'static [EntryPort],
 ) -> Entry {
-    Entry { executor, name, about: "", weights: &["weights"], options, inputs, outputs }
+    entry(executor, name, inputs, outputs).weights(&["weights"]).options(options)
 }
 
-use LiteralKind::{Float, Int, Text, Texts};
+const fn option(name: &'static str, domain: Domain) -> EntryOption {
+    EntryOption::new(name, domain)
+}
 
 /// What the tests' programs run: the reference entries, those of the standard library, and parts
 /// of an any-to-any model.
@@ -124,14 +131,14 @@ const ENTRIES: &[Entry] = &[
         "candle",
         "llama.chat",
         &[
-            ("max_tokens", Int),
-            ("temperature", Float),
-            ("top_p", Float),
-            ("seed", Int),
-            ("system", Text),
-            ("stop", Texts),
-            ("repetition_penalty", Float),
-            ("context", Int),
+            option("max_tokens", Domain::COUNT),
+            option("temperature", Domain::Float(0.0, 10.0)),
+            option("top_p", Domain::SHARE),
+            option("seed", Domain::INT),
+            option("system", Domain::Text),
+            option("stop", Domain::Texts),
+            option("repetition_penalty", Domain::Float(1.0, 2.0)),
+            option("context", Domain::COUNT),
         ],
         &[
             port("prompt", "text"),
@@ -144,31 +151,27 @@ const ENTRIES: &[Entry] = &[
         &[stream("text", "text")],
     ),
     model("candle", "whisper.transcribe", &[], &[port("speech", "audio")], &[port("text", "text")]),
-    Entry {
-        weights: &["weights", "classes"],
-        ..model(
-            "candle",
-            "efficientnet.classify",
-            &[("top", Int)],
-            &[port("image", "image")],
-            &[port("labels", "text")],
-        )
-    },
+    model(
+        "candle",
+        "efficientnet.classify",
+        &[option("top", Domain::Int(1, 1000))],
+        &[port("image", "image")],
+        &[port("labels", "text")],
+    )
+    .weights(&["weights", "classes"]),
     model("candle", "minilm.embed", &[], &[port("text", "text")], &[port("embedding", "tensor")]),
-    Entry {
-        weights: &["voice", "lexicon"],
-        ..model(
-            "onnx",
-            "piper.speak",
-            &[("speed", Float), ("noise", Float)],
-            &[stream("text", "text")],
-            &[stream("voice", "audio")],
-        )
-    },
+    model(
+        "onnx",
+        "piper.speak",
+        &[option("speed", Domain::Float(0.5, 3.0)), option("noise", Domain::Float(0.0, 1.0))],
+        &[stream("text", "text")],
+        &[stream("voice", "audio")],
+    )
+    .weights(&["voice", "lexicon"]),
     model(
         "onnx",
         "style.transfer",
-        &[("style", Int)],
+        &[option("style", Domain::Int(0, 25))],
         &[port("photo", "image"), optional("style", "int")],
         &[port("image", "image")],
     ),
@@ -177,8 +180,8 @@ const ENTRIES: &[Entry] = &[
     model(
         "toy",
         "thinker",
-        &[("max_tokens", Int)],
-        &[port("prompt", "text"), optional("pictures", "any"), optional("sounds", "any")],
+        &[option("max_tokens", Domain::COUNT)],
+        &[port("prompt", "text"), any("pictures"), any("sounds")],
         &[stream("text", "text"), stream("hidden", "tensor")],
     ),
     model(
@@ -193,5 +196,5 @@ const ENTRIES: &[Entry] = &[
 ];
 
 pub(crate) fn catalog() -> Catalog {
-    Catalog { entries: ENTRIES.to_vec() }
+    Catalog { entries: [ENTRIES, open::ENTRIES].concat() }
 }

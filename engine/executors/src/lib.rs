@@ -16,13 +16,14 @@ use std::sync::Arc;
 
 use corn_core::Fault;
 use corn_core::executor::{Executor, Loader, Progress};
-use corn_plan::catalog::{Catalog, Entry, LiteralKind};
-use corn_plan::{Component, Literal, Plan, WeightsSource};
+use corn_plan::catalog::{Catalog, Entry, open};
+use corn_plan::{Component, Plan, WeightsSource};
 use corn_store::{Pins, Store};
 
-/// Everything that this build can run.
+/// Everything that a program may name: what this build runs, and the open entries, which compile everywhere.
 pub fn catalog() -> Catalog {
     let mut entries: Vec<Entry> = reference::ENTRIES.to_vec();
+    entries.extend_from_slice(open::ENTRIES);
     #[cfg(feature = "candle")]
     entries.extend_from_slice(candle::ENTRIES);
     #[cfg(feature = "onnx")]
@@ -30,7 +31,7 @@ pub fn catalog() -> Catalog {
     Catalog { entries }
 }
 
-/// What of `plan` this build cannot run: unknown entries, and components whose ports, weights or options
+/// What of `plan` is not in the catalog: unknown entries, and components whose ports, weights or options
 /// are not their entry's.
 pub fn problems(plan: &Plan) -> Vec<String> {
     let catalog = catalog();
@@ -41,11 +42,33 @@ pub fn problems(plan: &Plan) -> Vec<String> {
     plan.components.iter().filter_map(problem).collect()
 }
 
+/// The executors that are compiled into this build.
+const RUNNING: &[&str] = &[
+    "reference",
+    #[cfg(feature = "candle")]
+    "candle",
+    #[cfg(feature = "onnx")]
+    "onnx",
+];
+
+/// What of `plan` compiles and cannot run here: components of executors that this build does not have.
+pub fn cannot_run(plan: &Plan) -> Vec<String> {
+    let foreign = plan.components.iter().filter(|component| !RUNNING.contains(&component.executor.as_str()));
+    let problem = |component: &Component| {
+        let Component { name, executor, entry, .. } = component;
+        format!("component '{name}': {}", not_running(executor, entry))
+    };
+    foreign.map(problem).collect()
+}
+
+fn not_running(executor: &str, entry: &str) -> String {
+    format!("this build of corn cannot run {executor} {entry:?}; it runs {}", RUNNING.join(", "))
+}
+
 fn entry_of<'a>(catalog: &'a Catalog, component: &Component) -> Result<&'a Entry, Fault> {
     let (executor, name) = (&component.executor, &component.entry);
     catalog.find(executor, name).ok_or_else(|| {
-        let known: Vec<&str> =
-            catalog.entries.iter().filter(|it| it.executor == executor).map(|it| it.name).collect();
+        let known: Vec<&str> = catalog.of(executor).map(|entry| entry.name).collect();
         let known = if known.is_empty() { "nothing of that executor".to_owned() } else { known.join(", ") };
         Fault::setup(format!("this build of corn has no {executor} {name:?}; it has {known}"))
     })
@@ -54,29 +77,30 @@ fn entry_of<'a>(catalog: &'a Catalog, component: &Component) -> Result<&'a Entry
 /// A component has the weights, options and ports of its entry.
 fn fits(entry: &Entry, component: &Component) -> Result<(), Fault> {
     let given: Vec<&str> = component.weights.iter().map(|weights| weights.name.as_str()).collect();
-    if entry.weights.iter().any(|name| !given.contains(name)) || given.len() != entry.weights.len() {
+    let is_short = entry.weights.iter().any(|name| !given.contains(name));
+    if is_short || !entry.open.weights && given.len() != entry.weights.len() {
         let (given, needed) = (given.join(", "), entry.weights.join(", "));
         return Err(Fault::setup(format!("it has the weights [{given}]; {:?} needs [{needed}]", entry.name)));
     }
     for (name, literal) in &component.options {
-        let Some((_, kind)) = entry.options.iter().find(|(known, _)| known == name) else {
-            let known: Vec<&str> = entry.options.iter().map(|(known, _)| *known).collect();
+        let Some(option) = entry.option(name) else {
+            if entry.open.options {
+                continue;
+            }
+            let known: Vec<&str> = entry.options.iter().map(|option| option.name).collect();
             return Err(Fault::setup(format!(
                 "{:?} has no option '{name}'; it has {}",
                 entry.name,
                 known.join(", ")
             )));
         };
-        let is_right = match literal {
-            Literal::Int(_) => matches!(kind, LiteralKind::Int | LiteralKind::Float),
-            Literal::Float(_) => *kind == LiteralKind::Float,
-            Literal::Bool(_) => *kind == LiteralKind::Bool,
-            Literal::Text(_) => *kind == LiteralKind::Text,
-            Literal::Texts(_) => *kind == LiteralKind::Texts,
-        };
-        if !is_right {
-            return Err(Fault::setup(format!("option '{name}' takes another kind of value")));
+        if !option.domain.takes(literal) {
+            return Err(Fault::setup(format!("option '{name}' takes {}", option.domain)));
         }
+    }
+    let required = entry.options.iter().filter(|option| option.required);
+    if let Some(missing) = required.into_iter().find(|option| !component.options.contains_key(option.name)) {
+        return Err(Fault::setup(format!("{:?} needs the option '{}'", entry.name, missing.name)));
     }
     ports::check(entry, component)
 }
@@ -156,7 +180,7 @@ impl Executors {
                 loading.advance("its network", 0, 0);
                 onnx::load(entry, files, options, needs.cpus, batch.max, library.as_deref())
             }
-            other => Err(Fault::setup(format!("this build of corn has no executor '{other}'"))),
+            other => Err(Fault::setup(not_running(other, entry))),
         }
     }
 }

@@ -36,10 +36,11 @@ impl Map {
                 )));
             };
             let known = &ports[place];
-            if port.ty.is_stream() != known.stream {
-                let (word, name) = (if known.stream { "a stream" } else { "whole" }, &port.name);
+            let is_right = known.modality == "any" || known.modality == port.ty.kind.word();
+            if !is_right || !known.form.takes(port.ty.form) {
+                let (name, known) = (&port.name, known.describe());
                 return Err(Fault::setup(format!(
-                    "port '{name}' of {} {:?} is {word}, but the component declares '{}'",
+                    "port '{name}' of {} {:?} is {known}, but the component declares '{}'",
                     entry.executor, entry.name, port.ty
                 )));
             }
@@ -66,8 +67,16 @@ impl Map {
 
 /// Whether the ports of `component` are those of `entry`.
 pub(crate) fn check(entry: &Entry, component: &Component) -> Result<(), Fault> {
+    if entry.open.ports {
+        return Ok(());
+    }
     Map::new(entry, &component.inputs, entry.inputs, true)?;
     Map::new(entry, &component.outputs, entry.outputs, false)?;
+    let has = |name: &&str| component.inputs.iter().any(|port| port.name == **name);
+    if !entry.one_of.is_empty() && !entry.one_of.iter().any(|name| has(&name)) {
+        let (executor, name, inputs) = (entry.executor, entry.name, entry.one_of.join(", "));
+        return Err(Fault::setup(format!("{executor} {name:?} needs one of the inputs {inputs}")));
+    }
     Ok(())
 }
 

@@ -17,11 +17,11 @@ const TONE_RATE_HZ: u32 = 16_000;
 const MAX_TICKS: i64 = 1_000_000;
 
 const fn port(name: &'static str, modality: &'static str) -> EntryPort {
-    EntryPort { name, modality, stream: false, optional: false }
+    EntryPort::value(name, modality)
 }
 
 const fn stream(name: &'static str, modality: &'static str) -> EntryPort {
-    EntryPort { name, modality, stream: true, optional: false }
+    EntryPort::stream(name, modality)
 }
 
 const fn entry(
@@ -30,7 +30,7 @@ const fn entry(
     inputs: &'static [EntryPort],
     outputs: &'static [EntryPort],
 ) -> Entry {
-    Entry { executor: "reference", name, about, weights: &[], options: &[], inputs, outputs }
+    Entry::new("reference", name, about).ports(inputs, outputs)
 }
 
 /// What this executor runs.

@@ -20,6 +20,25 @@ pub(crate) fn unknown_entry<'n>(
     Diagnostic::new(Code("E0502"), entry.span, message, "unknown entry").meant(entry.text, known)
 }
 
+/// An entry that is not even of the executor's form; `known` shows it.
+pub(crate) fn malformed_entry<'n>(
+    entry: impl Into<Spelled<'n>>,
+    executor: &str,
+    what: &str,
+    known: &[Candidate],
+) -> Diagnostic {
+    let entry = entry.into();
+    let message = format!("executor `{executor}` takes {what}, and {:?} is none", entry.text);
+    let shown: Vec<String> = known.iter().map(|known| format!("{:?}", known.name)).collect();
+    Diagnostic::new(Code("E0502"), entry.span, message, format!("not {what}"))
+        .hint(format!("write it like {}", shown.join(" or ")))
+}
+
+pub(crate) fn unknown_endpoint(end: &str, executor: &str, span: Span, known: &[Candidate]) -> Diagnostic {
+    let message = format!("executor `{executor}` knows no endpoint `{end}`");
+    Diagnostic::new(Code("E0502"), span, message, "unknown endpoint").meant(end, known)
+}
+
 pub(crate) fn unknown_port(
     port: &str,
     inputs: bool,
@@ -44,7 +63,7 @@ pub(crate) fn port_not_optional(port: &str, entry: &str, span: Span) -> Diagnost
 
 pub(crate) fn port_missing(entry: &str, port: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0503"), span, format!("{entry} needs an input that is not declared"), "needs it")
-        .hint(format!("add `{port}`"))
+        .hint(format!("add {port}"))
 }
 
 pub(crate) fn unknown_option(param: &str, entry: &str, span: Span, known: &[Candidate]) -> Diagnostic {
@@ -55,6 +74,32 @@ pub(crate) fn unknown_option(param: &str, entry: &str, span: Span, known: &[Cand
 pub(crate) fn option_differs(param: &str, given: &str, entry: &str, takes: &str, span: Span) -> Diagnostic {
     let message = format!("option `{param}` of {entry} is {takes}, not {given}");
     Diagnostic::new(Code("E0504"), span, message, format!("is {given}"))
+}
+
+pub(crate) fn option_missing(entry: &str, option: &str, kind: &str, span: Span) -> Diagnostic {
+    let message = format!("{entry} cannot do without the option `{option}`");
+    Diagnostic::new(Code("E0509"), span, message, "needs it")
+        .hint(format!("add the parameter `{option}: {kind}`"))
+}
+
+pub(crate) fn option_not_optional(entry: &str, option: &str, span: Span) -> Diagnostic {
+    let message = format!("{entry} cannot do without the option `{option}`");
+    Diagnostic::new(Code("E0509"), span, message, "may be left out").hint("leave `?` out, or give a default")
+}
+
+/// `reader` is where the parameter is read and by what.
+pub(crate) fn option_outside(
+    param: &str,
+    takes: &str,
+    given: &str,
+    span: Span,
+    reader: (Span, &str),
+    known: &[Candidate],
+) -> Diagnostic {
+    let message = format!("`{param}` takes {takes}");
+    let diagnostic = Diagnostic::new(Code("E0508"), span, message, format!("is `{given}`"));
+    let (read, reader) = reader;
+    diagnostic.label(read, reader).meant(given, known)
 }
 
 pub(crate) fn weights_missing(entry: &str, weights: &str, span: Span) -> Diagnostic {
@@ -176,5 +221,21 @@ A component has at least one `out` port and one `run` clause, and may have `in` 
 `needs cpu n, memory s` says how many threads its executor may use and how much memory its weights and its
 work take. Plans are placed and refused by these figures, so a component with weights must give its memory.
 `batch n within 4ms` says how many calls it works on at once.",
+    },
+    Explained {
+        code: Code("E0508"),
+        title: "an option outside its range",
+        text: "\
+An executor says which values each of its options takes, and `needs` and `batch` take amounts within limits of
+their own. A value outside is refused where the component is made, or at the default in its declaration,
+so that nothing fails only when the model is loaded.",
+    },
+    Explained {
+        code: Code("E0509"),
+        title: "an option that the executor cannot do without",
+        text: "\
+Some options have no value that would suit everyone, such as the model that a served engine is asked for or
+the time that simulated work takes. The component needs a parameter of that name, with a default or
+without, but not one that may be left out.",
     },
 ];

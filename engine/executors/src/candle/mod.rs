@@ -26,73 +26,59 @@ use corn_core::Fault;
 use corn_core::executor::{Executor, Progress};
 use corn_core::interleaved::Interleaved;
 use corn_plan::Literal;
-use corn_plan::catalog::{Entry, EntryPort, LiteralKind};
+use corn_plan::catalog::{Domain, Entry, EntryOption, EntryPort};
 
 pub use threads::CANDLE_THREADS_VARIABLE;
 
 /// What this module can run.
 pub const ENTRIES: &[Entry] = &[
-    Entry {
-        executor: "candle",
-        name: llama::NAME,
-        about: "Answers a prompt with a language model of the Llama family (GGUF), streaming its text.",
-        weights: &["weights"],
-        options: &[
-            ("max_tokens", LiteralKind::Int),
-            ("temperature", LiteralKind::Float),
-            ("top_p", LiteralKind::Float),
-            ("seed", LiteralKind::Int),
-            ("system", LiteralKind::Text),
-            ("stop", LiteralKind::Texts),
-            ("repetition_penalty", LiteralKind::Float),
-            ("context", LiteralKind::Int),
+    Entry::new(
+        "candle",
+        llama::NAME,
+        "Answers a prompt with a language model of the Llama family (GGUF), streaming its text.",
+    )
+    .weights(&["weights"])
+    .options(&[
+        EntryOption::new("max_tokens", Domain::Int(1, u32::MAX as i64)),
+        EntryOption::new("temperature", Domain::Float(0.0, 10.0)),
+        EntryOption::new("top_p", Domain::SHARE),
+        EntryOption::new("seed", Domain::INT),
+        EntryOption::new("system", Domain::Text),
+        EntryOption::new("stop", Domain::Texts),
+        EntryOption::new("repetition_penalty", Domain::Float(1.0, 2.0)),
+        EntryOption::new("context", Domain::Int(1, u32::MAX as i64)),
+    ])
+    .ports(
+        &[
+            EntryPort::value("prompt", "text"),
+            EntryPort::value("system", "text").optional(),
+            EntryPort::value("max_tokens", "int").optional(),
+            EntryPort::value("temperature", "float").optional(),
+            EntryPort::value("top_p", "float").optional(),
+            EntryPort::value("seed", "int").optional(),
         ],
-        inputs: &[
-            value("prompt", "text"),
-            optional("system", "text"),
-            optional("max_tokens", "int"),
-            optional("temperature", "float"),
-            optional("top_p", "float"),
-            optional("seed", "int"),
-        ],
-        outputs: &[EntryPort { name: "text", modality: "text", stream: true, optional: false }],
-    },
-    Entry {
-        executor: "candle",
-        name: whisper::NAME,
-        about: "Writes down what is said in a recording (Whisper).",
-        weights: &["weights"],
-        options: &[("language", LiteralKind::Text)],
-        inputs: &[value("speech", "audio")],
-        outputs: &[value("text", "text")],
-    },
-    Entry {
-        executor: "candle",
-        name: efficientnet::NAME,
-        about: "Says what is to be seen on a picture: the likeliest of the thousand classes of ImageNet.",
-        weights: &["weights", "classes"],
-        options: &[("top", LiteralKind::Int)],
-        inputs: &[value("image", "image")],
-        outputs: &[value("labels", "text")],
-    },
-    Entry {
-        executor: "candle",
-        name: minilm::NAME,
-        about: "Places a text among others by its meaning: a vector of length 1 (sentence-transformers).",
-        weights: &["weights"],
-        options: &[],
-        inputs: &[value("text", "text")],
-        outputs: &[value("embedding", "tensor")],
-    },
+        &[EntryPort::stream("text", "text")],
+    ),
+    Entry::new("candle", whisper::NAME, "Writes down what is said in a recording (Whisper).")
+        .weights(&["weights"])
+        .options(&[EntryOption::new("language", Domain::Filled)])
+        .ports(&[EntryPort::value("speech", "audio")], &[EntryPort::value("text", "text")]),
+    Entry::new(
+        "candle",
+        efficientnet::NAME,
+        "Says what is to be seen on a picture: the likeliest of the thousand classes of ImageNet.",
+    )
+    .weights(&["weights", "classes"])
+    .options(&[EntryOption::new("top", Domain::Int(1, 1000))])
+    .ports(&[EntryPort::value("image", "image")], &[EntryPort::value("labels", "text")]),
+    Entry::new(
+        "candle",
+        minilm::NAME,
+        "Places a text among others by its meaning: a vector of length 1 (sentence-transformers).",
+    )
+    .weights(&["weights"])
+    .ports(&[EntryPort::value("text", "text")], &[EntryPort::value("embedding", "tensor")]),
 ];
-
-const fn value(name: &'static str, modality: &'static str) -> EntryPort {
-    EntryPort { name, modality, stream: false, optional: false }
-}
-
-const fn optional(name: &'static str, modality: &'static str) -> EntryPort {
-    EntryPort { name, modality, stream: false, optional: true }
-}
 
 /// Loads what entry `name` runs: `files` are the paths of its weights by parameter, `cpus` the
 /// threads it may work on, and `max_open` the calls it has open at once.

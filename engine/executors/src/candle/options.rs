@@ -1,7 +1,8 @@
 //! Options of a component, read with their types and ranges.
 //!
-//! The compiler has checked names and types against the catalog; ranges are the executor's to
-//! know. A wrong one is a fault of the set-up that names the option, its value and its range.
+//! What the catalog publishes is checked before this by the compiler, and when a plan is loaded. Some ranges
+//! only the weights tell, such as how long a context a model was made for; a value outside is a fault of
+//! the set-up that names the option, its value and its range.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -20,31 +20,24 @@ use corn_core::Fault;
 use corn_core::executor::Executor;
 use corn_core::interleaved::Interleaved;
 use corn_plan::Literal;
-use corn_plan::catalog::{Entry, EntryPort, LiteralKind};
+use corn_plan::catalog::{Domain, Entry, EntryOption, EntryPort};
 
 /// The catalog entries of the executor `onnx`.
 pub const ENTRIES: &[Entry] = &[
-    Entry {
-        executor: "onnx",
-        name: "piper.speak",
-        about: "Reads English text aloud with a Piper voice.",
-        weights: &["voice", "lexicon"],
-        options: &[("speed", LiteralKind::Float), ("noise", LiteralKind::Float)],
-        inputs: &[EntryPort { name: "text", modality: "text", stream: true, optional: false }],
-        outputs: &[EntryPort { name: "voice", modality: "audio", stream: true, optional: false }],
-    },
-    Entry {
-        executor: "onnx",
-        name: "style.transfer",
-        about: "Repaints a photo in one of the network's styles.",
-        weights: &["weights"],
-        options: &[("style", LiteralKind::Int)],
-        inputs: &[
-            EntryPort { name: "photo", modality: "image", stream: false, optional: false },
-            EntryPort { name: "style", modality: "int", stream: false, optional: true },
-        ],
-        outputs: &[EntryPort { name: "image", modality: "image", stream: false, optional: false }],
-    },
+    Entry::new("onnx", "piper.speak", "Reads English text aloud with a Piper voice.")
+        .weights(&["voice", "lexicon"])
+        .options(&[
+            EntryOption::new("speed", Domain::Float(0.5, 3.0)),
+            EntryOption::new("noise", Domain::Float(0.0, 1.0)),
+        ])
+        .ports(&[EntryPort::stream("text", "text")], &[EntryPort::stream("voice", "audio")]),
+    Entry::new("onnx", "style.transfer", "Repaints a photo in one of the network's styles.")
+        .weights(&["weights"])
+        .options(&[EntryOption::new("style", Domain::Int(0, i64::MAX))])
+        .ports(
+            &[EntryPort::value("photo", "image"), EntryPort::value("style", "int").optional()],
+            &[EntryPort::value("image", "image")],
+        ),
 ];
 
 /// Loads what entry `name` runs: `files` are the paths of its weights by parameter, `cpus` the threads it may work
