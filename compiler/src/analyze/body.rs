@@ -248,10 +248,27 @@ impl Body<'_, '_> {
             Eval::Value(value) if name.text == "media" && self.media_of(value).is_some() => {
                 self.media_of(value).map_or(Eval::Poison, Eval::Value)
             }
+            Eval::Value(value) if self.only_output(value) == Some(&name.text) => Eval::Value(value),
+            Eval::Item(value) if self.only_output(value) == Some(&name.text) => Eval::Item(value),
             Eval::Value(_) | Eval::Nothing | Eval::Item(_) | Eval::Const(_) => {
                 self.context.report(semantic::names::no_fields(name, base_span));
                 Eval::Poison
             }
+        }
+    }
+
+    /// The output that `value` is, if what makes it has no other.
+    fn only_output(&self, value: ValueId) -> Option<&str> {
+        match self.graph.nodes[self.graph.values[value].node].kind {
+            NodeKind::Run { component, .. } => {
+                let [output] = self.context.kinds[component].outputs.as_slice() else { return None };
+                Some(&output.name)
+            }
+            NodeKind::Call { graph, .. } => {
+                let [output] = self.context.program.graphs[graph].outputs.as_slice() else { return None };
+                Some(&output.name)
+            }
+            _ => None,
         }
     }
 

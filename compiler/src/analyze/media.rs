@@ -22,7 +22,7 @@ impl Body<'_, '_> {
             (Kind::Messages { max_parts }, Form::Value) => {
                 let ty = Type::list(Kind::Media { max_bytes: DEFAULT_MEDIA_MAX_BYTES }, *max_parts);
                 let name = format!("{}.media", made.name);
-                Some(self.graph.make(node, 1, Value { name, ty, ..made }))
+                Some(self.graph.make(node, 1, Value { name, ty, fixed: false, ..made }))
             }
             _ => None,
         }
@@ -42,6 +42,7 @@ impl Body<'_, '_> {
         let mut made: Vec<(ValueId, Span)> = Vec::new();
         for arm in arms {
             let Some(modality) = self.modality(arm, &kinds) else {
+                self.locals[local].eval = Eval::Poison;
                 self.block(&arm.body);
                 return Eval::Poison;
             };

@@ -63,6 +63,13 @@ impl Body<'_, '_> {
     pub(crate) fn exists(&mut self, value: ValueId, span: Span) -> bool {
         let missing = self.needs_beyond(value, &self.guard);
         let value = &self.graph.values[value];
+        let choices = value.needs.choices_beyond(&self.guard);
+        if !choices.is_empty() {
+            let words = choices.words(&self.graph);
+            let problem = semantic::control::only_in_a_case(&value.name, &words, span, value.declared);
+            self.context.report(problem);
+            return false;
+        }
         if missing.is_empty() && !value.optional {
             return true;
         }

@@ -59,6 +59,14 @@ impl Needs {
         self.present.difference(&known.present).chain(chosen.map(|(input, _)| input)).copied().collect()
     }
 
+    /// What it asks of parameters beyond what is `known`.
+    #[must_use]
+    pub fn choices_beyond(&self, known: &Self) -> Self {
+        let beyond = self.beyond(known);
+        let chosen = self.chosen.iter().filter(|(input, _)| beyond.contains(input));
+        Self { present: Presence::new(), chosen: chosen.map(|(input, values)| (*input, *values)).collect() }
+    }
+
     /// In words: `photo`, `mode: "fast"`.
     pub fn words(&self, graph: &Graph) -> Vec<String> {
         let name = |input: &u32| graph.inputs[*input as usize].name.as_str();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Adaptor, ComponentId, IdVec, Modality, ValueId};
+use corn_plan::{Adaptor, ComponentId, IdVec, Kind, Modality, ValueId};
 
 use crate::diagnostic::semantic::routes::{self, Unmakeable};
 use crate::diagnostic::semantic::{control, unused};
@@ -219,6 +219,7 @@ fn specialized(
         _ => false,
     };
     let mut graph = pruned.retain(|node| needed.contains(&node) || is_brought(node));
+    narrow_media(&mut graph);
     graph.values.ids().for_each(|value| graph.values[value].needs = Needs::default());
     graph.inputs.iter_mut().for_each(|input| input.optional = false);
     graph.outputs.iter_mut().for_each(|output| output.optional = false);
@@ -299,6 +300,32 @@ fn kinds_that_matter(graph: &Graph, needed: &BTreeSet<NodeId>, input: &crate::gr
         }
     }
     kinds.into_iter().collect()
+}
+
+/// Media whose bound nobody wrote hold what their readers take, if they are only taken apart by kind.
+fn narrow_media(graph: &mut Graph) {
+    let readers = graph.readers();
+    for media in graph.inputs.iter().filter_map(|input| input.media).collect::<Vec<_>>() {
+        if graph.values[media].fixed {
+            continue;
+        }
+        let mut most = 0;
+        let mut is_apart = true;
+        for node in readers[media].iter().map(|node| &graph.nodes[*node]) {
+            match &node.kind {
+                NodeKind::Adapt(Adaptor::Pick(_)) => {
+                    let picked =
+                        node.results.iter().map(|(_, value)| graph.values[*value].ty.kind.max_bytes());
+                    most = picked.flatten().fold(most, u64::max);
+                }
+                NodeKind::Adapt(Adaptor::Interleave(_)) => {}
+                _ => is_apart = false,
+            }
+        }
+        if let (true, Kind::Media { max_bytes }) = (is_apart, &mut graph.values[media].ty.kind) {
+            *max_bytes = (*max_bytes).min(most.max(1));
+        }
+    }
 }
 
 /// Renumbers the ports of what puts media back in order, after kinds that the route does not have are gone.

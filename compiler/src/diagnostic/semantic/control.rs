@@ -129,6 +129,13 @@ pub(crate) fn some_cases_make_nothing(at: Span, whole: Span) -> Diagnostic {
         .hint("let every case make it, or only one: what one case makes exists on its recordings")
 }
 
+pub(crate) fn only_in_a_case(name: &str, choices: &[String], at: Span, made: Span) -> Diagnostic {
+    let message = format!("`{name}` exists only where {}", all(choices));
+    let diagnostic = Diagnostic::new(Code("E0609"), at, message, "not made on every recording");
+    made_at(diagnostic, at, made, "comes from here")
+        .hint("let every case make a value, or use it in that case; an output with `?` does without it")
+}
+
 pub(crate) fn every_case_makes_nothing(at: Span) -> Diagnostic {
     Diagnostic::new(Code("E0609"), at, "no case makes anything", "never makes a value")
         .hint("remove it, or let a case make a value")
