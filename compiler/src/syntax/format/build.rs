@@ -1,0 +1,269 @@
+//! What the tree's walk is made of: taking tokens with their comments, and lists, blocks and lines of them.
+
+use std::mem;
+
+use super::layout::{Break, Doc, Group, Table};
+use super::pieces::{Comment, Piece};
+use crate::syntax::token::Tok;
+
+/// A document in the making.
+pub(super) struct Builder<'t> {
+    pieces: Vec<Piece<'t>>,
+    /// The piece that is taken next.
+    at: usize,
+    docs: Vec<Doc<'t>>,
+    /// Comments on lines of their own that were met in the line in the making: they go above it.
+    above: Vec<Comment<'t>>,
+    /// Whether the next token begins a line or follows what already ends in a space.
+    is_fresh: bool,
+}
+
+impl<'t> Builder<'t> {
+    pub(super) fn new(pieces: Vec<Piece<'t>>) -> Self {
+        Self { pieces, at: 0, docs: Vec::new(), above: Vec::new(), is_fresh: true }
+    }
+
+    pub(super) fn into_document(self) -> Vec<Doc<'t>> {
+        self.docs
+    }
+
+    /// The next token.
+    pub(super) fn next(&self) -> Option<&Tok<'t>> {
+        self.pieces[self.at].tok.as_ref()
+    }
+
+    /// Whether an empty line stands before what is next.
+    pub(super) fn after_blank(&self) -> bool {
+        let piece = &self.pieces[self.at];
+        piece.comments.first().map_or(piece.after_blank, |comment| comment.after_blank)
+    }
+
+    /// Takes the next token.
+    pub(super) fn take(&mut self) {
+        let last = self.pieces.len() - 1;
+        if self.at == last {
+            return;
+        }
+        let before = self.at.checked_sub(1).and_then(|before| self.pieces[before].tok.clone());
+        let piece = &mut self.pieces[self.at];
+        self.above.append(&mut piece.comments);
+        if !self.is_fresh && is_spaced(before.as_ref(), piece.tok.as_ref()) {
+            self.docs.push(Doc::Text(" "));
+        }
+        self.docs.push(Doc::Text(piece.text));
+        self.docs.extend(piece.trailing.map(Doc::Trailing));
+        self.is_fresh = false;
+        self.at += 1;
+    }
+
+    /// Whether the next token begins before `end`.
+    pub(super) fn starts_before(&self, end: u32) -> bool {
+        self.pieces[self.at].start < end
+    }
+
+    /// Takes the tokens that begin before `end`.
+    pub(super) fn until(&mut self, end: u32) {
+        while self.starts_before(end) {
+            self.take();
+        }
+    }
+
+    /// One more space before the next token.
+    pub(super) fn pad(&mut self) {
+        self.docs.push(Doc::Text(" "));
+    }
+
+    /// The next token is aligned with those above and below it.
+    pub(super) fn stop(&mut self) {
+        let is_padded = self.pieces[self.at].is_padded;
+        self.docs.push(Doc::Stop { is_padded });
+    }
+
+    /// The line may end here, and is `flat` if it does not.
+    pub(super) fn may_break(&mut self, flat: &'static str) {
+        self.docs.push(Doc::Break(Break { flat, is_hard: false, is_blank: false }));
+        self.is_fresh = true;
+    }
+
+    /// The line ends here.
+    pub(super) fn must_break(&mut self) {
+        let is_blank = self.after_blank();
+        self.docs.push(Doc::hard(is_blank));
+        self.is_fresh = true;
+    }
+
+    /// The groups around this are broken.
+    pub(super) fn force(&mut self) {
+        self.docs.push(Doc::Force);
+    }
+
+    /// What `build` makes, on its own.
+    fn apart(&mut self, build: impl FnOnce(&mut Self)) -> Vec<Doc<'t>> {
+        let outside = mem::take(&mut self.docs);
+        build(self);
+        mem::replace(&mut self.docs, outside)
+    }
+
+    /// What is broken as a whole. A comment after its last token is not part of it.
+    pub(super) fn group(&mut self, build: impl FnOnce(&mut Self)) {
+        let mut docs = self.apart(build);
+        let trailing = docs.pop_if(|last| matches!(last, Doc::Trailing(_)));
+        self.docs.push(Doc::Group(Group::new(docs)));
+        self.docs.extend(trailing);
+    }
+
+    pub(super) fn indent(&mut self, build: impl FnOnce(&mut Self)) {
+        let docs = self.apart(build);
+        self.docs.push(Doc::Indent(docs));
+    }
+
+    /// `left` and `right` with a space between, on one line or two.
+    pub(super) fn header(&mut self, left: impl FnOnce(&mut Self), right: impl FnOnce(&mut Self)) {
+        let left = self.apart(left);
+        self.is_fresh = true;
+        let right = self.apart(right);
+        self.docs.push(Doc::Header { left, right });
+    }
+
+    /// A line: an item, a statement, an entry of a list. Comments on lines of their own that stand in it go
+    /// above it.
+    pub(super) fn line(&mut self, table: Option<Table>, build: impl FnOnce(&mut Self)) {
+        let outside = mem::take(&mut self.above);
+        let first = &self.pieces[self.at];
+        let (before_first, after_blank) = (first.comments.len(), first.after_blank);
+        self.is_fresh = true;
+        let docs = self.apart(build);
+        let above = mem::replace(&mut self.above, outside);
+        for (index, comment) in above.iter().enumerate() {
+            if index > 0 {
+                self.docs.push(Doc::hard(comment.after_blank && index < before_first));
+            }
+            self.docs.push(Doc::Text(comment.text));
+        }
+        if !above.is_empty() {
+            self.docs.push(Doc::hard(after_blank && before_first > 0));
+        }
+        self.docs.push(Doc::Line { table, docs });
+    }
+
+    /// The comments between the last line and what closes the lines.
+    pub(super) fn comments_at_end(&mut self, is_empty: bool) {
+        let comments = mem::take(&mut self.pieces[self.at].comments);
+        for (index, comment) in comments.iter().enumerate() {
+            self.docs.push(Doc::hard(comment.after_blank && (index > 0 || !is_empty)));
+            self.docs.push(Doc::Text(comment.text));
+        }
+    }
+
+    /// A bracket, `count` entries with commas between, and the bracket that closes it. One that had
+    /// a comma after its last entry stays broken.
+    pub(super) fn list(&mut self, flat: &'static str, count: usize, mut entry: impl FnMut(&mut Self, usize)) {
+        self.group(|builder| {
+            builder.take();
+            if count == 0 && builder.closes_at_once() {
+                builder.is_fresh = true;
+                return builder.take();
+            }
+            builder.indent(|builder| {
+                for index in 0..count {
+                    if index == 0 {
+                        builder.may_break(flat);
+                    } else {
+                        let is_blank = builder.after_blank();
+                        builder.docs.push(Doc::Break(Break { flat: " ", is_hard: false, is_blank }));
+                    }
+                    builder.line(None, |builder| entry(builder, index));
+                    builder.comma(index + 1 == count);
+                }
+                builder.comments_at_end(count == 0);
+            });
+            builder.may_break(flat);
+            builder.take();
+        });
+    }
+
+    /// The comma after an entry of a list.
+    fn comma(&mut self, is_last: bool) {
+        let has_comma = self.next() == Some(&Tok::Comma);
+        if has_comma {
+            // What stands above a comma is about the entry after it.
+            let comments = mem::take(&mut self.pieces[self.at].comments);
+            self.pieces[self.at + 1].comments.splice(0..0, comments);
+        }
+        match (has_comma, is_last) {
+            (true, false) => self.take(),
+            (true, true) => {
+                self.force();
+                self.docs.push(Doc::IfBroken(","));
+                self.docs.extend(self.pieces[self.at].trailing.map(Doc::Trailing));
+                self.at += 1;
+            }
+            (false, true) => self.docs.push(Doc::IfBroken(",")),
+            (false, false) => {}
+        }
+    }
+
+    /// A brace, `count` lines, and the brace that closes it, on one line if it is one and the brace was
+    /// followed by something. Without a group of its own.
+    pub(super) fn braces(
+        &mut self,
+        count: usize,
+        is_broken: bool,
+        mut one: impl FnMut(&mut Self, usize),
+    ) {
+        self.take();
+        if count == 0 && self.closes_at_once() {
+            self.is_fresh = true;
+            return self.take();
+        }
+        if is_broken || count > 1 || self.pieces[self.at].begins_line {
+            self.force();
+        }
+        self.indent(|builder| {
+            for index in 0..count {
+                if index == 0 {
+                    builder.may_break(" ");
+                } else {
+                    builder.must_break();
+                }
+                one(builder, index);
+            }
+            builder.comments_at_end(count == 0);
+        });
+        self.may_break(" ");
+        self.take();
+    }
+
+    /// Whether nothing, and no comment, stands before the next token, which closes a bracket.
+    fn closes_at_once(&self) -> bool {
+        let before = self.at.checked_sub(1).map(|before| &self.pieces[before]);
+        self.pieces[self.at].comments.is_empty() && before.is_none_or(|before| before.trailing.is_none())
+    }
+
+    /// Whether brackets from the next token to `end` can be put around their only entry without
+    /// a line of their own: nothing stands between them and it.
+    pub(super) fn hugs(&self, end: u32) -> bool {
+        let close = self.pieces.partition_point(|piece| piece.end < end);
+        let (open, first, last) = (&self.pieces[self.at], &self.pieces[self.at + 1], &self.pieces[close - 1]);
+        open.trailing.is_none()
+            && first.comments.is_empty()
+            && last.tok != Some(Tok::Comma)
+            && last.trailing.is_none()
+            && self.pieces[close].comments.is_empty()
+    }
+}
+
+/// Whether a space stands between two tokens of a line.
+fn is_spaced(before: Option<&Tok<'_>>, tok: Option<&Tok<'_>>) -> bool {
+    let (Some(before), Some(tok)) = (before, tok) else { return false };
+    let is_tight_after =
+        matches!(before, Tok::OpenParen | Tok::OpenBracket | Tok::Dot | Tok::PathSep | Tok::Less);
+    let is_tight_before = match tok {
+        Tok::OpenParen | Tok::CloseParen | Tok::CloseBracket | Tok::Less | Tok::Greater => true,
+        Tok::Comma | Tok::Dot | Tok::PathSep | Tok::Colon | Tok::Question => true,
+        // `tensor<f32>[8]`; a list begins after something else.
+        Tok::OpenBracket => matches!(before, Tok::Greater),
+        _ => false,
+    };
+    !is_tight_after && !is_tight_before
+}
