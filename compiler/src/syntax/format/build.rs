@@ -18,6 +18,17 @@ pub(super) struct Builder<'t> {
     is_fresh: bool,
 }
 
+/// What stands in braces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Braces {
+    /// Lines that are never joined.
+    Clauses,
+    /// Lines, of which a single one may stand between the braces.
+    Lines,
+    /// Cases, which may stand between the braces with commas between them.
+    Cases,
+}
+
 impl<'t> Builder<'t> {
     pub(super) fn new(pieces: Vec<Piece<'t>>) -> Self {
         Self { pieces, at: 0, docs: Vec::new(), above: Vec::new(), is_fresh: true }
@@ -159,10 +170,11 @@ impl<'t> Builder<'t> {
     /// a comma after its last entry stays broken.
     pub(super) fn list(&mut self, flat: &'static str, count: usize, mut entry: impl FnMut(&mut Self, usize)) {
         self.group(|builder| {
-            builder.take();
-            if count == 0 && builder.closes_at_once() {
-                builder.is_fresh = true;
-                return builder.take();
+            if count == 0 && builder.empty() {
+                return;
+            }
+            if count > 0 {
+                builder.take();
             }
             builder.indent(|builder| {
                 for index in 0..count {
@@ -185,48 +197,43 @@ impl<'t> Builder<'t> {
     /// The comma after an entry of a list.
     fn comma(&mut self, is_last: bool) {
         let has_comma = self.next() == Some(&Tok::Comma);
-        if has_comma {
-            // What stands above a comma is about the entry after it.
-            let comments = mem::take(&mut self.pieces[self.at].comments);
-            self.pieces[self.at + 1].comments.splice(0..0, comments);
-        }
         match (has_comma, is_last) {
-            (true, false) => self.take(),
+            (true, false) => {
+                self.hand_on_comments();
+                self.take();
+            }
             (true, true) => {
                 self.force();
                 self.docs.push(Doc::IfBroken(","));
-                self.docs.extend(self.pieces[self.at].trailing.map(Doc::Trailing));
-                self.at += 1;
+                self.skip();
             }
             (false, true) => self.docs.push(Doc::IfBroken(",")),
             (false, false) => {}
         }
     }
 
-    /// A brace, `count` lines, and the brace that closes it, on one line if it is one and the brace was
-    /// followed by something. Without a group of its own.
-    pub(super) fn braces(
-        &mut self,
-        count: usize,
-        is_broken: bool,
-        mut one: impl FnMut(&mut Self, usize),
-    ) {
-        self.take();
-        if count == 0 && self.closes_at_once() {
-            self.is_fresh = true;
-            return self.take();
+    /// A brace, `count` lines, and the brace that closes it, without a group of their own. They are broken
+    /// if the first line was.
+    pub(super) fn braces(&mut self, count: usize, kind: Braces, mut one: impl FnMut(&mut Self, usize)) {
+        if count == 0 && self.empty() {
+            return;
         }
-        if is_broken || count > 1 || self.pieces[self.at].begins_line {
+        if count > 0 {
+            self.take();
+        }
+        let is_one = kind == Braces::Cases || (kind == Braces::Lines && count < 2);
+        if !is_one || self.pieces[self.at].begins_line {
             self.force();
         }
         self.indent(|builder| {
             for index in 0..count {
-                if index == 0 {
-                    builder.may_break(" ");
-                } else {
-                    builder.must_break();
-                }
+                let is_blank = index > 0 && builder.after_blank();
+                builder.docs.push(Doc::Break(Break { flat: " ", is_hard: false, is_blank }));
+                builder.is_fresh = true;
                 one(builder, index);
+                if kind == Braces::Cases {
+                    builder.comma_of_case(index + 1 == count);
+                }
             }
             builder.comments_at_end(count == 0);
         });
@@ -234,10 +241,41 @@ impl<'t> Builder<'t> {
         self.take();
     }
 
-    /// Whether nothing, and no comment, stands before the next token, which closes a bracket.
-    fn closes_at_once(&self) -> bool {
-        let before = self.at.checked_sub(1).map(|before| &self.pieces[before]);
-        self.pieces[self.at].comments.is_empty() && before.is_none_or(|before| before.trailing.is_none())
+    /// The comma after a case is there only where another follows it on its line.
+    fn comma_of_case(&mut self, is_last: bool) {
+        if self.next() == Some(&Tok::Comma) {
+            self.skip();
+        }
+        if !is_last {
+            self.docs.push(Doc::IfFlat(","));
+        }
+    }
+
+    /// Leaves the next token out, and keeps the comments around it.
+    fn skip(&mut self) {
+        self.hand_on_comments();
+        self.docs.extend(self.pieces[self.at].trailing.map(Doc::Trailing));
+        self.at += 1;
+    }
+
+    /// What stands above the next token, a comma, is about what follows it.
+    fn hand_on_comments(&mut self) {
+        let comments = mem::take(&mut self.pieces[self.at].comments);
+        self.pieces[self.at + 1].comments.splice(0..0, comments);
+    }
+
+    /// Takes a bracket in which nothing stands and the one that closes it, or if there are comments between
+    /// them only the first; then it is false.
+    fn empty(&mut self) -> bool {
+        self.take();
+        let trailing = self.docs.pop_if(|last| matches!(last, Doc::Trailing(_)));
+        let is_empty = trailing.is_none() && self.pieces[self.at].comments.is_empty();
+        self.docs.extend(trailing.map(|trailing| Doc::Indent(vec![trailing])));
+        if is_empty {
+            self.is_fresh = true;
+            self.take();
+        }
+        is_empty
     }
 
     /// Whether brackets from the next token to `end` can be put around their only entry without

@@ -1,6 +1,6 @@
 //! The layout of items and types.
 
-use super::build::Builder;
+use super::build::{Braces, Builder};
 use super::layout::Table;
 use crate::syntax::ast::{Clause, Component, File, Graph, Item, Let, Param, Route, TypeExpr, TypeKind, Use};
 use crate::syntax::token::Tok;
@@ -50,7 +50,7 @@ impl Builder<'_> {
         self.until(item.name.span.end);
         self.params(&item.params);
         self.group(|builder| {
-            builder.braces(item.clauses.len(), true, |builder, index| {
+            builder.braces(item.clauses.len(), Braces::Clauses, |builder, index| {
                 let clause = &item.clauses[index];
                 builder.line(None, |builder| builder.clause(clause));
             });
@@ -98,9 +98,13 @@ impl Builder<'_> {
                 builder.stop();
                 builder.until(item.graph.span.end);
                 builder.list("", item.inputs.len(), |builder, index| {
-                    builder.until(item.inputs[index].0.span.end);
-                    if builder.next() == Some(&Tok::Question) {
+                    let input = &item.inputs[index];
+                    builder.until(input.name.span.end);
+                    if input.optional || input.value.is_some() {
                         builder.take();
+                    }
+                    if let Some(value) = &input.value {
+                        builder.value(value);
                     }
                 });
                 builder.stop();

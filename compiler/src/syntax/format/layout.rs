@@ -13,6 +13,7 @@ pub(super) const CONTINUED: usize = 8;
 pub(super) enum Table {
     Let,
     Route,
+    Case,
 }
 
 /// A part of a document.
@@ -22,6 +23,8 @@ pub(super) enum Doc<'t> {
     Break(Break),
     /// Here only where the group around it is broken.
     IfBroken(&'static str),
+    /// Here only where it is not.
+    IfFlat(&'static str),
     /// Breaks the groups around it.
     Force,
     /// A comment for the end of the line, wherever that will be. Breaks the groups around it.
@@ -87,6 +90,7 @@ pub(super) fn width(docs: &[Doc<'_>]) -> Option<usize> {
             Doc::Text(text) => length(text),
             Doc::Break(one) if one.is_hard => return None,
             Doc::Break(one) => one.flat.len(),
+            Doc::IfFlat(text) => text.len(),
             Doc::IfBroken(_) | Doc::Stop { .. } => 0,
             Doc::Force | Doc::Trailing(_) => return None,
             Doc::Indent(docs) | Doc::Line { docs, .. } => width(docs)?,
@@ -104,7 +108,7 @@ pub(super) fn lead(docs: &[Doc<'_>]) -> (usize, bool) {
         let (one, ends) = match doc {
             Doc::Text(text) => (length(text), false),
             Doc::Break(_) => (0, true),
-            Doc::IfBroken(_) | Doc::Force | Doc::Trailing(_) | Doc::Stop { .. } => (0, false),
+            Doc::IfBroken(_) | Doc::IfFlat(_) | Doc::Force | Doc::Trailing(_) | Doc::Stop { .. } => (0, false),
             Doc::Indent(docs) | Doc::Line { docs, .. } | Doc::Group(Group { docs, .. }) => lead(docs),
             Doc::Header { left, .. } => {
                 let (one, ends) = lead(left);

@@ -32,10 +32,11 @@ pub(super) fn lines<'t>(docs: &[Doc<'t>]) -> Vec<Line<'t>> {
     renderer.lines
 }
 
-/// The lines as a text.
+/// The lines as a text, without empty ones before the first.
 pub(super) fn text(lines: &[Line<'_>]) -> String {
     let mut text = String::new();
-    for line in lines {
+    let is_empty = |line: &&Line<'_>| line.text.is_empty() && line.comment.is_none();
+    for line in lines.iter().skip_while(is_empty) {
         if !line.text.is_empty() {
             text.extend(std::iter::repeat_n(' ', line.indent));
             text.push_str(&line.text);
@@ -46,29 +47,33 @@ pub(super) fn text(lines: &[Line<'_>]) -> String {
         }
         text.push('\n');
     }
-    let is_empty = text.trim().is_empty();
-    if is_empty { String::new() } else { text }
+    text
 }
 
 struct Renderer<'t> {
     lines: Vec<Line<'t>>,
     line: Line<'t>,
-    /// Comments for the end of the line after its first.
-    more: Vec<Trailing<'t>>,
+    /// Comments for the end of the line after its first, and how deep they stand.
+    more: Vec<(usize, Trailing<'t>)>,
 }
 
 impl<'t> Renderer<'t> {
     fn end_line(&mut self, indent: usize, is_blank: bool) {
-        let line = std::mem::replace(&mut self.line, Line { indent, ..Line::default() });
-        let deeper = line.indent.max(indent);
-        self.lines.push(line);
+        self.go_on(indent);
         // A line ends with one comment; more are lines of their own.
-        for comment in self.more.drain(..) {
-            self.lines.push(Line { indent: deeper, text: comment.text.to_owned(), ..Line::default() });
+        for (own, comment) in self.more.drain(..) {
+            let indent = own.max(indent);
+            self.lines.push(Line { indent, text: comment.text.to_owned(), ..Line::default() });
         }
         if is_blank {
             self.lines.push(Line::default());
         }
+    }
+
+    /// Ends a line in the middle of what stands in it.
+    fn go_on(&mut self, indent: usize) {
+        let line = std::mem::replace(&mut self.line, Line { indent, ..Line::default() });
+        self.lines.push(line);
     }
 
     /// Lays `docs` out with their breaks taken. `tail` is the width of what follows them on the line.
@@ -96,7 +101,10 @@ impl<'t> Renderer<'t> {
                     let column = self.line.width();
                     self.line.stops.push((column, *is_padded));
                 }
-                Doc::Text(_) | Doc::Force | Doc::Trailing(_) => self.plain(doc),
+                Doc::Text(text) => self.line.text.push_str(text),
+                Doc::Trailing(comment) if self.line.comment.is_none() => self.line.comment = Some(*comment),
+                Doc::Trailing(comment) => self.more.push((indent, *comment)),
+                Doc::IfFlat(_) | Doc::Force => {}
             }
         }
     }
@@ -104,14 +112,15 @@ impl<'t> Renderer<'t> {
     fn header(&mut self, left: &[Doc<'t>], right: &[Doc<'t>], indent: usize, tail: usize) {
         let (first, second) = (width(left), width(right));
         let is_one = first.zip(second).is_some_and(|(first, second)| self.fits(first + 1 + second + tail));
-        let is_two = first.is_some_and(|first| self.fits(first))
+        let is_two = !is_one
+            && first.is_some_and(|first| self.fits(first))
             && second.is_some_and(|second| indent + CONTINUED + second + tail <= WIDTH);
-        let (start, ends) = layout::lead(right);
-        let start = if ends { start } else { start + tail };
-        self.broken(left, indent, 1 + start);
-        if is_two && !is_one {
-            self.end_line(indent + CONTINUED, false);
+        if is_two {
+            self.broken(left, indent, 0);
+            self.go_on(indent + CONTINUED);
         } else {
+            let (start, ends) = layout::lead(right);
+            self.broken(left, indent, 1 + start + if ends { 0 } else { tail });
             self.line.text.push(' ');
         }
         self.broken(right, indent, tail);
@@ -132,7 +141,8 @@ impl<'t> Renderer<'t> {
         for doc in docs {
             match doc {
                 Doc::Break(one) => self.line.text.push_str(one.flat),
-                Doc::IfBroken(_) | Doc::Stop { .. } => {}
+                Doc::IfFlat(text) => self.line.text.push_str(text),
+                Doc::IfBroken(_) | Doc::Stop { .. } | Doc::Force | Doc::Trailing(_) => {}
                 Doc::Indent(docs) | Doc::Line { docs, .. } => self.flat(docs),
                 Doc::Group(group) => self.flat(&group.docs),
                 Doc::Header { left, right } => {
@@ -140,17 +150,8 @@ impl<'t> Renderer<'t> {
                     self.line.text.push(' ');
                     self.flat(right);
                 }
-                Doc::Text(_) | Doc::Force | Doc::Trailing(_) => self.plain(doc),
+                Doc::Text(text) => self.line.text.push_str(text),
             }
-        }
-    }
-
-    fn plain(&mut self, doc: &Doc<'t>) {
-        match doc {
-            Doc::Text(text) => self.line.text.push_str(text),
-            Doc::Trailing(comment) if self.line.comment.is_none() => self.line.comment = Some(*comment),
-            Doc::Trailing(comment) => self.more.push(*comment),
-            _ => {}
         }
     }
 

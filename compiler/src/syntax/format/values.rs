@@ -1,7 +1,8 @@
 //! The layout of values and blocks.
 
-use super::build::Builder;
-use crate::syntax::ast::{Arg, Block, Expr, ExprKind};
+use super::build::{Braces, Builder};
+use super::layout::Table;
+use crate::syntax::ast::{Arg, Arm, Block, Expr, ExprKind, LoopBody, LoopStep};
 
 impl Builder<'_> {
     pub(super) fn value(&mut self, value: &Expr) {
@@ -29,12 +30,38 @@ impl Builder<'_> {
                     builder.value(value);
                 }
             }),
+            ExprKind::If { arms, otherwise } => self.group(|builder| {
+                for (condition, body) in arms {
+                    builder.until(condition.span.start);
+                    builder.value(condition);
+                    builder.block(body);
+                }
+                if let Some(body) = otherwise {
+                    builder.take();
+                    builder.block(body);
+                }
+            }),
+            ExprKind::Match { subject, arms } | ExprKind::Switch { subject, arms } => {
+                self.cases(subject, arms);
+            }
+            ExprKind::Loop { carried, trip, body, .. } => {
+                let firsts = carried.iter().map(|carried| &carried.init);
+                let mut heads: Vec<&Expr> = firsts.chain(trip.iter().map(|(_, count)| &**count)).collect();
+                heads.sort_by_key(|head| head.span.start);
+                for head in heads {
+                    self.until(head.span.start);
+                    self.value(head);
+                }
+                self.until(body.span.start);
+                self.group(|builder| builder.rounds(body));
+            }
             ExprKind::Name(_)
             | ExprKind::Int(_)
             | ExprKind::Float(_)
             | ExprKind::Str(_)
             | ExprKind::Bool(_)
             | ExprKind::Quantity { .. }
+            | ExprKind::None
             | ExprKind::Error => self.until(value.span.end),
         }
     }
@@ -85,9 +112,46 @@ impl Builder<'_> {
     /// Bindings and a value in braces, without a group of its own.
     pub(super) fn block(&mut self, block: &Block) {
         let count = block.lets.len() + usize::from(block.value.is_some());
-        self.braces(count, false, |builder, index| match (block.lets.get(index), &block.value) {
+        self.braces(count, Braces::Lines, |builder, index| match (block.lets.get(index), &block.value) {
             (Some(binding), _) => builder.binding(binding),
             (None, Some(value)) => builder.line(None, |builder| builder.value(value)),
+            (None, None) => {}
+        });
+    }
+
+    fn cases(&mut self, subject: &Expr, arms: &[Arm]) {
+        self.group(|builder| {
+            builder.until(subject.span.start);
+            builder.value(subject);
+            builder.braces(arms.len(), Braces::Cases, |builder, index| {
+                let arm = &arms[index];
+                builder.line(Some(Table::Case), |builder| {
+                    builder.until(arm.pattern.span.end);
+                    builder.stop();
+                    builder.take();
+                    match &arm.body.value {
+                        Some(value) if !arm.braced => builder.value(value),
+                        _ => builder.group(|builder| builder.block(&arm.body)),
+                    }
+                });
+            });
+        });
+    }
+
+    /// A line that ends with `value`.
+    fn line_to(&mut self, value: &Expr) {
+        self.line(None, |builder| {
+            builder.until(value.span.start);
+            builder.value(value);
+        });
+    }
+
+    fn rounds(&mut self, body: &LoopBody) {
+        let count = body.steps.len() + usize::from(body.until.is_some());
+        self.braces(count, Braces::Lines, |builder, index| match (body.steps.get(index), &body.until) {
+            (Some(LoopStep::Let(binding)), _) => builder.binding(binding),
+            (Some(LoopStep::Next { value, .. }), _) => builder.line_to(value),
+            (None, Some(until)) => builder.line_to(until),
             (None, None) => {}
         });
     }
@@ -100,5 +164,6 @@ fn has_lines(kind: &ExprKind) -> bool {
 
 /// Whether a value ends in a block.
 fn has_braces(kind: &ExprKind) -> bool {
-    matches!(kind, ExprKind::When { .. })
+    use ExprKind::{If, Loop, Match, Switch, When};
+    matches!(kind, When { .. } | If { .. } | Match { .. } | Switch { .. } | Loop { .. })
 }
