@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corn_compiler::source::FileId;
-use corn_compiler::syntax::format;
+use corn_compiler::syntax;
 
 /// The `.corn` files of a folder beside this crate's tests, sorted.
 fn programs(folder: &str) -> Vec<PathBuf> {
@@ -17,7 +17,7 @@ fn programs(folder: &str) -> Vec<PathBuf> {
 }
 
 fn formatted(text: &str) -> String {
-    format(FileId(0), text).unwrap_or_else(|problems| panic!("{problems:?}"))
+    syntax::format(FileId(0), text).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 #[test]
@@ -43,8 +43,28 @@ fn what_comes_with_it_is_formatted() {
 
 #[test]
 fn what_has_mistakes_is_refused() {
-    let problems = format(FileId(0), "let a = f(\ngraph g() -> text { a }\n").unwrap_err();
+    let problems = syntax::format(FileId(0), "let a = f(\ngraph g() -> text { a }\n").unwrap_err();
     assert_eq!(problems.iter().map(|problem| problem.code.as_str()).collect::<Vec<_>>(), ["E0014"]);
+}
+
+#[test]
+fn deep_values_are_formatted() {
+    for (open, close) in [
+        ("f(", ")"),
+        ("f([", "])"),
+        ("[", "]"),
+        ("{ a: ", " }"),
+        ("when a { ", " }"),
+        ("if a { b } else { ", " }"),
+        ("[match a { b => ", " } for x in y]"),
+        ("loop y = ", " max 3 { y = f(y) }"),
+        ("", ".a(b).c(d)"),
+    ] {
+        let depth = 40;
+        let text = format!("let a = {}x{}\n", open.repeat(depth), close.repeat(depth));
+        let once = formatted(&text);
+        assert_eq!(formatted(&once), once);
+    }
 }
 
 #[test]

@@ -13,14 +13,18 @@ pub(super) fn align(lines: &mut [Line<'_>]) {
         let stops = run.iter().map(|line| line.stops.len()).min().unwrap_or_default();
         (0..stops).for_each(|stop| align_stop(run, stop));
     }
-    for run in lines.chunk_by_mut(|a, b| a.indent == b.indent && !is_alone(a) && !is_alone(b)) {
+    for run in lines.chunk_by_mut(|a, b| a.indent == b.indent && !is_apart(a) && !is_apart(b)) {
         align_comments(run);
     }
 }
 
-/// Whether a line has no code.
-fn is_alone(line: &Line<'_>) -> bool {
-    line.text.is_empty() || line.text.starts_with("//")
+/// Whether a line has no code, or begins or ends what has lines of its own.
+fn is_apart(line: &Line<'_>) -> bool {
+    let text = line.text.as_str();
+    text.is_empty()
+        || text.starts_with("//")
+        || text.ends_with(['{', '[', '('])
+        || text.starts_with(['}', ']', ')'])
 }
 
 fn align_stop(run: &mut [Line<'_>], stop: usize) {
@@ -43,7 +47,8 @@ fn align_stop(run: &mut [Line<'_>], stop: usize) {
 fn align_comments(run: &mut [Line<'_>]) {
     let commented = || run.iter().filter_map(|line| Some((line.width(), line.comment?)));
     let Some(code) = commented().map(|(width, _)| width).max() else { return };
-    let comment = commented().map(|(_, comment)| super::layout::length(comment.text)).max().unwrap_or_default();
+    let comment =
+        commented().map(|(_, comment)| super::layout::length(comment.text)).max().unwrap_or_default();
     let nearest = commented().map(|(_, comment)| comment.gap).min().unwrap_or_default().max(1);
     let gap = [nearest, 1].into_iter().find(|gap| code + gap + comment <= WIDTH);
     for line in run {

@@ -55,10 +55,11 @@ impl<'t> Builder<'t> {
         if self.at == last {
             return;
         }
-        let before = self.at.checked_sub(1).and_then(|before| self.pieces[before].tok.clone());
-        let piece = &mut self.pieces[self.at];
+        let (taken, pieces) = self.pieces.split_at_mut(self.at);
+        let piece = &mut pieces[0];
         self.above.append(&mut piece.comments);
-        if !self.is_fresh && is_spaced(before.as_ref(), piece.tok.as_ref()) {
+        let before = taken.last().and_then(|before| before.tok.as_ref());
+        if !self.is_fresh && is_spaced(before, piece.tok.as_ref()) {
             self.docs.push(Doc::Text(" "));
         }
         self.docs.push(Doc::Text(piece.text));

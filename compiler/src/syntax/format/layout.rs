@@ -108,7 +108,9 @@ pub(super) fn lead(docs: &[Doc<'_>]) -> (usize, bool) {
         let (one, ends) = match doc {
             Doc::Text(text) => (length(text), false),
             Doc::Break(_) => (0, true),
-            Doc::IfBroken(_) | Doc::IfFlat(_) | Doc::Force | Doc::Trailing(_) | Doc::Stop { .. } => (0, false),
+            Doc::IfBroken(_) | Doc::IfFlat(_) | Doc::Force | Doc::Trailing(_) | Doc::Stop { .. } => {
+                (0, false)
+            }
             Doc::Indent(docs) | Doc::Line { docs, .. } | Doc::Group(Group { docs, .. }) => lead(docs),
             Doc::Header { left, .. } => {
                 let (one, ends) = lead(left);

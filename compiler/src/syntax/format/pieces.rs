@@ -50,13 +50,7 @@ pub(super) fn pieces(file: FileId, text: &str) -> Vec<Piece<'_>> {
         // A documentation's end of line is not part of what it says.
         let slice = text[start..after].trim_end();
         let piece = between(&text[end..start], pieces.last_mut());
-        pieces.push(Piece {
-            text: slice,
-            tok: Some(token.tok),
-            start: token.start,
-            end: token.end,
-            ..piece
-        });
+        pieces.push(Piece { text: slice, tok: Some(token.tok), start: token.start, end: token.end, ..piece });
         end = after;
     }
     let last = between(&text[end..], pieces.last_mut());

@@ -61,8 +61,8 @@ impl<'t> Renderer<'t> {
     fn end_line(&mut self, indent: usize, is_blank: bool) {
         self.go_on(indent);
         // A line ends with one comment; more are lines of their own.
-        for (own, comment) in self.more.drain(..) {
-            let indent = own.max(indent);
+        let indent = self.more.iter().map(|(own, _)| *own).fold(indent, usize::max);
+        for (_, comment) in self.more.drain(..) {
             self.lines.push(Line { indent, text: comment.text.to_owned(), ..Line::default() });
         }
         if is_blank {

@@ -7,14 +7,7 @@ use crate::syntax::ast::{Arg, Arm, Block, Expr, ExprKind, LoopBody, LoopStep};
 impl Builder<'_> {
     pub(super) fn value(&mut self, value: &Expr) {
         match &value.kind {
-            ExprKind::Call { callee, args } => {
-                self.value(callee);
-                self.arguments(args, value.span.end);
-            }
-            ExprKind::Field { base, .. } => {
-                self.value(base);
-                self.until(value.span.end);
-            }
+            ExprKind::Call { .. } | ExprKind::Field { .. } => self.chain(value),
             ExprKind::List(items) => {
                 self.list("", items.len(), |builder, index| builder.value(&items[index]));
             }
@@ -63,6 +56,46 @@ impl Builder<'_> {
             | ExprKind::Quantity { .. }
             | ExprKind::None
             | ExprKind::Error => self.until(value.span.end),
+        }
+    }
+
+    /// A value with calls and fields behind it. With two or more calls of fields it may be broken before each
+    /// of them.
+    fn chain(&mut self, value: &Expr) {
+        let mut links = Vec::new();
+        let mut base = value;
+        while let ExprKind::Call { callee: inner, .. } | ExprKind::Field { base: inner, .. } = &base.kind {
+            links.push(base);
+            base = inner;
+        }
+        links.reverse();
+        // A call right behind the value belongs to it.
+        let is_field = |link: &&Expr| matches!(link.kind, ExprKind::Field { .. });
+        let own = links.iter().position(is_field).unwrap_or(links.len());
+        let (own, links) = links.split_at(own);
+        let parts: Vec<&[&Expr]> = links.chunk_by(|a, b| is_field(a) || !is_field(b)).collect();
+        let calls = parts.iter().filter(|part| part.last().is_some_and(|last| !is_field(last))).count();
+        if calls < 2 {
+            self.value(base);
+            return own.iter().chain(links).for_each(|link| self.link(link));
+        }
+        self.group(|builder| {
+            builder.value(base);
+            own.iter().for_each(|link| builder.link(link));
+            builder.indent(|builder| {
+                for part in parts {
+                    builder.may_break("");
+                    builder.line(None, |builder| part.iter().for_each(|link| builder.link(link)));
+                }
+            });
+        });
+    }
+
+    /// What stands behind a value: `.name` or `(arguments)`.
+    fn link(&mut self, link: &Expr) {
+        match &link.kind {
+            ExprKind::Call { args, .. } => self.arguments(args, link.span.end),
+            _ => self.until(link.span.end),
         }
     }
 
