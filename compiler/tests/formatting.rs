@@ -1,5 +1,7 @@
 //! The house's form of a text: every file in `cases/format` formatted, and what comes with Corn is formatted.
 
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

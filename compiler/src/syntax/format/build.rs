@@ -298,11 +298,10 @@ fn is_spaced(before: Option<&Tok<'_>>, tok: Option<&Tok<'_>>) -> bool {
     let is_tight_after =
         matches!(before, Tok::OpenParen | Tok::OpenBracket | Tok::Dot | Tok::PathSep | Tok::Less);
     let is_tight_before = match tok {
-        Tok::OpenParen | Tok::CloseParen | Tok::CloseBracket | Tok::Less | Tok::Greater => true,
-        Tok::Comma | Tok::Dot | Tok::PathSep | Tok::Colon | Tok::Question => true,
         // `tensor<f32>[8]`; a list begins after something else.
         Tok::OpenBracket => matches!(before, Tok::Greater),
-        _ => false,
+        Tok::OpenParen | Tok::CloseParen | Tok::CloseBracket | Tok::Less | Tok::Greater => true,
+        _ => matches!(tok, Tok::Comma | Tok::Dot | Tok::PathSep | Tok::Colon | Tok::Question),
     };
     !is_tight_after && !is_tight_before
 }

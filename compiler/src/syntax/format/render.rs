@@ -85,7 +85,7 @@ impl<'t> Renderer<'t> {
             };
             match doc {
                 Doc::Break(one) => self.end_line(indent, one.is_blank),
-                Doc::IfBroken(text) => self.line.text.push_str(text),
+                Doc::IfBroken(text) | Doc::Text(text) => self.line.text.push_str(text),
                 Doc::Indent(docs) => self.broken(docs, indent + INDENT, rest()),
                 Doc::Group(group) => {
                     let tail = rest();
@@ -101,7 +101,6 @@ impl<'t> Renderer<'t> {
                     let column = self.line.width();
                     self.line.stops.push((column, *is_padded));
                 }
-                Doc::Text(text) => self.line.text.push_str(text),
                 Doc::Trailing(comment) if self.line.comment.is_none() => self.line.comment = Some(*comment),
                 Doc::Trailing(comment) => self.more.push((indent, *comment)),
                 Doc::IfFlat(_) | Doc::Force => {}
@@ -141,7 +140,7 @@ impl<'t> Renderer<'t> {
         for doc in docs {
             match doc {
                 Doc::Break(one) => self.line.text.push_str(one.flat),
-                Doc::IfFlat(text) => self.line.text.push_str(text),
+                Doc::IfFlat(text) | Doc::Text(text) => self.line.text.push_str(text),
                 Doc::IfBroken(_) | Doc::Stop { .. } | Doc::Force | Doc::Trailing(_) => {}
                 Doc::Indent(docs) | Doc::Line { docs, .. } => self.flat(docs),
                 Doc::Group(group) => self.flat(&group.docs),
@@ -150,7 +149,6 @@ impl<'t> Renderer<'t> {
                     self.line.text.push(' ');
                     self.flat(right);
                 }
-                Doc::Text(text) => self.line.text.push_str(text),
             }
         }
     }

@@ -77,25 +77,28 @@ impl Builder<'_> {
         let calls = parts.iter().filter(|part| part.last().is_some_and(|last| !is_field(last))).count();
         if calls < 2 {
             self.value(base);
-            return own.iter().chain(links).for_each(|link| self.link(link));
+            self.links(own);
+            return self.links(links);
         }
         self.group(|builder| {
             builder.value(base);
-            own.iter().for_each(|link| builder.link(link));
+            builder.links(own);
             builder.indent(|builder| {
                 for part in parts {
                     builder.may_break("");
-                    builder.line(None, |builder| part.iter().for_each(|link| builder.link(link)));
+                    builder.line(None, |builder| builder.links(part));
                 }
             });
         });
     }
 
-    /// What stands behind a value: `.name` or `(arguments)`.
-    fn link(&mut self, link: &Expr) {
-        match &link.kind {
-            ExprKind::Call { args, .. } => self.arguments(args, link.span.end),
-            _ => self.until(link.span.end),
+    /// What stands behind a value: `.name` or `(arguments)`, each of them.
+    fn links(&mut self, links: &[&Expr]) {
+        for link in links {
+            match &link.kind {
+                ExprKind::Call { args, .. } => self.arguments(args, link.span.end),
+                _ => self.until(link.span.end),
+            }
         }
     }
 
