@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::commands;
+
 /// Compile graphs of models into static replay plans, and replay them.
 #[derive(Debug, Parser)]
 #[command(name = "corn", version, propagate_version = true, max_term_width = 100)]
@@ -35,6 +37,10 @@ pub(crate) enum Command {
     Models(Models),
     /// Explain an error code, such as E0201, at length.
     Explain(Explain),
+    /// Put programs into the house's form.
+    Fmt(commands::fmt::Fmt),
+    /// Print what a shell needs to complete the command.
+    Completions(commands::completions::Completions),
 }
 
 impl Command {

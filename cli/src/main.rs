@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(run),
         Command::Models(models) => commands::models::models(models),
         Command::Explain(explain) => commands::explain::explain(explain),
+        Command::Fmt(fmt) => commands::fmt::fmt(fmt),
+        Command::Completions(completions) => commands::completions::completions(completions),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

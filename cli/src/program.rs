@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use corn_compiler::source::{SourceFile, Sources};
+use corn_compiler::diagnostic::{Diagnostic, render};
+use corn_compiler::source::{SourceFile, SourceMap, Sources};
 use corn_compiler::{Compilation, Target};
 use corn_plan::{Plan, Verified};
 
@@ -129,14 +130,20 @@ fn load_plan(file: &Path, text: &str) -> Result<Verified, Failure> {
 
 /// Prints the diagnostics of a compilation to standard error.
 pub(crate) fn report(compilation: &Compilation) {
+    report_all(&compilation.diagnostics, &compilation.sources);
+}
+
+/// Prints diagnostics to standard error.
+pub(crate) fn report_all(diagnostics: &[Diagnostic], sources: &SourceMap) {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let rendered = compilation.render(color);
+    let rendered = render(diagnostics, sources, color);
     if !rendered.is_empty() {
         say(rendered.trim_end());
     }
 }
 
-fn is_plan(text: &str) -> bool {
+/// Whether a text is a plan rather than a program.
+pub(crate) fn is_plan(text: &str) -> bool {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     first.is_some_and(|line| line.starts_with("corn plan "))
 }
@@ -176,7 +183,8 @@ fn memory_bytes() -> u64 {
     kib.map_or(8 << 30, |kib| kib << 10)
 }
 
-fn text(file: &Path) -> Result<String, Failure> {
+/// The text of a file.
+pub(crate) fn text(file: &Path) -> Result<String, Failure> {
     read(file).map_err(|problem| Failure::Usage(format!("'{}' cannot be read: {problem}", file.display())))
 }
 
@@ -185,8 +193,13 @@ fn read(file: &Path) -> Result<String, String> {
     if opened.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err("it is a folder".to_owned());
     }
+    utf8(opened)
+}
+
+/// The text that can be read from `reader`.
+pub(crate) fn utf8(reader: impl Read) -> Result<String, String> {
     let mut bytes = Vec::new();
-    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    reader.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("it has more than {} MiB; is it a .corn file?", MAX_BYTES >> 20));
     }

@@ -3,9 +3,10 @@
 //! The way of a text: `token` cuts it into tokens; `repair` mends the token sequence where a
 //! mistake is plain (a slip of a keyword, a bracket that is missing, a construct of a later
 //! version), so that one mistake stays one message; the generated parser (`parser`) makes the
-//! tree. `print` writes a tree back as text.
+//! tree. `print` writes a tree back as text; `format` lays a text out anew and keeps its comments.
 
 pub mod ast;
+mod format;
 mod hint;
 mod parser;
 mod print;
@@ -19,5 +20,6 @@ lalrpop_util::lalrpop_mod!(
     "/syntax/grammar.rs"
 );
 
+pub use self::format::format;
 pub use self::parser::{MAX_SOURCE_BYTES, parse};
 pub use self::print::print;

@@ -8,7 +8,7 @@ use corn_compiler::syntax::ast::{
     LoopBody, LoopStep, Name, Param, Pattern, PatternKind, Port, Route, RouteInput, Str, TypeExpr, TypeKind,
     Use,
 };
-use corn_compiler::syntax::{parse, print};
+use corn_compiler::syntax::{format, parse, print};
 use proptest::prelude::*;
 
 const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
@@ -28,6 +28,9 @@ fn check(text: &str) -> File {
     assert_eq!(render(&problems, &sources, false).is_empty(), problems.is_empty());
     let printed = print(&tree);
     assert!(!printed.contains("<error>") || !problems.is_empty(), "a broken tree has no message");
+    if let Ok(formatted) = format(file, text) {
+        assert_eq!(format(file, &formatted), Ok(formatted.clone()), "{text}");
+    }
     tree
 }
 
@@ -382,6 +385,85 @@ proptest! {
         prop_assert_eq!(&problems, &vec![], "{}", text);
         prop_assert_eq!(without_places(&read), without_places(&tree), "{}", text);
         prop_assert_eq!(print(&read), text);
+    }
+}
+
+/// `text` with other spaces and line breaks, and comments in between; and those comments.
+fn disordered(text: &str, choices: &[u8]) -> (String, Vec<String>) {
+    let (mut made, mut comments) = (String::new(), Vec::new());
+    let mut chosen = choices.iter().cycle().copied();
+    let mut noise = |made: &mut String, space: &str| match chosen.next() {
+        Some(0) => made.push('\n'),
+        Some(1) => made.push_str("  \n\n \n"),
+        Some(2) => {
+            comments.push(format!("// note {}.", comments.len()));
+            made.push_str(&format!("{}\n", comments[comments.len() - 1]));
+        }
+        Some(3) => {
+            comments.push(format!("// note {}.", comments.len()));
+            made.push_str(&format!("\n\n\t{}\n ", comments[comments.len() - 1]));
+        }
+        Some(4) if !space.is_empty() => made.push_str("   "),
+        _ => made.push_str(space),
+    };
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("///") {
+            made.push_str(line);
+            continue;
+        }
+        let (mut is_text, mut is_escaped, mut angles, mut before) = (false, false, 0, ' ');
+        for (at, character) in line.char_indices() {
+            // A `<` that nothing closes in its line is taken for a slip.
+            match character {
+                '<' if !is_text && !line[at..].starts_with("<=") => angles += 1,
+                '>' if !is_text && !matches!(before, '-' | '=') => angles -= 1,
+                _ => {}
+            }
+            before = character;
+            let is_fixed = is_text || angles > 0;
+            if !is_fixed && ")]}".contains(character) {
+                noise(&mut made, "");
+            }
+            match character {
+                ' ' | '\n' if !is_fixed => noise(&mut made, if character == ' ' { " " } else { "\n" }),
+                _ => made.push(character),
+            }
+            if !is_fixed && "([{".contains(character) {
+                noise(&mut made, "");
+            }
+            is_text ^= character == '"' && !is_escaped;
+            is_escaped = is_text && character == '\\' && !is_escaped;
+        }
+    }
+    (made, comments)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn formatting_changes_only_the_looks(
+        items in prop::collection::vec(item(), 0..4),
+        choices in prop::collection::vec(0_u8..40, 1..200),
+    ) {
+        let printed = print(&File { items });
+        let (mut text, mut comments) = disordered(&printed, &choices);
+        // What begins a line is sometimes taken for a slip of a keyword.
+        if !parse(FileId(0), &text).1.is_empty() {
+            (text, comments) = (printed, Vec::new());
+        }
+        let (tree, problems) = parse(FileId(0), &text);
+        prop_assert_eq!(&problems, &vec![], "{}", text);
+        let formatted = format(FileId(0), &text).expect("no problems");
+        let (read, problems) = parse(FileId(0), &formatted);
+        prop_assert_eq!(&problems, &vec![], "{}\n{}", text, formatted);
+        prop_assert_eq!(without_places(&read), without_places(&tree), "{}\n{}", text, formatted);
+        for comment in &comments {
+            prop_assert_eq!(formatted.matches(comment.as_str()).count(), 1, "{}\n{}", text, formatted);
+        }
+        prop_assert!(!formatted.contains(" \n") && !formatted.contains("\n\n\n"), "{}", formatted);
+        let again = format(FileId(0), &formatted).expect("no problems");
+        prop_assert_eq!(&again, &formatted, "{}", text);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where outputs go: text to the terminal as it comes, files whole or not at all.
 
-mod file;
+pub(crate) mod file;
 mod text;
 
 use std::collections::BTreeMap;

@@ -8,8 +8,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A file under another name until it is kept; dropped, it is gone.
-pub(super) struct Pending {
-    pub(super) file: File,
+pub(crate) struct Pending {
+    pub(crate) file: File,
     path: PathBuf,
     /// `None` for what is no ordinary file, and so written in place.
     temporary: Option<tempfile::TempPath>,
@@ -17,8 +17,8 @@ pub(super) struct Pending {
 
 impl Pending {
     /// A file that will be at `path`.
-    pub(super) fn create(path: &str) -> Result<Self, String> {
-        let shown = PathBuf::from(path);
+    pub(crate) fn create(path: impl Into<PathBuf>) -> Result<Self, String> {
+        let shown: PathBuf = path.into();
         // What a link points to is replaced, not the link.
         let path = shown.canonicalize().unwrap_or_else(|_| shown.clone());
         let existing = fs::metadata(&path).ok();
@@ -65,7 +65,7 @@ impl Pending {
     }
 
     /// Gives the file its name.
-    pub(super) fn keep(mut self) -> Result<PathBuf, String> {
+    pub(crate) fn keep(mut self) -> Result<PathBuf, String> {
         self.file.flush().map_err(|error| error.to_string())?;
         if let Some(temporary) = self.temporary.take() {
             temporary.persist(&self.path).map_err(|error| error.error.to_string())?;
