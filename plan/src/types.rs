@@ -319,6 +319,18 @@ impl fmt::Display for Millis {
     }
 }
 
+/// `n` hertz in the largest unit that divides it: `24kHz`, `22050Hz`.
+struct Hertz(u32);
+
+impl fmt::Display for Hertz {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n > 0 && n.is_multiple_of(1000) => write!(f, "{}kHz", n / 1000),
+            n => write!(f, "{n}Hz"),
+        }
+    }
+}
+
 impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -338,7 +350,7 @@ impl fmt::Display for Kind {
             Self::Messages { max_parts } => write!(f, "messages max {max_parts}"),
             Self::Audio { rate_hz: None, max_ms } => write!(f, "audio max {}", Millis(*max_ms)),
             Self::Audio { rate_hz: Some(rate), max_ms } => {
-                write!(f, "audio<{rate}Hz> max {}", Millis(*max_ms))
+                write!(f, "audio<{}> max {}", Hertz(*rate), Millis(*max_ms))
             }
             Self::Tensor { dtype, dims } => {
                 write!(f, "tensor<{}>[", dtype.name())?;

@@ -250,8 +250,13 @@ impl Body<'_, '_> {
             }
             Eval::Value(value) if self.only_output(value) == Some(&name.text) => Eval::Value(value),
             Eval::Item(value) if self.only_output(value) == Some(&name.text) => Eval::Item(value),
-            Eval::Value(_) | Eval::Nothing | Eval::Item(_) | Eval::Const(_) => {
-                self.context.report(semantic::names::no_fields(name, base_span));
+            Eval::Value(value) | Eval::Item(value) => {
+                let only = self.only_output(value).map(ToOwned::to_owned);
+                self.context.report(semantic::names::no_fields(name, base_span, only.as_deref()));
+                Eval::Poison
+            }
+            Eval::Nothing | Eval::Const(_) => {
+                self.context.report(semantic::names::no_fields(name, base_span, None));
                 Eval::Poison
             }
         }

@@ -1,6 +1,6 @@
 //! What fills a port: is it a value, does it exist here, has it the port's type?
 
-use corn_plan::{Form, Kind, Literal, Type, ValueId};
+use corn_plan::{Dim, Form, Kind, Literal, Type, ValueId};
 
 use crate::analyze::body::{Body, Eval};
 use crate::analyze::context::Const;
@@ -125,8 +125,10 @@ impl Body<'_, '_> {
                 let made = &self.graph.values[value];
                 let ends = Ends {
                     given: given.to_string(),
+                    given_dims: dims(&given),
                     made: (made.name.clone(), made.declared),
                     wanted: wanted.ty.to_string(),
+                    wanted_dims: dims(wanted.ty),
                     what: wanted.what.clone(),
                     declared: wanted.declared,
                     at: span,
@@ -154,6 +156,14 @@ impl Body<'_, '_> {
         }
         self.graph.values[value].ty.kind = kind.clone();
         Some(Type { kind, form: given.form })
+    }
+}
+
+/// The dimensions of a tensor.
+fn dims(ty: &Type) -> Vec<Dim> {
+    match &ty.kind {
+        Kind::Tensor { dims, .. } => dims.clone(),
+        _ => Vec::new(),
     }
 }
 

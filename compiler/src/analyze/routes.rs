@@ -180,7 +180,9 @@ impl Context<'_> {
                 continue;
             };
             if !outputs.insert(u32::try_from(position).expect("outputs are few")) {
-                self.report(semantic::routes::named_twice(name, route.name.span));
+                let first = route.outputs.iter().find(|first| first.text == name.text);
+                let first = first.map_or(route.name.span, |first| first.span);
+                self.report(semantic::routes::named_twice(name, first));
             }
         }
         for (position, output) in graph.outputs.iter().enumerate() {

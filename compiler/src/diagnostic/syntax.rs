@@ -131,6 +131,11 @@ pub(crate) fn unexpected(span: Span, found: &str, expected: &[String], hint: Opt
     Diagnostic::new(Code("E0010"), span, message, label).maybe_hint(hint)
 }
 
+pub(crate) fn misspelt_word(span: Span, word: &str, meant: &str) -> Diagnostic {
+    Diagnostic::new(Code("E0010"), span, format!("unexpected {}", quote(word)), "no word of the language")
+        .hint(format!("did you mean `{meant}`?"))
+}
+
 pub(crate) fn missing_name(keyword: Span, what: &str, example: &str) -> Diagnostic {
     Diagnostic::new(Code("E0011"), keyword, format!("this `{what}` has no name"), "a name must follow")
         .hint(format!("such as `{example}`"))

@@ -50,9 +50,10 @@ impl Asked<'_> {
         all: &mut Vec<Specialized>,
         found: &mut Diagnostics,
     ) {
-        if 1usize << maybe.len().min(MOST_OPTIONAL) > MOST_COMBINATIONS {
-            let problem = self.too_many();
-            found.push(problem);
+        let combinations = 1usize << maybe.len().min(MOST_OPTIONAL);
+        if combinations > MOST_COMBINATIONS {
+            let (route, span) = (&self.route.name, self.route.span);
+            found.push(routes::route_too_wide(route, combinations, MOST_COMBINATIONS, span));
             return;
         }
         let before = all.len();

@@ -204,7 +204,7 @@ impl Line {
     }
 
     pub(super) fn hertz(&mut self) -> Result<u64, ParseError> {
-        self.quantity("a rate such as 16000Hz", &[("Hz", 1)])
+        self.quantity("a rate such as 16kHz", &[("Hz", 1), ("kHz", 1000)])
     }
 
     /// An id such as `v12` with this prefix.

@@ -33,7 +33,7 @@ pub(crate) fn too_many(what: &str, params: &[&str], span: Span) -> Diagnostic {
         [only] => format!("{what} takes one argument, `{only}`"),
         several => format!("{what} takes {} arguments: {}", several.len(), all(several)),
     };
-    Diagnostic::new(Code("E0403"), span, message, "one too many")
+    Diagnostic::new(Code("E0403"), span, message, "one too many").hint("leave it out")
 }
 
 pub(crate) fn given_twice(param: &str, span: Span, first: Span) -> Diagnostic {

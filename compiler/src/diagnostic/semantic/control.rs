@@ -2,7 +2,7 @@
 
 use corn_plan::Kind;
 
-use super::{Candidate, all};
+use super::{Candidate, all, nearest};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
 use crate::syntax::ast::Name;
@@ -92,6 +92,9 @@ pub(crate) fn pattern_of_another_type(subject: &str, at: Span) -> Diagnostic {
 pub(crate) fn pattern_is_a_name(name: &str, subject: &str, at: Span, known: &[Candidate]) -> Diagnostic {
     let message = format!("`{name}` is no case of `{subject}`");
     let diagnostic = Diagnostic::new(Code("E0608"), at, message, "words stand in quotes");
+    if nearest(name, ["else"]).is_some() {
+        return diagnostic.hint("did you mean `else`?");
+    }
     if known.is_empty() { diagnostic } else { diagnostic.meant(&format!("\"{name}\""), known) }
 }
 

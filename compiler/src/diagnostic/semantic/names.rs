@@ -1,6 +1,6 @@
 //! Names: unknown, taken, or going round in a circle. E02xx.
 
-use super::{Candidate, Spelled};
+use super::{Candidate, Spelled, nearest};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
 
@@ -78,12 +78,16 @@ pub(crate) fn unknown_field<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate
     Diagnostic::new(Code("E0208"), name.span, message, "unknown output").meant(name.text, known)
 }
 
-pub(crate) fn no_fields<'n>(name: impl Into<Spelled<'n>>, base: Span) -> Diagnostic {
+/// `only` is the one output of what makes the value, which may be named.
+pub(crate) fn no_fields<'n>(name: impl Into<Spelled<'n>>, base: Span, only: Option<&str>) -> Diagnostic {
     let name = name.into();
     let message = format!("this is one value and has no `{}`", name.text);
-    Diagnostic::new(Code("E0208"), name.span, message, "no such part")
-        .label(base, "one value")
-        .hint("use the value itself; adaptors are written with brackets: `.sentences()`")
+    let near = only.filter(|only| nearest(name.text, [*only]).is_some());
+    let hint = match near {
+        Some(only) => format!("did you mean `{only}`?"),
+        None => "use the value itself; adaptors are written with brackets: `.sentences()`".to_owned(),
+    };
+    Diagnostic::new(Code("E0208"), name.span, message, "no such part").label(base, "one value").hint(hint)
 }
 
 pub(crate) fn unknown_type<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {

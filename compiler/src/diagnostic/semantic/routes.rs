@@ -30,6 +30,7 @@ pub(crate) fn not_a_graph<'n>(name: impl Into<Spelled<'n>>, sort: &str) -> Diagn
     let name = name.into();
     let message = format!("a route asks a graph, and `{}` is a {sort}", name.text);
     Diagnostic::new(Code("E0702"), name.span, message, "not a graph")
+        .hint("declare a graph that calls it: `graph ask(text: text) -> text { … }`")
 }
 
 pub(crate) fn input_left_out<'n>(
@@ -181,7 +182,7 @@ pub(crate) fn same_signature(
 ) -> Diagnostic {
     let message = format!("routes `{other}` and `{route}` answer the same request: {signature}");
     Diagnostic::new(Code("E0709"), span, message, "the same again").label(first, "first here").hint(
-        "a request is given its recording by what it brings and asks for; each combination has one route",
+        "remove one of the two, or take out the `?` that makes them meet: each combination has one route",
     )
 }
 
@@ -190,6 +191,12 @@ pub(crate) fn too_many_combinations(graph: &str, most: usize, example: &str, spa
     let message = format!("graph `{graph}` can be asked in more than {most} ways");
     Diagnostic::new(Code("E0710"), span, message, "too many combinations")
         .hint(format!("say which are wanted, a line for each: `{example}`"))
+}
+
+pub(crate) fn route_too_wide(route: &str, combinations: usize, most: usize, span: Span) -> Diagnostic {
+    let message = format!("route `{route}` has {combinations} combinations, and at most {most} are recorded");
+    Diagnostic::new(Code("E0710"), span, message, "too many combinations")
+        .hint("leave out `?` where both cases are not needed, or say the cases in several routes")
 }
 
 pub(crate) fn no_combination(graph: &str, why: Option<&Unmakeable>, span: Span) -> Diagnostic {

@@ -1,6 +1,6 @@
 //! Types: what does not fit, and what is no type. E03xx.
 
-use corn_plan::{Form, Kind, Type};
+use corn_plan::{Dim, Form, Kind, Type};
 
 use super::{Candidate, Spelled, all};
 use crate::diagnostic::{Code, Diagnostic, Explained};
@@ -10,10 +10,14 @@ use crate::source::Span;
 pub(crate) struct Ends {
     /// The type that is given.
     pub(crate) given: String,
+    /// Its dimensions, if it is a tensor.
+    pub(crate) given_dims: Vec<Dim>,
     /// The name of the value that is given, and where it got its type.
     pub(crate) made: (String, Span),
     /// The type that is taken.
     pub(crate) wanted: String,
+    /// Its dimensions, if it is a tensor.
+    pub(crate) wanted_dims: Vec<Dim>,
     /// What takes it.
     pub(crate) what: String,
     /// Where that got its type.
@@ -60,12 +64,28 @@ pub(crate) fn over_bound(ends: &Ends) -> Diagnostic {
 }
 
 pub(crate) fn other_rank(ends: &Ends) -> Diagnostic {
-    ends.problem(Code("E0305"), format!("{} takes another number of dimensions", ends.what))
+    let (given, taken) = (ends.given_dims.len(), ends.wanted_dims.len());
+    let message = format!("{} takes a tensor of {taken} dimensions, and this has {given}", ends.what);
+    ends.problem(Code("E0305"), message)
+        .hint("`.windows(…)` adds one dimension in front; a component can reshape what it makes")
+}
+
+/// An extent in words: `exactly 64`, `at most 64`.
+fn extent(dims: &[Dim], axis: usize) -> String {
+    match dims.get(axis) {
+        Some(Dim::Fixed(extent)) => format!("exactly {extent}"),
+        Some(Dim::Upto { max, .. }) => format!("up to {max}"),
+        None => "none".to_owned(),
+    }
 }
 
 /// `axis` counts from 0.
 pub(crate) fn other_extent(axis: usize, ends: &Ends) -> Diagnostic {
-    ends.problem(Code("E0305"), format!("{} takes another extent in dimension {}", ends.what, axis + 1))
+    let (given, taken) = (extent(&ends.given_dims, axis), extent(&ends.wanted_dims, axis));
+    let message = format!("{} takes {taken} in dimension {}, and this has {given}", ends.what, axis + 1);
+    ends.problem(Code("E0305"), message).hint(
+        "dimensions are counted from 1, outermost first; one that is open, `n <= 64`, takes any extent up to its bound",
+    )
 }
 
 pub(crate) fn list_given(ends: &Ends) -> Diagnostic {
@@ -85,11 +105,14 @@ fn as_stream(given: &Type) -> Option<String> {
 
 /// A type for a sentence: the modality, and what differs if that is not it.
 fn words(ty: &Type) -> String {
-    match (&ty.kind, ty.form) {
-        (Kind::Tensor { .. } | Kind::Enum(_), Form::Value) => format!("`{}`", ty.kind),
-        (kind, Form::Value) => format!("`{}`", kind.word()),
-        (kind, Form::List { .. }) => format!("`list<{}>`", kind.word()),
-        (kind, Form::Stream { .. }) => format!("`stream<{}>`", kind.word()),
+    let kind = match &ty.kind {
+        Kind::Tensor { .. } | Kind::Enum(_) => ty.kind.to_string(),
+        kind => kind.word().to_owned(),
+    };
+    match ty.form {
+        Form::Value => format!("`{kind}`"),
+        Form::List { .. } => format!("`list<{kind}>`"),
+        Form::Stream { .. } => format!("`stream<{kind}>`"),
     }
 }
 
@@ -192,6 +215,7 @@ pub(crate) fn no_max(span: Span) -> Diagnostic {
 
 pub(crate) fn no_window(span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0308"), span, "only a stream has a window", "not a stream's")
+        .hint("leave it out, or make it a stream: `stream<text> window 4`")
 }
 
 pub(crate) fn stream_max(span: Span) -> Diagnostic {
@@ -232,12 +256,13 @@ pub(crate) fn bad_parameter_type(span: Span) -> Diagnostic {
 
 pub(crate) fn record_type(span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0308"), span, "only a graph's output can have several parts", "not here")
+        .hint("give each part an input, port or parameter of its own")
 }
 
 pub(crate) fn no_rate<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
     let name = name.into();
     let message = format!("only `audio` has a rate, not `{}`", name.text);
-    Diagnostic::new(Code("E0308"), name.span, message, "has no rate")
+    Diagnostic::new(Code("E0308"), name.span, message, "has no rate").hint("leave the rate out")
 }
 
 pub(crate) fn bad_rate(span: Span) -> Diagnostic {
@@ -246,7 +271,7 @@ pub(crate) fn bad_rate(span: Span) -> Diagnostic {
 }
 
 pub(crate) fn bad_bound(wanted: &str, span: Span) -> Diagnostic {
-    Diagnostic::new(Code("E0308"), span, format!("this must be {wanted}"), "something else")
+    Diagnostic::new(Code("E0308"), span, format!("this must be {wanted}"), "is something else, or too small")
 }
 
 pub(crate) fn not_a_value(name: &str, sort: &str, span: Span) -> Diagnostic {
@@ -270,6 +295,7 @@ pub(crate) fn constant_as_value(what: &str, span: Span) -> Diagnostic {
         format!("{what} is not a value that a graph works on"),
         "not a value",
     )
+    .hint("quantities and weights are arguments of components, where these are made")
 }
 
 pub(crate) fn record_as_value(names: &[String], span: Span) -> Diagnostic {
@@ -277,7 +303,10 @@ pub(crate) fn record_as_value(names: &[String], span: Span) -> Diagnostic {
         [only] => format!("this is a record of `{only}`, and the value itself is needed here"),
         _ => format!("this has {} outputs, and one is needed here", names.len()),
     };
-    let hint = names.first().map(|first| format!("choose one of {}, such as `.{first}`", all(names)));
+    let hint = names.first().map(|first| match names {
+        [only] => format!("promise it by name, `-> {{ {only}: … }}`, or leave the braces out"),
+        _ => format!("choose one of {}, such as `.{first}`", all(names)),
+    });
     Diagnostic::new(Code("E0311"), span, message, "a record").maybe_hint(hint)
 }
 

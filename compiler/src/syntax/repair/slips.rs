@@ -104,6 +104,15 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
             tok if tok.closes() && places.len() > 1 => {
                 places.pop();
             }
+            Tok::Name(word) if let Some((meant, keyword)) = construct(tokens, index, word) => {
+                found.push(syntax::misspelt_word(tokens.span(index), word, meant));
+                if keyword.begins_construct() {
+                    pending.push(keyword == Tok::Loop);
+                }
+                kept.push(Token { tok: keyword, ..token.clone() });
+                index += 1;
+                continue;
+            }
             Tok::Name(word) => {
                 let end = slip(tokens, index, word, place, &mut kept, found);
                 if end > index {
@@ -165,6 +174,39 @@ fn slip<'t>(
         }
         (Place::Braces | Place::LoopBody | Place::Inside, _) => index,
     }
+}
+
+/// Words inside values.
+const CONSTRUCTS: [&str; 7] = ["when", "if", "match", "switch", "loop", "else", "until"];
+
+/// The word of the language that `word` is a slip of, where a name cannot stand: a value follows on the same line.
+fn construct(tokens: &Tokens<'_>, index: usize, word: &str) -> Option<(&'static str, Tok<'static>)> {
+    let follows = matches!(tokens.get(index + 1), Some(Tok::Name(_) | Tok::OpenBrace | Tok::If));
+    if !follows || tokens.starts_line(index + 1) {
+        return None;
+    }
+    let meant = nearest(word, CONSTRUCTS)?;
+    let before = tokens.before(index);
+    let stands = match meant {
+        "else" => before == Some(&Tok::CloseBrace),
+        "until" => before.is_some_and(Tok::ends_value),
+        _ => tokens.begins_value(index) || tokens.is_fresh(index),
+    };
+    let is_body = meant != "else" && tokens.get(index + 1) == Some(&Tok::OpenBrace);
+    let binds = tokens.get(index + 2) == Some(&Tok::Equals) && meant != "loop";
+    if !stands || is_body || binds {
+        return None;
+    }
+    let keyword = match meant {
+        "when" => Tok::When,
+        "if" => Tok::If,
+        "match" => Tok::Match,
+        "switch" => Tok::Switch,
+        "loop" => Tok::Loop,
+        "else" => Tok::Else,
+        _ => Tok::Until,
+    };
+    Some((meant, keyword))
 }
 
 /// The one of `words` that was probably meant.
