@@ -57,17 +57,20 @@ fn programs_are_drawn() {
         ("awkward".to_owned(), AWKWARD.to_owned()),
     ];
     let example = tests().join("../../dsl-examples/assistant.corn");
-    let omni = tests().join("cases/programs/omni.corn");
-    for path in [example, omni] {
+    let programs =
+        ["omni", "control", "media"].map(|name| tests().join(format!("cases/programs/{name}.corn")));
+    for path in programs.into_iter().chain([example]) {
         cases.push((stem(&path).to_owned(), fs::read_to_string(&path).unwrap()));
     }
     for (name, text) in cases {
         let compilation = compile_text(&format!("{name}.corn"), &text);
         let recordings = compilation.recordings().unwrap_or_default().len();
         assert!(recordings > 0, "{name} compiles:\n{}", compilation.render(false));
-        // The last recording: of those with routes, the one that makes everything.
+        // The largest recording.
+        let size = |number: &usize| compilation.drawing(*number, Drawing::Svg).unwrap().len();
+        let largest = (0..recordings).max_by_key(size).unwrap();
         for (kind, how) in [("svg", Drawing::Svg), ("dot", Drawing::Dot)] {
-            let drawing = compilation.drawing(recordings - 1, how).unwrap();
+            let drawing = compilation.drawing(largest, how).unwrap();
             insta::with_settings!({ snapshot_path => "cases/pictures", prepend_module_to_snapshot => false, omit_expression => true }, {
                 insta::assert_snapshot!(format!("{name}.{kind}"), drawing);
             });

@@ -14,15 +14,15 @@ pub mod svg;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::ids::Id;
-use corn_plan::{Adaptor, ComponentId, IdVec, Stage, StageId};
+use corn_plan::{Adaptor, Case, ComponentId, IdVec, Stage, StageId};
 
 use self::measure::elided;
 use super::mermaid::short_type;
-use super::print::{Lit, adaptor_words, joined, title};
-use super::{Component, Graph, Node, NodeId, NodeKind, Specialized};
+use super::print::{Lit, adaptor_words, block_words, joined, title};
+use super::{Component, Graph, Node, NodeId, NodeKind, ScopeId, Specialized};
 
 /// Most characters of a name or constant that are drawn; the whole text is shown on pointing at it.
 const MOST_CHARACTERS: usize = 34;
@@ -115,9 +115,11 @@ pub fn picture(
     placed: Option<Placed<'_>>,
 ) -> Picture {
     let graph = &one.graph;
-    let mut picture = Picture { title: title(one), ..Picture::default() };
+    let (frames, frame_of) = frames(graph);
+    let mut picture = Picture { title: title(one), frames, ..Picture::default() };
     for (id, node) in graph.nodes.enumerate() {
         let mut thing = thing(graph, node, components);
+        thing.frame = node.scope.and_then(|scope| frame_of.get(&scope).copied());
         thing.id = id.to_string();
         thing.stage = placed.and_then(|placed| stage(node, &placed.nodes[id]));
         if let (Some(stage), Shape::Component { .. }) = (thing.stage, thing.shape) {
@@ -139,6 +141,41 @@ pub fn picture(
     picture
 }
 
+/// A frame for each scope that has something in it, outer before inner.
+fn frames(graph: &Graph) -> (Vec<Frame>, BTreeMap<ScopeId, usize>) {
+    let around = |scope: ScopeId| std::iter::successors(Some(scope), |scope| graph.scopes[*scope]);
+    let used: BTreeSet<ScopeId> = graph.nodes.iter().filter_map(|node| node.scope).flat_map(around).collect();
+    let mut used: Vec<ScopeId> = used.into_iter().collect();
+    used.sort_by_key(|scope| around(*scope).count());
+    let frame_of: BTreeMap<ScopeId, usize> = used.iter().copied().zip(0..).collect();
+    let labels = scope_labels(graph);
+    let frame = |scope: &ScopeId| Frame {
+        label: labels.get(scope).map_or_else(|| scope.to_string(), |label| elided(label, MOST_CHARACTERS)),
+        parent: graph.scopes[*scope].and_then(|parent| frame_of.get(&parent).copied()),
+    };
+    (used.iter().map(frame).collect(), frame_of)
+}
+
+/// When what is in a scope is done, by the node that ends it.
+fn scope_labels(graph: &Graph) -> BTreeMap<ScopeId, String> {
+    let mut labels = BTreeMap::new();
+    for node in &graph.nodes {
+        match &node.kind {
+            NodeKind::Switch { cases, scopes, .. } => {
+                let subject = node.operands.iter().find(|operand| operand.port == 0);
+                let subject = subject.map_or("it", |operand| graph.values[operand.value].name.as_str());
+                labels.extend(scopes.iter().zip(cases).map(|(scope, case)| match case {
+                    Case::Is(literal) => (*scope, format!("if {subject} is {literal}")),
+                    Case::Else => (*scope, format!("if {subject} is anything else")),
+                }));
+            }
+            NodeKind::Loop { scope, max, .. } => _ = labels.insert(*scope, format!("at most {max} rounds")),
+            _ => {}
+        }
+    }
+    labels
+}
+
 /// A line for each value that is read or is an output.
 fn lines(graph: &Graph, components: &IdVec<ComponentId, Component>) -> Vec<Line> {
     let readers = graph.readers();
@@ -151,7 +188,7 @@ fn lines(graph: &Graph, components: &IdVec<ComponentId, Component>) -> Vec<Line>
             continue;
         }
         let maker = &graph.nodes[value.node];
-        let ty = short_type(&value.ty);
+        let ty = short_type(&value.ty) + if value.optional { "?" } else { "" };
         let label = match maker.kind {
             NodeKind::Run { component, .. } if maker.results.len() > 1 => {
                 let port = maker.results.iter().find(|(_, made)| *made == id).map(|(port, _)| *port as usize);
@@ -166,10 +203,12 @@ fn lines(graph: &Graph, components: &IdVec<ComponentId, Component>) -> Vec<Line>
     lines
 }
 
-/// The stage of what is done on one; inputs and constants are wherever they are read.
+/// The stage of what is done on one; inputs and constants are wherever they are read, and ends of scopes
+/// wherever something of theirs is.
 fn stage(node: &Node, stages: &BTreeSet<StageId>) -> Option<usize> {
     match node.kind {
         NodeKind::Input(_) | NodeKind::Const(_) => None,
+        _ if stages.len() > 1 => None,
         _ => stages.first().map(|stage| stage.0 as usize),
     }
 }
@@ -202,6 +241,7 @@ fn thing(graph: &Graph, node: &Node, components: &IdVec<ComponentId, Component>)
             plain(Shape::Component { each: false }, &callee.to_string(), "")
         }
         NodeKind::Pass => plain(Shape::Adaptor, "pass", ""),
+        other => plain(Shape::Adaptor, &block_words(other), ""),
     }
 }
 
