@@ -217,8 +217,12 @@ fn thing(graph: &Graph, node: &Node, components: &IdVec<ComponentId, Component>)
     match &node.kind {
         NodeKind::Input(position) => {
             let input = &graph.inputs[*position as usize];
-            let default = input.default.as_ref().map(|literal| format!("or {}", Lit(literal)));
-            plain(Shape::End, &input.name, &default.unwrap_or_default())
+            let says = match (&input.is, &input.default) {
+                (Some(literal), _) => format!("is {}", Lit(literal)),
+                (None, Some(literal)) => format!("or {}", Lit(literal)),
+                (None, None) => String::new(),
+            };
+            plain(Shape::End, &input.name, &says)
         }
         NodeKind::Const(literal) => plain(Shape::Constant, &Lit(literal).to_string(), ""),
         NodeKind::Run { component, each } => {

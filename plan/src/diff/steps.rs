@@ -76,14 +76,18 @@ impl<'a> Names<'a> {
     fn looped(&self, looped: &Loop, inside: &str, facts: &mut Vec<Fact>) {
         let Loop { block: _, max, count, index, until, carries, steps } = looped;
         let here = &self.here;
-        let over = self.list(carries.iter().map(|carry| Some(&carry.inside)));
+        let over = match self.list(carries.iter().map(|carry| Some(&carry.inside))) {
+            // On this stage nothing is carried.
+            _ if carries.is_empty() => "loop".to_owned(),
+            over => format!("loop over {over}"),
+        };
         let mut says = format!("at most {max} rounds");
         for (word, value) in [("as many as", count), ("numbered by", index), ("until", until)] {
             if let Some(value) = value {
                 says = format!("{says}, {word} {}", (self.value)(value));
             }
         }
-        facts.push(fact(format!("{inside}loop over {over} on [{here}]"), says));
+        facts.push(fact(format!("{inside}{over} on [{here}]"), says));
         for carry in carries {
             let what = format!("{inside}loop carries {} on [{here}]", (self.value)(&carry.inside));
             let (init, next) = ((self.value)(&carry.init), (self.value)(&carry.next));
@@ -93,7 +97,7 @@ impl<'a> Names<'a> {
                 .map_or(String::new(), |result| format!(", at last {}", (self.value)(result)));
             facts.push(fact(what, format!("at first {init}, then {next}{ends}")));
         }
-        self.facts(steps, &format!("{inside}in the loop over {over}: "), facts);
+        self.facts(steps, &format!("{inside}in the {over}: "), facts);
     }
 
     fn list<'v>(&self, values: impl Iterator<Item = Option<&'v ValueId>>) -> String {
