@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Compile(Compile),
     /// Draw what a program does on each route.
     Graph(Graph),
+    /// Compare two plans or programs, in words.
+    Diff(crate::commands::diff::Args),
     /// Compile a program and replay one request in this process.
     Run(Run),
     /// List, prefetch, verify and remove model weights.
@@ -47,7 +49,8 @@ impl Command {
     /// Whether failures are printed as JSON.
     pub(crate) const fn is_json(&self) -> bool {
         match self {
-            Self::Check(check) => check.json,
+            Self::Check(check) => matches!(check.format(), Format::Json),
+            Self::Diff(diff) => diff.json,
             Self::Run(run) => run.json,
             _ => false,
         }
@@ -59,9 +62,19 @@ pub(crate) struct Check {
     /// The `.corn` files, or plans.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// Print problems as JSON.
+    /// How problems are printed.
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "json")]
+    format: Format,
+    /// The same as --format json.
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
+}
+
+impl Check {
+    /// How problems are printed.
+    pub(crate) const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// Where a program is placed when it says nothing itself.
@@ -79,9 +92,15 @@ pub(crate) struct Placement {
 pub(crate) struct Compile {
     /// The `.corn` file.
     pub(crate) file: PathBuf,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Emit::Plan)]
-    pub(crate) emit: Emit,
+    /// The stage to print [default: the last].
+    #[arg(long, value_enum, value_name = "STAGE")]
+    pub(crate) emit: Option<Emit>,
+    /// Stop after this stage; what only later stages find wrong is not found.
+    #[arg(long, value_enum, value_name = "STAGE", default_value_t = Emit::Plan)]
+    pub(crate) stop_after: Emit,
+    /// How problems are printed to standard error.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -89,30 +108,56 @@ pub(crate) struct Compile {
     pub(crate) placement: Placement,
 }
 
+/// How problems are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For tools: an array of problems, as docs/LANGUAGE.md describes it.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Emit {
     /// The syntax tree, printed as canonical text.
     Ast,
     /// The typed graphs.
     Graph,
+    /// The typed graphs, with what they call in place of the calls.
+    Inlined,
     /// One graph for each route's signature.
     Specialized,
-    /// The same, placed, with hand-overs.
+    /// The same, without nodes that do nothing.
+    Simplified,
+    /// The same, with what is equal made once.
+    Shared,
+    /// The same, with the stage of each node.
     Placed,
     /// The plan.
     Plan,
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  corn graph assistant.corn --route talk
+  corn graph assistant.corn --recording 10 --format svg -o talk.svg
+  corn graph assistant.corn --format svg -o 'drawings/assistant-{}.svg'   one file for each recording")]
 pub(crate) struct Graph {
     /// The `.corn` file.
     pub(crate) file: PathBuf,
     /// Only this route.
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
+    /// Only this recording, by its number in the plan, such as 10 or r10.
+    #[arg(long, value_name = "N", value_parser = recording)]
+    pub(crate) recording: Option<usize>,
     /// How to draw.
     #[arg(long, value_enum, default_value_t = Drawing::Text)]
     pub(crate) format: Drawing,
+    /// Write to this file instead of standard output; `{}` in its name becomes the recording's number.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,6 +166,10 @@ pub(crate) enum Drawing {
     Text,
     /// A Mermaid flowchart.
     Mermaid,
+    /// A graph for Graphviz: `| dot -Tpdf`.
+    Dot,
+    /// An SVG picture; Graphviz is not needed.
+    Svg,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -198,6 +247,11 @@ pub(crate) enum ModelsAction {
 pub(crate) struct Explain {
     /// The code; without one, all codes are listed.
     pub(crate) code: Option<String>,
+}
+
+fn recording(text: &str) -> Result<usize, String> {
+    let number = text.strip_prefix('r').unwrap_or(text).parse();
+    number.map_err(|_| "a recording is a number as in the plan, such as 10 or r10".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

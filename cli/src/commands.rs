@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod graph;
@@ -10,6 +11,7 @@ pub(crate) mod models;
 pub(crate) mod run;
 
 use std::io::Write;
+use std::path::Path;
 
 use crate::failure::Failure;
 
@@ -27,4 +29,19 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Says something on standard error, if anyone can hear it.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Writes a file.
+pub(crate) fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text)
+        .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", file.display())))
+}
+
+/// Refuses to write what was made of a program over the program.
+pub(crate) fn refuse_overwriting(output: &Path, program: &Path) -> Result<(), Failure> {
+    if output.canonicalize().ok().is_some_and(|output| Some(output) == program.canonicalize().ok()) {
+        let output = output.display();
+        return Err(Failure::Usage(format!("'{output}' is the program itself; write to another file")));
+    }
+    Ok(())
 }

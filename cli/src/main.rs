@@ -28,6 +28,10 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check::check(check),
         Command::Compile(compile) => commands::compile::compile(compile),
         Command::Graph(graph) => commands::graph::graph(graph),
+        Command::Diff(diff) => match commands::diff::diff(diff) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Command::Run(run) => commands::run::run(run),
         Command::Models(models) => commands::models::models(models),
         Command::Explain(explain) => commands::explain::explain(explain),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use corn_compiler::diagnostic::{Diagnostic, render};
 use corn_compiler::source::{SourceFile, SourceMap, Sources};
-use corn_compiler::{Compilation, Target};
-use corn_plan::{Plan, Verified};
+use corn_compiler::{Compilation, Emit, Target};
+use corn_plan::{Plan, Verified, Violation};
 
 use crate::args::Placement;
 use crate::commands::say;
@@ -56,23 +56,31 @@ impl Sources for Files {
 
 /// A program as far as it could be compiled; what is wrong has not been printed yet.
 pub(crate) fn compile(file: &Path, placement: &Placement) -> Result<Compilation, Failure> {
-    Ok(compile_text(file, text(file)?, placement))
+    compile_until(Emit::Plan, file, placement)
 }
 
-fn compile_text(file: &Path, text: String, placement: &Placement) -> Compilation {
+/// The same, not further than a stage.
+pub(crate) fn compile_until(last: Emit, file: &Path, placement: &Placement) -> Result<Compilation, Failure> {
+    Ok(compile_text(last, file, text(file)?, placement))
+}
+
+fn compile_text(last: Emit, file: &Path, text: String, placement: &Placement) -> Compilation {
     let root = SourceFile { name: file.display().to_string(), text };
     let folder = file.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let catalog = corn_executors::catalog();
-    corn_compiler::compile(root, &Files { folder }, &target(placement), &catalog)
+    corn_compiler::compile_until(last, root, &Files { folder }, &target(placement), &catalog)
 }
 
 /// A verified plan, from a `.corn` file or a plan's text. What is wrong is printed.
 pub(crate) fn load(file: &Path, placement: &Placement) -> Result<Arc<Verified>, Failure> {
     let text = text(file)?;
     if is_plan(&text) {
-        return load_plan(file, &text).map(Arc::new);
+        return load_plan(file, &text).map(Arc::new).map_err(|wrong| {
+            wrong.report();
+            Failure::Program
+        });
     }
-    let compilation = compile_text(file, text, placement);
+    let compilation = compile_text(Emit::Plan, file, text, placement);
     report(&compilation);
     compilation.plan.map(Arc::new).ok_or(Failure::Program)
 }
@@ -94,37 +102,90 @@ pub(crate) fn refuse_foreign(plan: &Plan) -> Result<(), Failure> {
 pub(crate) enum Loaded {
     Program(Box<Compilation>),
     Plan(Verified),
+    WrongPlan(WrongPlan),
 }
 
-/// A program, compiled as far as it could be, or a plan, verified. What is wrong with a plan is printed.
+/// A program, compiled as far as it could be, or a plan, verified. What is wrong has not been printed yet.
 pub(crate) fn load_either(file: &Path, placement: &Placement) -> Result<Loaded, Failure> {
     let text = text(file)?;
     if is_plan(&text) {
-        return load_plan(file, &text).map(Loaded::Plan);
+        return Ok(load_plan(file, &text).map_or_else(Loaded::WrongPlan, Loaded::Plan));
     }
-    Ok(Loaded::Program(Box::new(compile_text(file, text, placement))))
+    Ok(Loaded::Program(Box::new(compile_text(Emit::Plan, file, text, placement))))
 }
 
-/// A plan's text, parsed and verified; what is wrong is printed.
-fn load_plan(file: &Path, text: &str) -> Result<Verified, Failure> {
-    let plan = Plan::parse(text).map_err(|error| {
-        say(&format!("error: '{}', {error}", file.display()));
-        Failure::Program
-    })?;
+/// The same, where a plan is only read: it may name executors that this build does not have.
+pub(crate) fn load_to_read(file: &Path, placement: &Placement) -> Result<Loaded, Failure> {
+    let text = text(file)?;
+    if is_plan(&text) {
+        let plan = parse(file, &text).and_then(|plan| verify(file, plan));
+        return Ok(plan.map_or_else(Loaded::WrongPlan, Loaded::Plan));
+    }
+    Ok(Loaded::Program(Box::new(compile_text(Emit::Plan, file, text, placement))))
+}
+
+/// What is wrong with a plan's text.
+pub(crate) struct WrongPlan {
+    file: String,
+    /// What is wrong as a whole, about the file.
+    summary: &'static str,
+    /// The broken rule, where it is one of those of docs/PLAN.md; the line, where it is known; and
+    /// what is wrong.
+    problems: Vec<(Option<&'static str>, Option<usize>, String)>,
+}
+
+impl WrongPlan {
+    /// Prints it to standard error.
+    pub(crate) fn report(&self) {
+        say(&format!("error: '{}' {}", self.file, self.summary));
+        for (rule, line, message) in &self.problems {
+            let rule = rule.map_or(String::new(), |rule| format!("{rule}: "));
+            let line = line.map_or(String::new(), |line| format!("line {line}: "));
+            say(&format!("  {rule}{line}{message}"));
+        }
+    }
+
+    /// The problems in the form of a program's.
+    pub(crate) fn problems(&self) -> Vec<serde_json::Value> {
+        let problem = |(rule, line, message): &(Option<&str>, Option<usize>, String)| {
+            serde_json::json!({
+                "code": rule, "severity": "error", "message": message, "file": self.file, "line": line,
+                "column": null, "end_line": null, "end_column": null,
+                "notes": [], "hint": null, "labels": [],
+            })
+        };
+        self.problems.iter().map(problem).collect()
+    }
+}
+
+/// A plan's text, parsed, held against what this build runs, and verified.
+fn load_plan(file: &Path, text: &str) -> Result<Verified, WrongPlan> {
+    let plan = parse(file, text)?;
     let problems = corn_executors::problems(&plan);
     if !problems.is_empty() {
-        say(&format!("error: '{}' names what this build of corn cannot run", file.display()));
-        for problem in problems {
-            say(&format!("  {problem}"));
-        }
-        return Err(Failure::Program);
+        let problems = problems.into_iter().map(|problem| (None, None, problem)).collect();
+        let file = file.display().to_string();
+        return Err(WrongPlan { file, summary: "names what this build of corn cannot run", problems });
     }
+    verify(file, plan)
+}
+
+fn parse(file: &Path, text: &str) -> Result<Plan, WrongPlan> {
+    Plan::parse(text).map_err(|error| WrongPlan {
+        file: file.display().to_string(),
+        summary: "cannot be read as a plan",
+        problems: vec![(None, Some(error.line), error.message)],
+    })
+}
+
+fn verify(file: &Path, plan: Plan) -> Result<Verified, WrongPlan> {
     corn_plan::verify(plan).map_err(|violations| {
-        say(&format!("error: '{}' is no plan that can be replayed", file.display()));
-        for violation in violations {
-            say(&format!("  {violation}"));
+        let problem = |violation: Violation| (Some(violation.rule), None, violation.message);
+        WrongPlan {
+            file: file.display().to_string(),
+            summary: "is no plan that can be replayed",
+            problems: violations.into_iter().map(problem).collect(),
         }
-        Failure::Program
     })
 }
 
@@ -135,11 +196,30 @@ pub(crate) fn report(compilation: &Compilation) {
 
 /// Prints diagnostics to standard error.
 pub(crate) fn report_all(diagnostics: &[Diagnostic], sources: &SourceMap) {
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let rendered = render(diagnostics, sources, color);
+    let rendered = render(diagnostics, sources, is_coloured());
     if !rendered.is_empty() {
         say(rendered.trim_end());
     }
+}
+
+/// Whether standard error takes colours: a terminal that can, and a person who wants them. An empty
+/// `NO_COLOR` says nothing (<https://no-color.org>).
+fn is_coloured() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    std::io::stderr().is_terminal()
+        && set("NO_COLOR").is_none()
+        && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The diagnostics of a compilation for tools.
+pub(crate) fn problems(compilation: &Compilation) -> Vec<serde_json::Value> {
+    let problems = corn_compiler::diagnostic::to_json(&compilation.diagnostics, &compilation.sources);
+    problems.into_iter().map(|problem| serde_json::json!(problem)).collect()
+}
+
+/// Problems as a JSON array.
+pub(crate) fn json(problems: &[serde_json::Value]) -> Result<String, Failure> {
+    serde_json::to_string_pretty(problems).map_err(|error| Failure::setup(error.to_string()))
 }
 
 /// Whether a text is a plan rather than a program.

@@ -226,6 +226,129 @@ fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
     insta::assert_snapshot!("no_route", desk.shown(&["graph", "program.corn", "--route", "speek"]));
 }
 
+/// One file holds one picture: which, or a file for each, has to be said.
+#[test]
+fn pictures_are_written_one_to_a_file() {
+    let desk = Desk::new();
+    let svg = desk.run(&["graph", "program.corn", "--route", "speak", "--format", "svg"]).good().stdout;
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+    let one = ["graph", "program.corn", "--recording", "r1", "--format", "svg", "-o", "one.svg"];
+    assert_eq!(desk.run(&one).good().stdout, "");
+    let each = ["graph", "program.corn", "--format", "svg", "-o", "{}.svg"];
+    desk.run(&each).good();
+    let read = |name: &str| fs::read_to_string(desk.path(name)).unwrap();
+    assert_eq!(read("1.svg"), read("one.svg"));
+    assert!(desk.path("0.svg").exists() && desk.path("3.svg").exists() && !desk.path("4.svg").exists());
+    let dot = desk.run(&["graph", "program.corn", "--recording", "0", "--format", "dot"]).good().stdout;
+    assert!(dot.starts_with("digraph "), "{dot}");
+
+    let mut all = String::new();
+    let refused: [&[&str]; 5] = [
+        &[
+            "graph",
+            "program.corn",
+            "--route",
+            "speak",
+            "--format",
+            "svg",
+            "-o",
+            "speak.svg",
+            "--recording",
+            "9",
+        ],
+        &["graph", "program.corn", "--format", "svg", "-o", "all.svg"],
+        &["graph", "program.corn", "--recording", "9"],
+        &["graph", "program.corn", "--recording", "first"],
+        &["graph", "program.corn", "--recording", "0", "-o", "program.corn"],
+    ];
+    for args in refused {
+        all += &["$ corn ", &args.join(" "), "\n", desk.shown(args).trim_end(), "\n\n"].concat();
+    }
+    insta::assert_snapshot!("refused_drawings", all);
+}
+
+/// A stage can be shown, and the way there can end early.
+#[test]
+fn stages_are_shown_and_stopped_at() {
+    let desk = Desk::new();
+    for stage in ["ast", "graph", "inlined", "specialized", "simplified", "shared", "placed", "plan"] {
+        let shown = desk.run(&["compile", "program.corn", "--emit", stage]).good().stdout;
+        let stopped = desk.run(&["compile", "program.corn", "--stop-after", stage]).good().stdout;
+        assert_eq!(shown, stopped, "{stage}");
+        assert!(!shown.is_empty(), "{stage}");
+    }
+    let both = ["compile", "program.corn", "--stop-after", "placed", "--emit", "graph"];
+    assert!(desk.run(&both).good().stdout.starts_with("program program"));
+    let late = desk.run(&["compile", "program.corn", "--stop-after", "graph", "--emit", "plan"]);
+    assert_eq!(late.code, 2, "{}", late.stderr);
+
+    // What only a later stage finds is not found.
+    let wrong =
+        format!("{PROGRAM}\nroute twice = speak(prompt) -> reply\nroute again = speak(prompt) -> reply\n");
+    fs::write(desk.path("wrong.corn"), wrong).unwrap();
+    assert_eq!(desk.run(&["compile", "wrong.corn", "--stop-after", "ast"]).good().stderr, "");
+    assert_eq!(desk.run(&["compile", "wrong.corn", "--stop-after", "plan"]).code, 1);
+    fs::write(desk.path("broken.corn"), "let a = (").unwrap();
+    assert_eq!(desk.run(&["compile", "broken.corn", "--stop-after", "ast"]).code, 1);
+    let outcome = desk.run(&["compile", "wrong.corn", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&outcome.stderr).unwrap();
+    assert_eq!((outcome.code, json[0]["code"].as_str()), (1, Some("E0709")), "{json}");
+    let outcome = desk.run(&["compile", "program.corn", "--format", "json"]).good();
+    assert_eq!(outcome.stderr.trim(), "[]");
+}
+
+/// Tools get problems of programs and of plans in one form.
+#[test]
+fn problems_are_printed_for_tools() {
+    let desk = Desk::new();
+    fs::write(desk.path("wrong.corn"), PROGRAM.replace("let mean   = Mean()", "let mean = Meen()")).unwrap();
+    let plan = desk.run(&["compile", "program.corn"]).good().stdout;
+    fs::write(desk.path("good.plan"), &plan).unwrap();
+    fs::write(desk.path("broken.plan"), plan.replacen("    free", "    explode", 1)).unwrap();
+    fs::write(desk.path("wrong.plan"), plan.replacen("batch 1", "batch 0", 1)).unwrap();
+    let files = ["wrong.corn", "good.plan", "broken.plan", "wrong.plan"];
+    insta::assert_snapshot!("problems", desk.shown(&[&["check", "--format", "json"], &files[..]].concat()));
+    let (json, format) = (
+        desk.run(&["check", "--json", "wrong.corn"]),
+        desk.run(&["check", "--format", "json", "wrong.corn"]),
+    );
+    assert_eq!(json.stdout, format.stdout);
+    assert_eq!(desk.run(&["check", "--format", "json", "program.corn"]).good().stdout, "[]\n");
+    assert_eq!(desk.run(&["check", "--format", "json", "--json", "program.corn"]).code, 2);
+}
+
+/// Plans and programs are compared, and that one of them is none is no difference.
+#[test]
+fn plans_are_compared() {
+    let desk = Desk::new();
+    let plan = desk.run(&["compile", "program.corn", "--workers", "2"]).good().stdout;
+    fs::write(desk.path("before.plan"), &plan).unwrap();
+    let same = ["diff", "before.plan", "program.corn", "--workers", "2"];
+    assert_eq!(desk.run(&same).good().stdout, "no difference\n");
+    let changed = PROGRAM
+        .replace("run reference \"text.words\"", "run reference \"text.words\"\n    batch 4")
+        .replace("{ reply, voice: tone(reply.sentences()) }", "{ reply, voice: tone(reply) }")
+        .replace("graph negative(photo: image)", "graph inverse(photo: image)");
+    fs::write(desk.path("changed.corn"), changed).unwrap();
+    let differ = ["diff", "before.plan", "changed.corn", "--workers", "2"];
+    insta::assert_snapshot!("diff", desk.shown(&differ));
+    let json = desk.run(&[&differ[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["equal"], false);
+    assert_eq!(json["sections"][0]["changes"][0]["names"], serde_json::json!(["words"]));
+    // Another build's executors are no reason not to look at its plan.
+    fs::write(
+        desk.path("other.plan"),
+        plan.replace("run reference \"text.words\"", "run other \"text.words\""),
+    )
+    .unwrap();
+    assert_eq!(desk.run(&["diff", "other.plan", "before.plan"]).code, 1);
+    fs::write(desk.path("wrong.corn"), "let a = b").unwrap();
+    for wrong in ["wrong.corn", "nowhere.plan"] {
+        assert_eq!(desk.run(&["diff", "before.plan", wrong]).code, 2, "{wrong}");
+    }
+}
+
 #[test]
 fn a_wrong_program_is_explained() {
     let desk = Desk::new();
@@ -241,7 +364,8 @@ fn a_wrong_program_is_explained() {
     assert_eq!(outcome.code, 1);
     let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     let code = json[0]["code"].as_str().unwrap().to_owned();
-    assert!(desk.run(&["explain", &code]).good().stdout.len() > 40);
+    let explained = desk.run(&["explain", &code]).good().stdout;
+    assert!(explained.starts_with(&format!("{code}: ")) && explained.len() > 100, "{explained}");
     assert_eq!(desk.run(&["explain", "E9999"]).code, 2);
     assert!(desk.run(&["explain"]).good().stdout.contains(&code));
 }
@@ -416,7 +540,13 @@ fn a_closed_pipe_ends_the_command() {
 
 #[test]
 fn help_teaches() {
-    for args in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["models", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["models", "--help"],
+        &["diff", "--help"],
+    ] {
         assert!(corn(args).good().stdout.contains("Usage:"));
     }
     assert_eq!(corn(&["rnu"]).code, 2);

@@ -18,6 +18,7 @@ pub mod fit;
 pub mod mermaid;
 pub mod needs;
 pub mod order;
+pub mod picture;
 pub mod print;
 pub mod verify;
 

@@ -34,7 +34,10 @@ pub struct Compilation {
     pub ast: ast::File,
     /// The program, analysed; graphs that ask others are still as written.
     pub program: Option<Program>,
-    /// One graph for each route and set of present inputs.
+    /// The same with every call replaced by what is called; kept only where the compilation was to
+    /// stop there.
+    pub inlined: Option<Program>,
+    /// One graph for each route and set of present inputs, as the last pass that ran left them.
     pub specialized: Option<Vec<Specialized>>,
     /// Which stage does what.
     pub placement: Option<Placement>,
@@ -42,62 +45,120 @@ pub struct Compilation {
     pub plan: Option<Verified>,
 }
 
-/// A stage of a compilation, by the name that `corn compile --emit` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A stage of a compilation, by the name that `corn compile --emit` takes; in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Emit {
     /// The syntax tree, printed as canonical text.
     Ast,
     /// The typed graphs.
     Graph,
+    /// The typed graphs, with what they call in place of the calls.
+    Inlined,
     /// One graph for each route.
     Specialized,
+    /// The same, without nodes that do nothing.
+    Simplified,
+    /// The same, with what is equal made once.
+    Shared,
     /// What runs where.
     Placed,
     /// The plan.
     Plan,
 }
 
+/// How a route is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawing {
+    /// A tree for the terminal.
+    Text,
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// A Graphviz graph.
+    Dot,
+    /// An SVG document.
+    Svg,
+}
+
 /// Compiles `root` and what it uses for `target`, with what `catalog` can run.
 pub fn compile(root: SourceFile, sources: &dyn Sources, target: &Target, catalog: &Catalog) -> Compilation {
+    compile_until(Emit::Plan, root, sources, target, catalog)
+}
+
+/// Compiles as [`compile`] does, but not further than `last`: what only later stages find wrong is
+/// not found.
+pub fn compile_until(
+    last: Emit,
+    root: SourceFile,
+    sources: &dyn Sources,
+    target: &Target,
+    catalog: &Catalog,
+) -> Compilation {
     let mut made = Compilation::default();
     let name = program_name(&root.name);
     let mut found = Diagnostics::default();
     let modules = analyze::modules::load(root, sources, &mut made.sources, &mut found);
+    if last == Emit::Ast {
+        made.ast = modules.into_iter().next().map(|module| module.file).unwrap_or_default();
+        made.diagnostics = found.most_urgent().into_sorted();
+        return made;
+    }
     let (program, mut found) = analyze::analyze(&name, &modules, catalog, found);
     made.ast = modules.into_iter().next().map(|module| module.file).unwrap_or_default();
     verify_all(program.graphs.iter(), &program, Phase::Analyzed);
-    if !found.has_errors() {
-        through_the_passes(&program, target, &mut made, &mut found);
+    if !found.has_errors() && last > Emit::Graph {
+        through_the_passes(last, &program, target, &mut made, &mut found);
     }
     made.program = Some(program);
     made.diagnostics = found.most_urgent().into_sorted();
     made
 }
 
-/// The passes, in order, with a check after each; stops at the first that refuses the program.
-fn through_the_passes(analyzed: &Program, target: &Target, made: &mut Compilation, found: &mut Diagnostics) {
+/// The passes, in order, with a check after each; stops at the first that refuses the program, and
+/// after `last`.
+fn through_the_passes(
+    last: Emit,
+    analyzed: &Program,
+    target: &Target,
+    made: &mut Compilation,
+    found: &mut Diagnostics,
+) {
     let mut program = analyzed.clone();
     passes::inline::inline(&mut program);
     verify_all(program.graphs.iter(), &program, Phase::Inlined);
+    if last == Emit::Inlined {
+        made.inlined = Some(program);
+        return;
+    }
 
     let mut all = passes::specialize::specialize(&program, found);
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Specialized);
+    if last == Emit::Specialized {
+        made.specialized = Some(all);
+        return;
+    }
 
     for one in &mut all {
         passes::simplify::simplify(&mut one.graph);
     }
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
+    if last == Emit::Simplified {
+        made.specialized = Some(all);
+        return;
+    }
 
     passes::share::share(&mut all, &program.components);
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
     passes::check::check(&all, found);
     let all = made.specialized.insert(all);
-    if found.has_errors() {
+    if found.has_errors() || last == Emit::Shared {
         return;
     }
 
     let Some(placement) = passes::place::place(all, &program.components, target, found) else { return };
     let placement = made.placement.insert(placement);
+    if last == Emit::Placed {
+        return;
+    }
     let mut plan = lower::lower(&program, all, placement, target);
     passes::allocate::allocate(&mut plan, all, &program.components, found);
     if !found.has_errors() {
@@ -131,24 +192,53 @@ impl Compilation {
         diagnostic::render(&self.diagnostics, &self.sources, color)
     }
 
-    /// A stage as text; `None` if the compilation did not come so far.
+    /// A stage as text; `None` if the compilation did not come so far. The graphs of the routes are
+    /// as the last pass left them: [`compile_until`] shows them as an earlier one did.
     pub fn emit(&self, stage: Emit) -> Option<String> {
-        let components = &self.program.as_ref()?.components;
+        if stage == Emit::Ast {
+            return Some(syntax::print(&self.ast));
+        }
+        let program = self.program.as_ref()?;
+        let components = &program.components;
         match stage {
-            Emit::Ast => Some(syntax::print(&self.ast)),
-            Emit::Graph => Some(graph::print::program(self.program.as_ref()?)),
-            Emit::Specialized => Some(graph::print::specialized(self.specialized.as_ref()?, components)),
+            Emit::Ast | Emit::Graph => Some(graph::print::program(program)),
+            Emit::Inlined => Some(graph::print::program(self.inlined.as_ref()?)),
+            Emit::Specialized | Emit::Simplified | Emit::Shared => {
+                Some(graph::print::specialized(self.specialized.as_ref()?, components))
+            }
             Emit::Placed => Some(self.placement.as_ref()?.to_text(self.specialized.as_ref()?, components)),
             Emit::Plan => Some(self.plan.as_ref()?.plan().to_text()),
         }
     }
 
-    /// Each route's name with a drawing of what it does: a Mermaid flowchart, or a tree for the
-    /// terminal. A route with several recordings has several drawings.
-    pub fn drawings(&self, mermaid: bool) -> Option<Vec<(&str, String)>> {
-        let components = &self.program.as_ref()?.components;
-        let draw = if mermaid { graph::mermaid::mermaid } else { graph::draw::draw };
+    /// Each recording's route and title, `talk = assistant(speech) -> reply`, in the plan's order.
+    pub fn recordings(&self) -> Option<Vec<(&str, String)>> {
         let specialized = self.specialized.as_ref()?.iter();
-        Some(specialized.map(|one| (one.route.as_str(), draw(one, components))).collect())
+        Some(specialized.map(|one| (one.route.as_str(), graph::print::title(one))).collect())
+    }
+
+    /// A drawing of what the recording with this number does.
+    pub fn drawing(&self, number: usize, how: Drawing) -> Option<String> {
+        let components = &self.program.as_ref()?.components;
+        let one = self.specialized.as_ref()?.get(number)?;
+        let picture = || {
+            let placed = self.placement.as_ref().and_then(|placement| {
+                let nodes = placement.nodes.get(number)?;
+                Some(graph::picture::Placed { stages: &placement.stages, nodes })
+            });
+            graph::picture::picture(one, components, placed)
+        };
+        Some(match how {
+            Drawing::Text => graph::draw::draw(one, components),
+            Drawing::Mermaid => graph::mermaid::mermaid(one, components),
+            Drawing::Dot => graph::picture::dot::dot(&picture()),
+            Drawing::Svg => graph::picture::svg::svg(&picture()),
+        })
+    }
+
+    /// A drawing of each recording, with its route.
+    pub fn drawings(&self, how: Drawing) -> Option<Vec<(&str, String)>> {
+        let numbered = self.specialized.as_ref()?.iter().enumerate();
+        numbered.map(|(number, one)| Some((one.route.as_str(), self.drawing(number, how)?))).collect()
     }
 }

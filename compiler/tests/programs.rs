@@ -4,7 +4,7 @@ mod harness;
 
 use std::fs;
 
-use corn_compiler::Emit;
+use corn_compiler::{Drawing, Emit};
 use harness::{compile_text, programs, stem, tests};
 
 #[test]
@@ -15,8 +15,8 @@ fn every_stage() {
         let compilation = compile_text(&format!("{name}.corn"), &fs::read_to_string(&path).unwrap());
         let said = compilation.render(false);
         assert!(!compilation.has_errors(), "{name} compiles:\n{said}");
-        let drawings = |mermaid| {
-            let drawings = compilation.drawings(mermaid)?;
+        let drawings = |how| {
+            let drawings = compilation.drawings(how)?;
             Some(drawings.into_iter().map(|(_, drawing)| drawing).collect::<Vec<_>>().join("\n"))
         };
         let stages = [
@@ -24,8 +24,8 @@ fn every_stage() {
             ("specialized", compilation.emit(Emit::Specialized)),
             ("placed", compilation.emit(Emit::Placed)),
             ("plan", compilation.emit(Emit::Plan)),
-            ("drawing", drawings(false)),
-            ("mermaid", drawings(true)),
+            ("drawing", drawings(Drawing::Text)),
+            ("mermaid", drawings(Drawing::Mermaid)),
             ("said", (!said.is_empty()).then_some(said)),
         ];
         insta::with_settings!({ snapshot_path => &folder, prepend_module_to_snapshot => false, omit_expression => true }, {

@@ -7,6 +7,7 @@
 
 pub mod catalog;
 pub mod control;
+pub mod diff;
 pub mod ids;
 mod memory;
 pub mod plan;

@@ -10,6 +10,8 @@ mod steps;
 
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::print::source;
+pub(crate) use self::steps::step_words;
 use crate::plan::{Plan, PlanHash};
 
 /// First words of every plan of this version.

@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use corn_compiler::Emit;
+use corn_compiler::{Drawing, Emit};
 use corn_tests::{compile, root};
 
 fn examples() -> Vec<(String, String)> {
@@ -35,12 +35,12 @@ fn every_example_compiles_to_its_snapshots() {
         for (stage, text) in stages {
             insta::assert_snapshot!(format!("{name}.{stage}"), text.unwrap());
         }
-        let drawings = |mermaid| {
-            let drawings = compilation.drawings(mermaid).unwrap();
+        let drawings = |how| {
+            let drawings = compilation.drawings(how).unwrap();
             drawings.iter().map(|(_, drawing)| drawing.trim_end()).collect::<Vec<_>>().join("\n\n")
         };
-        insta::assert_snapshot!(format!("{name}.drawing"), drawings(false));
-        insta::assert_snapshot!(format!("{name}.mermaid"), drawings(true));
+        insta::assert_snapshot!(format!("{name}.drawing"), drawings(Drawing::Text));
+        insta::assert_snapshot!(format!("{name}.mermaid"), drawings(Drawing::Mermaid));
     }
 }
 

@@ -1,48 +1,53 @@
 //! `corn check`: everything that is wrong with programs and plans.
 
-use crate::args::{Check, Placement};
+use corn_compiler::Compilation;
+
+use crate::args::{Check, Format, Placement};
 use crate::commands::print;
 use crate::failure::Failure;
 use crate::program::{self, Loaded};
 
 pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     let placement = Placement { workers: None, inflight: 1 };
+    let is_json = args.format() == Format::Json;
     let mut problems = Vec::new();
     let mut is_wrong = false;
     for file in &args.files {
-        let compilation = match program::load_either(file, &placement) {
-            Ok(Loaded::Program(compilation)) => compilation,
-            Ok(Loaded::Plan(plan)) => {
-                print(&format!("{}: plan {} can be replayed\n", file.display(), plan.hash()))?;
-                continue;
+        let name = file.display();
+        match program::load_either(file, &placement)? {
+            Loaded::Plan(plan) if !is_json => {
+                print(&format!("{name}: plan {} can be replayed\n", plan.hash()))?;
             }
-            Err(Failure::Program) => {
+            Loaded::Plan(_) => {}
+            Loaded::WrongPlan(wrong) => {
                 is_wrong = true;
-                continue;
+                if is_json {
+                    problems.extend(wrong.problems());
+                } else {
+                    wrong.report();
+                }
             }
-            Err(failure) => return Err(failure),
-        };
-        is_wrong |= compilation.plan.is_none();
-        if args.json {
-            problems
-                .extend(corn_compiler::diagnostic::to_json(&compilation.diagnostics, &compilation.sources));
-        } else {
-            program::report(&compilation);
-            if let Some(plan) = &compilation.plan {
-                let (routes, components) = (plan.plan().recordings.len(), plan.plan().components.len());
-                let (file, s) = (file.display(), |count| if count == 1 { "" } else { "s" });
-                print(&format!(
-                    "{file}: {routes} recording{} of {components} component{}\n",
-                    s(routes),
-                    s(components)
-                ))?;
+            Loaded::Program(compilation) => {
+                is_wrong |= compilation.plan.is_none();
+                if is_json {
+                    problems.extend(program::problems(&compilation));
+                } else {
+                    program::report(&compilation);
+                    print(&summary(&name.to_string(), &compilation))?;
+                }
             }
         }
     }
-    if args.json {
-        let json =
-            serde_json::to_string_pretty(&problems).map_err(|error| Failure::setup(error.to_string()))?;
-        print(&format!("{json}\n"))?;
+    if is_json {
+        print(&format!("{}\n", program::json(&problems)?))?;
     }
     if is_wrong { Err(Failure::Program) } else { Ok(()) }
+}
+
+/// `program.corn: 3 recordings of 5 components`, if it compiles.
+fn summary(file: &str, compilation: &Compilation) -> String {
+    let Some(plan) = &compilation.plan else { return String::new() };
+    let (routes, components) = (plan.plan().recordings.len(), plan.plan().components.len());
+    let s = |count| if count == 1 { "" } else { "s" };
+    format!("{file}: {routes} recording{} of {components} component{}\n", s(routes), s(components))
 }

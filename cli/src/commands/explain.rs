@@ -17,8 +17,8 @@ pub(crate) fn explain(args: &Explain) -> Result<(), Failure> {
         return print(&list);
     };
     let code = code.to_uppercase();
-    match diagnostic::explain(&code) {
-        Some(text) => print(&format!("{}\n", text.trim_end())),
+    match diagnostic::codes().into_iter().find(|row| row.code.as_str() == code) {
+        Some(row) => print(&format!("{code}: {}\n\n{}\n", row.title, row.text.trim_end())),
         None => Err(Failure::Usage(format!("there is no code '{code}'; `corn explain` lists all of them"))),
     }
 }

@@ -20,6 +20,10 @@ pub struct JsonDiagnostic {
     pub line: Option<usize>,
     /// Its column.
     pub column: Option<usize>,
+    /// Line of the place just after the problem.
+    pub end_line: Option<usize>,
+    /// Column of the place just after the problem.
+    pub end_column: Option<usize>,
     /// Why it is so.
     pub notes: Vec<String>,
     /// What to do.
@@ -57,6 +61,7 @@ pub fn to_json(diagnostics: &[Diagnostic], sources: &SourceMap) -> Vec<JsonDiagn
 fn one(diagnostic: &Diagnostic, sources: &SourceMap) -> JsonDiagnostic {
     let place = diagnostic.place();
     let start = place.map(|span| sources.line_column(span.file, span.start));
+    let end = place.map(|span| sources.line_column(span.file, span.end));
     JsonDiagnostic {
         code: diagnostic.code.as_str(),
         severity: diagnostic.severity,
@@ -64,6 +69,8 @@ fn one(diagnostic: &Diagnostic, sources: &SourceMap) -> JsonDiagnostic {
         file: place.map(|span| sources.file(span.file).name.clone()),
         line: start.map(|(line, _)| line),
         column: start.map(|(_, column)| column),
+        end_line: end.map(|(line, _)| line),
+        end_column: end.map(|(_, column)| column),
         notes: diagnostic.notes.clone(),
         hint: diagnostic.hint.clone(),
         labels: diagnostic
@@ -107,7 +114,8 @@ mod tests {
             json,
             serde_json::json!([{
                 "code": "E0010", "severity": "error", "message": "no",
-                "file": "a.corn", "line": 2, "column": 9, "notes": [], "hint": "do",
+                "file": "a.corn", "line": 2, "column": 9, "end_line": 2, "end_column": 10,
+                "notes": [], "hint": "do",
                 "labels": [
                     {"file": "a.corn", "line": 2, "column": 9, "end_line": 2, "end_column": 10,
                      "bytes": [19, 20], "text": "here", "primary": true},

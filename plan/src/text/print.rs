@@ -125,3 +125,10 @@ fn write_recording(out: &mut String, plan: &Plan, id: &str, recording: &Recordin
     }
     Ok(())
 }
+
+/// Where weights come from, as the plan's text has it.
+pub(crate) fn source(source: &WeightsSource) -> String {
+    let mut out = String::new();
+    write_source(&mut out, source).expect("writing to a string succeeds");
+    out.trim_end().to_owned()
+}

@@ -91,34 +91,48 @@ fn note(recording: &Recording, step: &Step) -> String {
     }
 }
 
+/// What values are called.
+type Names<'a> = &'a dyn Fn(&ValueId) -> String;
+
 fn step_line(plan: &Plan, step: &Step) -> String {
+    step_words(plan, step, &ValueId::to_string)
+}
+
+/// A step in the words of the plan's text, with `name` of each value; without the steps inside.
+pub(crate) fn step_words(plan: &Plan, step: &Step, name: Names<'_>) -> String {
     match step {
-        Step::Input { value } => format!("input {value}"),
-        Step::Const { value, literal } => format!("const {value} {literal}"),
-        Step::Run(run) => run_line(plan, run),
-        Step::Adapt { adaptor, operands, results } => adapt_line(adaptor, operands, results),
+        Step::Input { value } => format!("input {}", name(value)),
+        Step::Const { value, literal } => format!("const {} {literal}", name(value)),
+        Step::Run(run) => run_line(plan, run, name),
+        Step::Adapt { adaptor, operands, results } => {
+            adapt_line(adaptor, &list(operands.iter().map(name)), &list(results.iter().map(name)))
+        }
         Step::Branch(branch) => {
             let makes = if branch.results.is_empty() { "" } else { " -> " };
-            format!("branch {} on {}{makes}{}", branch.block, branch.subject, list(branch.results.iter()))
+            let results = list(branch.results.iter().map(name));
+            format!("branch {} on {}{makes}{results}", branch.block, name(&branch.subject))
         }
         Step::Loop(looped) => {
             let mut line = format!("loop {} max {}", looped.block, looped.max);
             for (word, value) in [("count", looped.count), ("index", looped.index), ("until", looped.until)] {
                 if let Some(value) = value {
-                    let _ = write!(line, " {word} {value}");
+                    let _ = write!(line, " {word} {}", name(&value));
                 }
             }
             line
         }
-        Step::Send { value, to, transport } => format!("send {value} to {to} by {}", transport.name()),
-        Step::Recv { value, from, transport } => format!("recv {value} from {from} by {}", transport.name()),
-        Step::Output { value } => format!("output {value}"),
-        Step::Free { value } => format!("free {value}"),
+        Step::Send { value, to, transport } => {
+            format!("send {} to {to} by {}", name(value), transport.name())
+        }
+        Step::Recv { value, from, transport } => {
+            format!("recv {} from {from} by {}", name(value), transport.name())
+        }
+        Step::Output { value } => format!("output {}", name(value)),
+        Step::Free { value } => format!("free {}", name(value)),
     }
 }
 
-fn adapt_line(adaptor: &Adaptor, operands: &[ValueId], results: &[ValueId]) -> String {
-    let (operands, results) = (list(operands.iter()), list(results.iter()));
+fn adapt_line(adaptor: &Adaptor, operands: &str, results: &str) -> String {
     let words = match adaptor {
         Adaptor::Join => format!("join({operands})"),
         Adaptor::Sentences => format!("sentences({operands})"),
@@ -141,7 +155,7 @@ fn adapt_line(adaptor: &Adaptor, operands: &[ValueId], results: &[ValueId]) -> S
     format!("{words} -> {results}")
 }
 
-fn run_line(plan: &Plan, run: &Run) -> String {
+fn run_line(plan: &Plan, run: &Run, value: Names<'_>) -> String {
     let component = plan.components.get(run.component);
     let port = |ports: Option<&Vec<Port>>, index: u32| match ports.and_then(|ports| ports.get(index as usize))
     {
@@ -154,11 +168,11 @@ fn run_line(plan: &Plan, run: &Run) -> String {
         format!(
             "{}: {each}{}",
             port(component.map(|component| &component.inputs), operand.port),
-            operand.value
+            value(&operand.value)
         )
     }));
-    let results = list(run.results.iter().map(|(index, value)| {
-        format!("{}: {value}", port(component.map(|component| &component.outputs), *index))
+    let results = list(run.results.iter().map(|(index, made)| {
+        format!("{}: {}", port(component.map(|component| &component.outputs), *index), value(made))
     }));
     let word = if run.each { "each" } else { "run" };
     format!("{word} {name}({operands}) -> ({results})")
