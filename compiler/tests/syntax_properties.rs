@@ -397,11 +397,14 @@ fn disordered(text: &str, choices: &[u8]) -> (String, Vec<String>) {
         Some(1) => made.push_str("  \n\n \n"),
         Some(2) => {
             comments.push(format!("// note {}.", comments.len()));
-            made.push_str(&format!("{}\n", comments[comments.len() - 1]));
+            made.push_str(&comments[comments.len() - 1]);
+            made.push('\n');
         }
         Some(3) => {
             comments.push(format!("// note {}.", comments.len()));
-            made.push_str(&format!("\n\n\t{}\n ", comments[comments.len() - 1]));
+            made.push_str("\n\n\n\t");
+            made.push_str(&comments[comments.len() - 1]);
+            made.push_str("\n ");
         }
         Some(4) if !space.is_empty() => made.push_str("   "),
         _ => made.push_str(space),
