@@ -11,6 +11,7 @@ pub mod diff;
 pub mod ids;
 mod memory;
 pub mod plan;
+pub mod shapes;
 pub mod text;
 pub mod types;
 pub mod verify;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use corn_plan::shapes::resolved;
 use corn_plan::{ComponentId, Form, Literal, Type, ValueId};
 
 use crate::analyze::arguments::Takes;
@@ -117,9 +118,10 @@ impl Body<'_, '_> {
         let node = self.add(NodeKind::Run { component, each }, operands, span);
         let mut results = Vec::new();
         for (position, port) in declared.outputs.iter().enumerate() {
+            let kind = resolved(&port.ty.kind, &extents);
             let ty = match self.items {
-                Some(max) if each => Type::list(port.ty.kind.clone(), max),
-                _ => port.ty.clone(),
+                Some(max) if each => Type::list(kind, max),
+                _ => Type { kind, form: port.ty.form },
             };
             let position = u32::try_from(position).expect("ports are few");
             let value = self.make(node, position, format!("{name}.{}", port.name), ty, true, port.span);

@@ -3,9 +3,9 @@
 //! Sound of any rate fits a port that names one: the engine resamples before the call. A stream's
 //! window belongs to the edge, not to the port, so it never keeps a stream out.
 
-use std::collections::BTreeMap;
-
-use corn_plan::{Dim, Form, Kind, Type};
+pub use corn_plan::shapes::Extents;
+use corn_plan::shapes::bind;
+use corn_plan::{Form, Kind, Type};
 
 /// Why a value does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,6 @@ pub enum Misfit {
         axis: usize,
     },
 }
-
-/// Extents that a call has given to symbols of its ports.
-pub type Extents = BTreeMap<String, Dim>;
 
 /// Why `given` does not fit where `taken` is declared; `None` if it does. Symbols of `taken` are
 /// bound in `extents`.
@@ -73,7 +70,7 @@ pub fn kind_misfit(given: &Kind, taken: &Kind, extents: &mut Extents) -> Option<
             }
             let mut pairs = dims.iter().zip(taken).enumerate();
             pairs.find_map(|(axis, (dim, taken))| {
-                (!dim_fits(dim, taken, extents)).then_some(Misfit::Extent { axis })
+                (!bind(dim, taken, extents)).then_some(Misfit::Extent { axis })
             })
         }
         (Kind::Messages { max_parts: is }, Kind::Messages { max_parts: most }) => {
@@ -88,25 +85,9 @@ pub fn kind_misfit(given: &Kind, taken: &Kind, extents: &mut Extents) -> Option<
     }
 }
 
-fn dim_fits(given: &Dim, taken: &Dim, extents: &mut Extents) -> bool {
-    match (given, taken) {
-        (Dim::Fixed(extent), Dim::Fixed(fixed)) => extent == fixed,
-        (Dim::Upto { .. }, Dim::Fixed(_)) => false,
-        (_, Dim::Upto { name, max }) => {
-            let bound = extents.entry(name.clone()).or_insert_with(|| given.clone());
-            let agrees = match (&*bound, given) {
-                (Dim::Fixed(one), Dim::Fixed(other)) => one == other,
-                // Two open extents with different names may be equal; the engine checks them.
-                _ => true,
-            };
-            agrees && given.max() <= *max
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use corn_plan::Dtype;
+    use corn_plan::{Dim, Dtype};
 
     use super::*;
 

@@ -9,9 +9,10 @@
 //!   `simplify` nothing is merely passed on
 //! - G7 a node reads what is in its own scope or in one around it; the end of a block also what is inside
 
+use corn_plan::shapes::resolved;
 use corn_plan::{ComponentId, Form, IdVec, Type, ValueId};
 
-use super::fit::{Extents, misfit};
+use super::fit::{Extents, kind_misfit, misfit};
 use super::{Component, Graph, NodeId, NodeKind};
 
 /// How far a graph has come; each step forbids more (G6).
@@ -162,7 +163,8 @@ fn check_run(graph: &Graph, components: &IdVec<ComponentId, Component>, id: Node
             wrong.push(format!("G3: {id} uses output {port} of {}, which it does not have", component.name));
             continue;
         };
-        if item_type(graph, *value, each).kind != port.ty.kind {
+        let (makes, made) = (resolved(&port.ty.kind, &extents), item_type(graph, *value, each).kind);
+        if kind_misfit(&makes, &made, &mut Extents::new()).is_some() {
             wrong.push(format!("G4: {id}: {value} has not the type of {}.{}", component.name, port.name));
         }
     }

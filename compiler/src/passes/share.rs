@@ -1,13 +1,14 @@
 //! Equal is shared: components with the same declaration, arguments and needs are deployed once,
-//! and within a route equal constants and equal adaptors of one value are made once.
+//! and within a route equal constants, equal adaptors of one value and equal calls are made once.
 //!
-//! Two calls of one component stay two calls: a model may answer the same question differently.
+//! Equal calls have the same component and the same operands. A model that is to answer one question in two ways is
+//! asked with two seeds.
 
 use std::collections::BTreeSet;
 
-use corn_plan::{ComponentId, IdVec};
+use corn_plan::{ComponentId, IdVec, ValueId};
 
-use crate::graph::{Component, NodeKind, Specialized};
+use crate::graph::{Component, Graph, Node, NodeId, NodeKind, Specialized};
 
 /// Shares what is equal; components keep their ids, and all calls go to the first of its equals.
 pub(crate) fn share(all: &mut [Specialized], components: &IdVec<ComponentId, Component>) {
@@ -35,28 +36,47 @@ fn first_of_equals(components: &IdVec<ComponentId, Component>) -> IdVec<Componen
         .collect()
 }
 
+/// Whether equal ones of this node are one: constants, adaptors, and calls that make whole values. Streams of two
+/// calls stay two: with one of them the slower reader would hold the other back.
+fn is_shared(graph: &Graph, id: NodeId) -> bool {
+    let node = &graph.nodes[id];
+    let is_whole = || node.results.iter().all(|(_, value)| !graph.values[*value].ty.is_stream());
+    match node.kind {
+        NodeKind::Const(_) | NodeKind::Adapt(_) => true,
+        NodeKind::Run { .. } => is_whole(),
+        _ => false,
+    }
+}
+
+/// Whether two nodes do the same to the same and make the same.
+fn is_same(graph: &Graph, one: &Node, other: &Node) -> bool {
+    let makes =
+        |a: &(u32, ValueId), b: &(u32, ValueId)| a.0 == b.0 && graph.values[a.1].ty == graph.values[b.1].ty;
+    one.kind == other.kind
+        && one.scope == other.scope
+        && one.operands == other.operands
+        && one.results.len() == other.results.len()
+        && one.results.iter().zip(&other.results).all(|(one, other)| makes(one, other))
+}
+
 fn share_nodes(one: &mut Specialized) {
     let graph = &mut one.graph;
     let mut gone = BTreeSet::new();
     for id in graph.nodes.ids() {
-        let is_one = matches!(graph.nodes[id].kind, NodeKind::Const(_) | NodeKind::Adapt(_));
-        if !is_one || graph.nodes[id].results.len() != 1 {
+        if !is_shared(graph, id) {
             continue;
         }
-        let result = graph.nodes[id].results[0].1;
-        let equal = graph.nodes.enumerate().take_while(|(other, _)| *other < id).find(|(other, node)| {
-            !gone.contains(other)
-                && node.kind == graph.nodes[id].kind
-                && node.scope == graph.nodes[id].scope
-                && node.results.len() == 1
-                && node.operands == graph.nodes[id].operands
-                && graph.values[node.results[0].1].ty == graph.values[result].ty
-        });
-        if let Some((_, node)) = equal {
-            let to = node.results[0].1;
-            graph.redirect(result, to);
-            gone.insert(id);
+        let equal = graph
+            .nodes
+            .enumerate()
+            .take_while(|(other, _)| *other < id)
+            .find(|(other, node)| !gone.contains(other) && is_same(graph, node, &graph.nodes[id]));
+        let Some((_, node)) = equal else { continue };
+        let made = node.results.iter().zip(&graph.nodes[id].results);
+        for (to, from) in made.map(|(to, from)| (to.1, from.1)).collect::<Vec<_>>() {
+            graph.redirect(from, to);
         }
+        gone.insert(id);
     }
     if !gone.is_empty() {
         *graph = graph.retain(|node| !gone.contains(&node));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::all_steps;
 use crate::plan::{Adaptor, Component, Input, Literal, Port, Recording, Run, Step};
+use crate::shapes::{Extents, bind_all, resolved};
 use crate::types::{Dim, Form, Kind, Type};
 use crate::verify::Report;
 
@@ -201,6 +202,7 @@ fn step_problems(report: &Report<'_>, recording: &Recording, step: &Step) -> Vec
 fn run_problems(report: &Report<'_>, recording: &Recording, run: &Run) -> Vec<String> {
     let component = &report.plan.components[run.component];
     let mut problems = Vec::new();
+    let mut extents = Extents::new();
     let each_lists = run.operands.iter().filter(|operand| operand.each).count();
     if run.each != (each_lists > 0) {
         problems.push(format!("{}: 'each' needs at least one operand marked 'each'", component.name));
@@ -217,6 +219,7 @@ fn run_problems(report: &Report<'_>, recording: &Recording, run: &Run) -> Vec<St
             }
         };
         problems.extend(mismatch(component, port, &given));
+        bind_all(&given, &port.ty, &mut extents);
         if recording.values[operand.value].optional && !port.optional {
             let (component, port) = (&component.name, &port.name);
             problems.push(format!("{} may be absent, and {component}.{port} needs it", operand.value));
@@ -241,12 +244,11 @@ fn run_problems(report: &Report<'_>, recording: &Recording, run: &Run) -> Vec<St
     for (index, value) in &run.results {
         let port = &component.outputs[*index as usize];
         let made = &recording.values[*value].ty;
+        let makes = resolved(&port.ty.kind, &extents);
         let fits = if run.each {
-            matches!(made.form, Form::List { .. })
-                && port.ty.form == Form::Value
-                && fits(&port.ty.kind, &made.kind)
+            matches!(made.form, Form::List { .. }) && port.ty.form == Form::Value && fits(&makes, &made.kind)
         } else {
-            form_fits(port.ty.form, made.form) && fits(&port.ty.kind, &made.kind)
+            form_fits(port.ty.form, made.form) && fits(&makes, &made.kind)
         };
         if !fits {
             problems
