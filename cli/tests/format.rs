@@ -77,7 +77,7 @@ fn what_has_mistakes_is_left_alone_and_the_rest_is_formatted() {
     fs::write(desk.path().join("broken.corn"), "let a = = b\n").unwrap();
     let outcome = run(desk.path(), &["fmt"]);
     assert_eq!(outcome.code, 1);
-    assert!(outcome.stderr.contains("--> broken.corn:1:9"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("--> broken.corn:1:7"), "{}", outcome.stderr);
     assert_eq!(outcome.stdout, "formatted below/ugly.corn\nformatted ugly.corn\n");
     assert_eq!(fs::read_to_string(desk.path().join("broken.corn")).unwrap(), "let a = = b\n");
 }
@@ -104,7 +104,7 @@ fn standard_input_is_formatted_to_standard_output() {
     assert_eq!((checked.code, checked.stderr.as_str()), (1, "standard input is not formatted\n"));
     let broken = piped(&["fmt", "-"], "let a = = b\n");
     assert_eq!((broken.code, broken.stdout.as_str()), (1, ""));
-    assert!(broken.stderr.contains("--> standard input:1:9"), "{}", broken.stderr);
+    assert!(broken.stderr.contains("--> standard input:1:7"), "{}", broken.stderr);
 }
 
 #[test]
