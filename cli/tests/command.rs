@@ -230,7 +230,7 @@ fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
 #[test]
 fn pictures_are_written_one_to_a_file() {
     let desk = Desk::new();
-    let svg = desk.run(&["graph", "program.corn", "--route", "speak", "--format", "svg"]).good().stdout;
+    let svg = desk.run(&["graph", "program.corn", "--route", "count", "--format", "svg"]).good().stdout;
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
     let one = ["graph", "program.corn", "--recording", "r1", "--format", "svg", "-o", "one.svg"];
     assert_eq!(desk.run(&one).good().stdout, "");
