@@ -162,6 +162,7 @@ fn through_the_passes(
     }
     let mut plan = lower::lower(&program, all, placement, target);
     passes::allocate::allocate(&mut plan, all, &program.components, found);
+    passes::served::check(&plan, &program, found);
     if !found.has_errors() {
         made.plan = lower::verified(plan, all, found);
     }

@@ -65,6 +65,13 @@ pub(crate) fn unknown_route<'n>(
     Diagnostic::new(Code("E0918"), name.span, message, "unknown route").meant(name.text, known)
 }
 
+pub(crate) fn nothing_to_serve(graph: &str, span: Span) -> Diagnostic {
+    let message = format!("graph `{graph}` has no route that could be served");
+    Diagnostic::new(Code("E0918"), span, message, "no request can ask it")
+        .note("a graph that another graph calls has no route of its own unless it is declared")
+        .hint(format!("declare one: `route ask = {graph}(…) -> …`"))
+}
+
 pub(crate) fn unknown_input<'n>(
     name: impl Into<Spelled<'n>>,
     route: &str,
