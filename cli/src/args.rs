@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Run(Run),
     /// List, prefetch, verify and remove model weights.
     Models(Models),
-    /// Explain an error code, such as E0201, at length.
+    /// Explain an error code at length, or where a placed value of a program comes from.
     Explain(Explain),
     /// Put programs into the house's form.
     Fmt(commands::fmt::Fmt),
@@ -244,9 +244,17 @@ pub(crate) enum ModelsAction {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  corn explain E0201
+  corn explain omni.corn omni.talker.replicas   who set it, where, and what it replaced
+  corn explain omni.corn omni.talker            everything about one component")]
 pub(crate) struct Explain {
-    /// The code; without one, all codes are listed.
-    pub(crate) code: Option<String>,
+    /// A code such as E0201, or a `.corn` file; without one, all codes are listed.
+    #[arg(value_name = "CODE|FILE")]
+    pub(crate) what: Option<String>,
+    /// A value of the placed program, such as omni.talker.replicas [default: all of them].
+    pub(crate) path: Option<String>,
 }
 
 fn recording(text: &str) -> Result<usize, String> {

@@ -161,7 +161,8 @@ impl WrongPlan {
 /// A plan's text, parsed, held against what this build runs, and verified.
 fn load_plan(file: &Path, text: &str) -> Result<Verified, WrongPlan> {
     let plan = parse(file, text)?;
-    let problems = corn_executors::problems(&plan);
+    let mut problems = corn_executors::problems(&plan);
+    problems.extend(corn_engine::problems(&plan));
     if !problems.is_empty() {
         let problems = problems.into_iter().map(|problem| (None, None, problem)).collect();
         let file = file.display().to_string();

@@ -14,6 +14,7 @@ mod context;
 mod control;
 mod declare;
 mod dependencies;
+mod deploy;
 mod entries;
 mod graphs;
 mod instance;
@@ -24,6 +25,7 @@ mod names;
 mod operand;
 mod routes;
 mod switch;
+mod taken;
 mod types;
 mod unused;
 
@@ -56,9 +58,11 @@ pub(crate) fn analyze(
                 context.lets[position] = context.constant(&each.value, Some(&each.name.text), place);
             }
             Entity::Graph(position) => context.graph(position),
+            Entity::Cluster(position) => context.cluster(position),
         }
     }
     context.routes();
+    context.deployment();
     if !context.found.has_errors() {
         context.warn_of_unused();
     }

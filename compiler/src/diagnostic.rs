@@ -213,7 +213,7 @@ impl Diagnostics {
 }
 
 fn rows() -> impl Iterator<Item = &'static Explained> {
-    syntax::TABLE.iter().chain(semantic::TABLES.into_iter().flatten())
+    syntax::TABLE.iter().chain(syntax::deploy::TABLE).chain(semantic::TABLES.into_iter().flatten())
 }
 
 /// Every code with its explanation, in order of the codes.

@@ -13,6 +13,7 @@
 //! `loop`, carry its [`ScopeId`] and come before the node that ends it. A node reads what is in its own scope
 //! or in one around it; only the ends read from inside.
 
+pub mod deploy;
 pub mod draw;
 pub mod fit;
 pub mod mermaid;
@@ -58,6 +59,8 @@ pub struct Program {
     pub graphs: IdVec<GraphId, Graph>,
     /// What requests may ask, in order.
     pub routes: Vec<Route>,
+    /// Where it runs and how it is served.
+    pub deployment: deploy::Deployment,
 }
 
 /// A component, ready to be deployed.

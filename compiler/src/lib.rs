@@ -146,7 +146,7 @@ fn through_the_passes(
         return;
     }
 
-    passes::share::share(&mut all, &program.components);
+    passes::share::share(&mut all, &program);
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
     passes::check::check(&all, found);
     let all = made.specialized.insert(all);
@@ -154,13 +154,15 @@ fn through_the_passes(
         return;
     }
 
-    let Some(placement) = passes::place::place(all, &program.components, target, found) else { return };
+    let Some(placement) = passes::place::place(all, &program, target, found) else { return };
+    passes::place::check_links(all, &program, &placement, found);
     let placement = made.placement.insert(placement);
-    if last == Emit::Placed {
+    if last == Emit::Placed || found.has_errors() {
         return;
     }
     let mut plan = lower::lower(&program, all, placement, target);
     passes::allocate::allocate(&mut plan, all, &program.components, found);
+    passes::served::check(&plan, &program, found);
     if !found.has_errors() {
         made.plan = lower::verified(plan, all, found);
     }
@@ -209,6 +211,22 @@ impl Compilation {
             Emit::Placed => Some(self.placement.as_ref()?.to_text(self.specialized.as_ref()?, components)),
             Emit::Plan => Some(self.plan.as_ref()?.plan().to_text()),
         }
+    }
+
+    /// Where the placed value at `path` comes from, such as `omni.talker.replicas`: who set it, in which file
+    /// and line, and what it replaced. A path that ends early explains everything below it, an empty one all.
+    ///
+    /// Fails with the known paths nearest to `path`; with none if the program was not placed.
+    pub fn explain_path(&self, path: &str) -> Result<String, Vec<String>> {
+        let (Some(program), Some(specialized), Some(placement), Some(plan)) =
+            (&self.program, &self.specialized, &self.placement, &self.plan)
+        else {
+            return Err(Vec::new());
+        };
+        let inflight = plan.plan().inflight;
+        let of =
+            passes::place::Explained { program, specialized, placement, inflight, sources: &self.sources };
+        passes::place::explain(&of, path)
     }
 
     /// Each recording's route and title, `talk = assistant(speech) -> reply`, in the plan's order.

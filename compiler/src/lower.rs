@@ -17,23 +17,31 @@ pub(crate) fn lower(program: &Program, all: &[Specialized], placement: &Placemen
     let stage = |stage: &Stage| Stage {
         components: stage.components.iter().map(|component| renamed[component]).collect(),
         replicas: stage.replicas.clone(),
+        tensor_parallel: stage.tensor_parallel,
     };
     let recordings = all.iter().zip(&placement.nodes).map(|(one, nodes)| {
         let blocks = stages::blocks(&one.graph, nodes);
-        let handed = transfer::transfer(&one.graph, nodes, &blocks, target);
+        let handed = transfer::transfer(&one.graph, nodes, &blocks, placement);
         let component = |component| renamed[&component];
         let programs = schedule::schedule(&one.graph, nodes, &blocks, &handed, component);
         recording(one, programs.into_iter().map(allocate::free).collect())
     });
     Plan {
         name: program.name.clone(),
-        inflight: target.inflight.max(1),
+        inflight: inflight(program, target),
         workers: placement.workers.clone(),
         components,
         stages: placement.stages.iter().map(stage).collect(),
+        serves: program.deployment.serves.iter().map(|serve| serve.plan.clone()).collect(),
         recordings: recordings.collect(),
         memory: IdVec::new(),
     }
+}
+
+/// Requests admitted at once: what `serve` says of the graphs, else what the target does.
+fn inflight(program: &Program, target: &Target) -> u32 {
+    let said = program.deployment.serves.iter().filter_map(|serve| serve.plan.limits.inflight);
+    said.reduce(u32::saturating_add).unwrap_or(target.inflight).max(1)
 }
 
 /// The components that are placed, and their new ids.

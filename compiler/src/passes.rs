@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod inline;
 pub(crate) mod place;
 pub(crate) mod schedule;
+pub(crate) mod served;
 pub(crate) mod share;
 pub(crate) mod simplify;
 pub(crate) mod specialize;

@@ -85,6 +85,8 @@ fn a_typo_is_found_and_what_was_meant_is_named() {
         for (place, (at, word, is_name)) in tokens.iter().copied().enumerate() {
             // Any name is right for a route.
             let is_route = place > 0 && tokens[place - 1].1 == "route";
+            // And any is right for a kind of GPU.
+            let is_kind = place > 1 && tokens[place - 2].1 == "gpu";
             // A class of one's own may call its ports and parameters what it likes.
             let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
             let declares =
@@ -93,7 +95,7 @@ fn a_typo_is_found_and_what_was_meant_is_named() {
                 continue;
             }
             let uses = tokens.iter().filter(|(_, other, _)| *other == word).count();
-            if !is_name || is_route || word.len() < 4 || uses < 2 || KEYWORDS.contains(&word) {
+            if !is_name || is_route || is_kind || word.len() < 4 || uses < 2 || KEYWORDS.contains(&word) {
                 continue;
             }
             let middle = word.len() / 2;

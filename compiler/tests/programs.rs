@@ -82,3 +82,27 @@ fn a_large_program_compiles() {
     assert_eq!(plan.plan().recordings.len(), 64);
     assert!(plan.plan().recordings.iter().all(|recording| recording.values.len() > 1000));
 }
+
+/// Every placed value says who set it and what it replaced.
+#[test]
+fn placed_values_are_explained() {
+    let folder = tests().join("cases/programs");
+    insta::with_settings!({ snapshot_path => &folder, prepend_module_to_snapshot => false, omit_expression => true }, {
+        for (name, path) in [("omni_8_gpus", "omni"), ("two_nodes", "read"), ("hello", "hello")] {
+            let text = fs::read_to_string(folder.join(name).with_extension("corn")).unwrap();
+            let compilation = compile_text(&format!("{name}.corn"), &text);
+            insta::assert_snapshot!(format!("{name}.explained"), compilation.explain_path(path).unwrap());
+        }
+    });
+}
+
+#[test]
+fn an_unknown_path_is_answered_with_the_nearest() {
+    let path = tests().join("cases/programs/omni_8_gpus.corn");
+    let compilation = compile_text("omni_8_gpus.corn", &fs::read_to_string(path).unwrap());
+    let known = compilation.explain_path("omni.talker.replicas").unwrap();
+    assert!(known.starts_with("omni.talker.replicas = 3\n"), "{known}");
+    assert_eq!(compilation.explain_path("omni.taker.replica"), Err(vec!["omni.talker.replicas".to_owned()]));
+    assert_eq!(compilation.explain_path("omny.talker"), Err(vec!["omni.talker".to_owned()]));
+    assert_eq!(compilation.explain_path("x"), Err(vec!["omni".to_owned()]));
+}

@@ -3,6 +3,10 @@
 
 use corn_compiler::diagnostic::{render, to_json};
 use corn_compiler::source::{FileId, SourceMap, Span};
+use corn_compiler::syntax::ast::deploy::{
+    Brings, Cluster, ClusterPart, Endpoint, Link, Node, NodePart, Place, PlaceLine, Serve, ServeLine,
+    Setting, SettingKind, Target, Workload, WorkloadLine,
+};
 use corn_compiler::syntax::ast::{
     Arg, Arm, Block, Carried, Clause, Component, DimExpr, DimExtent, Expr, ExprKind, File, Graph, Item, Let,
     LoopBody, LoopStep, Name, Param, Pattern, PatternKind, Port, Route, RouteInput, Str, TypeExpr, TypeKind,
@@ -81,7 +85,10 @@ fn word() -> impl Strategy<Value = String> + Clone {
 
 /// Also words with a meaning elsewhere.
 fn name() -> impl Strategy<Value = Name> + Clone {
-    let elsewhere = prop::sample::select(vec!["run", "needs", "batch", "within", "max", "window"]);
+    let elsewhere = prop::sample::select(vec![
+        "run", "needs", "batch", "within", "max", "window", "place", "node", "gpu", "memory", "on", "apart",
+        "with", "grpc", "limit", "rate", "target",
+    ]);
     prop_oneof![9 => word(), 1 => elsewhere.prop_map(str::to_owned)]
         .prop_map(|text| Name { text, span: NOWHERE })
 }
@@ -282,6 +289,96 @@ fn clause() -> impl Strategy<Value = Clause> {
     ]
 }
 
+fn number_expr() -> impl Strategy<Value = Expr> + Clone {
+    number().prop_map(expr_of)
+}
+
+fn cluster() -> impl Strategy<Value = Item> {
+    let part = prop_oneof![
+        number_expr().prop_map(|count| NodePart::Cpu { count, span: NOWHERE }),
+        number_expr().prop_map(|size| NodePart::Memory { size, span: NOWHERE }),
+        (number_expr(), name(), number_expr()).prop_map(|(count, kind, memory)| NodePart::Gpu {
+            count,
+            kind,
+            memory,
+            span: NOWHERE
+        }),
+    ];
+    let node = (name(), prop::collection::vec(part, 0..4));
+    let part = prop_oneof![
+        node.prop_map(|(name, parts)| ClusterPart::Node(Node { name, parts, span: NOWHERE })),
+        (name(), name(), number_expr()).prop_map(|(from, to, rate)| ClusterPart::Link(Link {
+            from,
+            to,
+            rate,
+            span: NOWHERE
+        })),
+    ];
+    (name(), prop::collection::vec(part, 0..4))
+        .prop_map(|(name, parts)| Item::Cluster(Cluster { name, parts, span: NOWHERE }))
+}
+
+fn place() -> impl Strategy<Value = Item> {
+    let kind = prop_oneof![
+        number_expr().prop_map(SettingKind::Replicas),
+        number_expr().prop_map(SettingKind::TensorParallel),
+        name().prop_map(SettingKind::With),
+        Just(SettingKind::Apart),
+        name().prop_map(SettingKind::On),
+        Just(SettingKind::Auto),
+    ];
+    let setting = kind.prop_map(|kind| Setting { kind, span: NOWHERE });
+    let line = (prop::collection::vec(name(), 0..3), prop::collection::vec(setting, 1..4))
+        .prop_map(|(components, settings)| PlaceLine::Settings { components, settings, span: NOWHERE });
+    (prop::collection::vec(name(), 1..3), name(), prop::collection::vec(line, 0..4))
+        .prop_map(|(graphs, cluster, lines)| Item::Place(Place { graphs, cluster, lines, span: NOWHERE }))
+}
+
+fn serve() -> impl Strategy<Value = Item> {
+    let names = || prop::collection::vec(name(), 1..3);
+    let endpoint = (names(), prop::collection::vec(name(), 0..3), name())
+        .prop_map(|(path, with, route)| Endpoint { path, with, route, span: NOWHERE });
+    let line = prop_oneof![
+        prop::collection::vec(endpoint, 1..3)
+            .prop_map(|endpoints| ServeLine::Openai { endpoints, span: NOWHERE }),
+        Just(ServeLine::Grpc(NOWHERE)),
+        Just(ServeLine::Kserve(NOWHERE)),
+        prop::collection::vec((name(), number_expr()), 1..3)
+            .prop_map(|limits| ServeLine::Limit { limits, span: NOWHERE }),
+        number_expr().prop_map(|after| ServeLine::Deadline { after, span: NOWHERE }),
+    ];
+    (name(), prop::collection::vec(line, 0..4))
+        .prop_map(|(graph, lines)| Item::Serve(Serve { graph, lines, span: NOWHERE }))
+}
+
+fn workload() -> impl Strategy<Value = Item> {
+    let brings = (name(), number_expr(), prop::option::of(number_expr()), prop::option::of(number_expr()));
+    let brings =
+        brings.prop_map(|(input, least, most, share)| Brings { input, least, most, share, span: NOWHERE });
+    let target = (name(), name(), name(), number_expr(), name());
+    let target = target.prop_map(|(route, output, measure, within, percentile)| Target {
+        route,
+        output,
+        measure,
+        within,
+        percentile,
+        span: NOWHERE,
+    });
+    let line = prop_oneof![
+        (number_expr(), prop::option::of(number_expr())).prop_map(|(rate, burst)| WorkloadLine::Rate {
+            rate,
+            burst,
+            span: NOWHERE
+        }),
+        (name(), number_expr(), prop::collection::vec(brings, 0..3))
+            .prop_map(|(route, share, brings)| WorkloadLine::Share { route, share, brings, span: NOWHERE }),
+        prop::collection::vec(target, 1..3)
+            .prop_map(|targets| WorkloadLine::Targets { targets, span: NOWHERE }),
+    ];
+    (name(), name(), prop::collection::vec(line, 0..4))
+        .prop_map(|(name, graph, lines)| Item::Workload(Workload { name, graph, lines, span: NOWHERE }))
+}
+
 fn item() -> impl Strategy<Value = Item> {
     let path = prop::collection::vec(name(), 1..3);
     let names = prop::collection::vec(name(), 1..3);
@@ -302,6 +399,10 @@ fn item() -> impl Strategy<Value = Item> {
         (docs(), name(), name(), inputs, names).prop_map(|(docs, name, graph, inputs, outputs)| {
             Item::Route(Route { docs, name, graph, inputs, outputs, span: NOWHERE })
         }),
+        cluster(),
+        place(),
+        serve(),
+        workload(),
     ]
 }
 
@@ -328,7 +429,26 @@ fn soup() -> impl Strategy<Value = String> {
         "name",
         "lte",
         "switch",
-        "place",
+        "place omni on lab {",
+        "cluster lab { node a {",
+        "serve omni {",
+        "workload evening for omni {",
+        "replicas 2",
+        "tensor_parallel",
+        "with",
+        "apart",
+        "auto",
+        "node",
+        "link a b 4Gbps",
+        "gpu 4 h200",
+        "openai chat",
+        "grpc",
+        "limit",
+        "rate 3/s",
+        "60%",
+        "target",
+        "*",
+        "..",
         "\"s\"",
         "\"",
         "1",

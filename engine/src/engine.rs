@@ -19,7 +19,7 @@ use crate::client::{Answer, Clients};
 use crate::clock::Clock;
 use crate::executor::{Command, Host};
 use crate::observe::Observer;
-use crate::{coordinator, worker};
+use crate::{coordinator, machine, worker};
 
 /// A plan being replayed in this process.
 pub struct Engine {
@@ -53,7 +53,7 @@ type Executors = BTreeMap<ComponentId, Sender<Command>>;
 
 impl Engine {
     /// Loads what `recordings` need and starts to serve them. Ends when every component is ready,
-    /// or with the first that cannot be loaded.
+    /// or with the first that cannot be loaded, or with what the plan asks of machines that are not here.
     pub async fn start(
         plan: Arc<Verified>,
         recordings: &[RecordingId],
@@ -61,6 +61,9 @@ impl Engine {
         progress: Arc<dyn Progress>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Fault> {
+        if let Some(first) = machine::problems(plan.plan()).first() {
+            return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
+        }
         for id in recordings {
             corn_core::replayable(&plan.plan().recordings[*id])?;
         }

@@ -8,9 +8,11 @@ mod clock;
 mod coordinator;
 mod engine;
 mod executor;
+mod machine;
 mod observe;
 mod worker;
 
 pub use client::{Answer, Piece};
 pub use engine::{Ask, Engine};
+pub use machine::problems;
 pub use observe::{NoObserver, Observer};

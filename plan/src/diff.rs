@@ -73,6 +73,7 @@ pub fn diff(before: &Plan, after: &Plan) -> Diff {
         ("workers", paired.workers()),
         ("components", components(before, after)),
         ("stages", paired.stages()),
+        ("serving", serves(before, after)),
         ("recordings", recordings::recordings(&paired)),
         ("memory", paired.memory()),
     ];
@@ -101,6 +102,22 @@ impl Change {
 fn inflight(before: &Plan, after: &Plan) -> Vec<Entry> {
     let facts = |plan: &Plan| vec![facts::fact("admitted at once", plan.inflight)];
     changed("all requests", compared(facts(before), facts(after))).into_iter().collect()
+}
+
+/// How graphs are served; the lines of the plan's text are the facts.
+fn serves(before: &Plan, after: &Plan) -> Vec<Entry> {
+    let mut graphs: Vec<&str> =
+        before.serves.iter().chain(&after.serves).map(|serve| serve.graph.as_str()).collect();
+    graphs.sort_unstable();
+    graphs.dedup();
+    let facts = |plan: &Plan, graph: &str| {
+        let serve = plan.serves.iter().find(|serve| serve.graph == graph);
+        serve.map_or_else(Vec::new, facts::serve_facts)
+    };
+    graphs
+        .into_iter()
+        .filter_map(|graph| changed(graph, compared(facts(before, graph), facts(after, graph))))
+        .collect()
 }
 
 fn components(before: &Plan, after: &Plan) -> Vec<Entry> {

@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod control;
 pub mod diff;
+pub mod endpoint;
 pub mod ids;
 mod memory;
 pub mod plan;
@@ -19,9 +20,9 @@ pub mod verify;
 pub use control::{Arm, BlockId, Branch, Carry, Case, Loop, all_steps};
 pub use ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 pub use plan::{
-    Adaptor, Batch, Component, Input, InputMedia, Literal, MemoryRow, Modality, Needs, Operand, Output, Plan,
-    PlanHash, Port, Program, Recording, Run, Signature, Stage, Step, Transport, Value, Weights,
-    WeightsSource, Worker,
+    Adaptor, Batch, Component, Endpoint, GpuRow, Gpus, Input, InputMedia, Limits, Literal, MemoryRow,
+    Modality, Needs, Operand, Output, Plan, PlanHash, Port, Program, Recording, Run, Serve, Signature, Stage,
+    Step, Transport, Value, Weights, WeightsSource, Worker,
 };
 pub use text::ParseError;
 pub use types::{Dim, Dtype, Form, Kind, Type};

@@ -20,6 +20,8 @@ pub struct Plan {
     pub components: IdVec<ComponentId, Component>,
     /// The components placed together, each in exactly one stage.
     pub stages: IdVec<StageId, Stage>,
+    /// How its graphs are served, one entry for each graph that is.
+    pub serves: Vec<Serve>,
     /// The steps of each route, one recording for each signature.
     pub recordings: IdVec<RecordingId, Recording>,
     /// What each worker must hold; one row for each worker, in order.
@@ -49,7 +51,20 @@ pub struct Worker {
     pub host: String,
     /// CPU cores it may use.
     pub cpus: u32,
-    /// Memory it may use, in bytes.
+    /// Memory of its host that it may use, in bytes.
+    pub memory_bytes: u64,
+    /// The GPUs that it owns; no other worker uses them.
+    pub gpus: Option<Gpus>,
+}
+
+/// GPUs of one worker, all alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpus {
+    /// Their numbers on the host, at least one.
+    pub indices: Vec<u32>,
+    /// What they are, such as `h200`.
+    pub kind: String,
+    /// Memory of each, in bytes.
     pub memory_bytes: u64,
 }
 
@@ -60,6 +75,8 @@ pub struct Stage {
     pub components: Vec<ComponentId>,
     /// The workers that hold a copy of the stage, at least one.
     pub replicas: Vec<WorkerId>,
+    /// GPUs over which each replica spreads its components: all that its worker owns. 1 without GPUs.
+    pub tensor_parallel: u32,
 }
 
 /// A deployed unit of model work.
@@ -103,7 +120,9 @@ pub struct Port {
 pub struct Needs {
     /// Threads its executor may use.
     pub cpus: u32,
-    /// Weights and working memory, in bytes.
+    /// GPUs that it needs at least; 0 for a component that runs on the CPU.
+    pub gpus: u32,
+    /// Weights and working memory, in bytes: of its GPUs together if it needs any, else of the host.
     pub memory_bytes: u64,
 }
 
@@ -398,6 +417,8 @@ pub enum Adaptor {
 pub enum Transport {
     /// Within one process: the pointer is handed over.
     Pointer,
+    /// Between GPUs of two processes of one host: memory of the GPU that both map.
+    Cuda,
     /// Between processes of one host: a shared-memory arena.
     SharedMemory,
     /// Between hosts.
@@ -406,12 +427,13 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport.
-    pub const ALL: [Self; 3] = [Self::Pointer, Self::SharedMemory, Self::Tcp];
+    pub const ALL: [Self; 4] = [Self::Pointer, Self::Cuda, Self::SharedMemory, Self::Tcp];
 
     /// The word in the plan's text.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pointer => "pointer",
+            Self::Cuda => "cuda",
             Self::SharedMemory => "shm",
             Self::Tcp => "tcp",
         }
@@ -421,10 +443,65 @@ impl Transport {
 /// What one worker holds when it serves as many requests as the plan admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryRow {
-    /// Weights and working memory of its components.
+    /// Weights and working memory of its components that run on the CPU.
     pub components_bytes: u64,
-    /// Most bytes of values that one request holds at once here, over all recordings.
+    /// Most bytes of values that one request holds at once in the host's memory, over all recordings.
     pub request_bytes: u64,
+    /// What each of its GPUs holds, if it has any.
+    pub gpu: Option<GpuRow>,
+}
+
+/// What each GPU of a worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuRow {
+    /// Its share of the components that run on GPUs.
+    pub components_bytes: u64,
+    /// Most bytes of tensors that one request holds at once here, over all recordings.
+    pub request_bytes: u64,
+}
+
+/// How one graph is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serve {
+    /// The graph.
+    pub graph: String,
+    /// Where requests come in.
+    pub endpoints: Vec<Endpoint>,
+    /// What is refused.
+    pub limits: Limits,
+    /// When a request is given up that asked for no deadline, in milliseconds.
+    pub deadline_ms: Option<u64>,
+}
+
+/// Where requests come in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// One endpoint of the OpenAI-compatible HTTP face.
+    Openai {
+        /// `chat`, `audio.speech`, …: one of [`crate::endpoint::FACES`].
+        path: String,
+        /// What else is asked for, such as `audio`; sorted.
+        with: Vec<String>,
+        /// The route that answers.
+        route: String,
+    },
+    /// Every route of the graph, natively.
+    Grpc,
+    /// Every route of the graph, by the KServe protocol.
+    Kserve,
+}
+
+/// What a request may bring at most, and how many requests there may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request as it comes.
+    pub body_bytes: Option<u64>,
+    /// Pictures of a request.
+    pub images: Option<u32>,
+    /// Sound of a request together, in milliseconds.
+    pub audio_ms: Option<u64>,
+    /// Requests of this graph in flight.
+    pub inflight: Option<u32>,
 }
 
 /// What a request's recording is looked up by: what is present and what is asked for.

@@ -6,6 +6,7 @@
 mod parse;
 mod print;
 mod scan;
+mod serve;
 mod steps;
 
 use sha2::{Digest, Sha256};

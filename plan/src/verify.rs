@@ -5,9 +5,10 @@
 //! - P3 sends and receives pair one to one, by a transport that connects the two stages
 //! - P4 no recording can stall: replayed symbolically with its windows, on every way through its branches, every
 //!   step ends
-//! - P5 ids exist, each component is in one stage, operands and results have the ports' types
-//! - P6 the memory table is right, and on every worker components + requests fit
-//! - P7 signatures are distinct
+//! - P5 ids exist, each component is in one stage, whose workers have the GPUs that it needs and share
+//!   them with no other, operands and results have the ports' types
+//! - P6 the memory table is right, and on every worker, and each of its GPUs, components + requests fit
+//! - P7 signatures are distinct, and what is served exists and has its endpoint's types
 //! - P8 every dimension, window, batch and queue has a bound, and no product overflows
 //! - P9 print then parse is the identity
 //! - P10 each value is freed exactly once on every path of every program that holds it, after its last reader, or
@@ -17,6 +18,7 @@
 //! engine takes nothing else.
 
 mod blocks;
+mod deploy;
 mod flow;
 mod memory;
 mod paths;
@@ -75,6 +77,7 @@ pub fn verify(plan: Plan) -> Result<Verified, Vec<Violation>> {
         shape::check(&mut report);
         flow::check(&mut report);
         blocks::check(&mut report);
+        deploy::check(&mut report);
         memory::check(&mut report);
     }
     if report.violations.is_empty() {

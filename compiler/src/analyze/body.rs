@@ -220,6 +220,7 @@ impl Body<'_, '_> {
                 _ => sort == Sort::Value,
             },
             Entity::Component(_) | Entity::Graph(_) => sort == Sort::Called,
+            Entity::Cluster(_) => false,
         }));
         let words: &[&str] = match sort {
             Sort::Called => &FUNCTIONS,
@@ -310,6 +311,10 @@ impl Body<'_, '_> {
                     Callee::Broken
                 }
             },
+            Some(Some(Entity::Cluster(_))) => {
+                self.context.report(semantic::calls::not_callable(&format!("`{name}`"), callee.span));
+                Callee::Broken
+            }
             Some(None) => Callee::Broken,
             None => {
                 self.unknown(name, callee.span, Sort::Called);

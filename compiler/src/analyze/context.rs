@@ -10,6 +10,7 @@ use crate::analyze::modules::Module;
 use crate::analyze::names::{Entity, Named, Names};
 use crate::diagnostic::semantic::Candidate;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::graph::deploy::Cluster;
 use crate::graph::{GraphId, Program};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -26,8 +27,12 @@ pub(crate) struct Context<'a> {
     pub(crate) lets: Vec<Const>,
     /// By position in [`Names::graphs`]; `None` until analysed or if broken.
     pub(crate) graphs: Vec<Option<GraphId>>,
+    /// By position in [`Names::clusters`]; `None` until resolved or if broken.
+    pub(crate) clusters: Vec<Option<Cluster>>,
     /// The declaration of each component made.
     pub(crate) kinds: IdVec<ComponentId, Rc<Declared<'a>>>,
+    /// Whether no route is broken; an unknown one is said only then.
+    pub(crate) has_all_routes: bool,
     /// What was named somewhere; the rest is warned of.
     pub(crate) used: BTreeSet<Entity>,
     /// Graphs that another graph asks.
@@ -122,7 +127,9 @@ impl<'a> Context<'a> {
             declared: vec![None; names.components.len()],
             lets: vec![Const::Poison; names.lets.len()],
             graphs: vec![None; names.graphs.len()],
+            clusters: vec![None; names.clusters.len()],
             kinds: IdVec::new(),
+            has_all_routes: false,
             used: BTreeSet::new(),
             asked: BTreeSet::new(),
             read_ports: BTreeSet::new(),

@@ -24,6 +24,7 @@ pub(crate) fn order(names: &Names<'_>, found: &mut Diagnostics) -> Order {
         .map(Entity::Component)
         .chain((0..names.lets.len()).map(Entity::Let))
         .chain((0..names.graphs.len()).map(Entity::Graph))
+        .chain((0..names.clusters.len()).map(Entity::Cluster))
         .collect();
     let needs: Vec<BTreeSet<usize>> = entities
         .iter()
@@ -49,12 +50,15 @@ pub(crate) fn order(names: &Names<'_>, found: &mut Diagnostics) -> Order {
     order
 }
 
-/// Where an entity stands among components, then lets, then graphs.
+/// Where an entity stands among components, then lets, then graphs, then clusters.
 fn position(entity: Entity, names: &Names<'_>) -> usize {
     match entity {
         Entity::Component(position) => position,
         Entity::Let(position) => names.components.len() + position,
         Entity::Graph(position) => names.components.len() + names.lets.len() + position,
+        Entity::Cluster(position) => {
+            names.components.len() + names.lets.len() + names.graphs.len() + position
+        }
     }
 }
 
@@ -68,6 +72,8 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn entity(&mut self, entity: Entity, names: &Names<'a>) {
         match entity {
+            // A cluster names nothing but its own nodes.
+            Entity::Cluster(_) => {}
             Entity::Let(position) => self.expr(&names.lets[position].1.value),
             Entity::Component(position) => {
                 let component = names.components[position].1;

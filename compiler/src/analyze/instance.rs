@@ -18,6 +18,8 @@ use crate::syntax::ast::{Arg, Clause, Expr};
 const DEFAULT_MEMORY_BYTES: u64 = 16 << 20;
 /// Most threads of a component.
 pub(crate) const MAX_CPUS: i64 = 1024;
+/// Most GPUs of a component.
+pub(crate) const MAX_GPUS: i64 = 64;
 /// Most calls in a batch.
 pub(crate) const MAX_BATCH: i64 = 65_536;
 
@@ -101,12 +103,13 @@ impl Context<'_> {
     }
 
     fn needs(&mut self, declared: &Declared<'_>, place: Place<'_>) -> Option<Needs> {
-        let mut needs = Needs { cpus: 1, memory_bytes: DEFAULT_MEMORY_BYTES };
+        let mut needs = Needs { cpus: 1, gpus: 0, memory_bytes: DEFAULT_MEMORY_BYTES };
         for clause in &declared.ast.clauses {
             let Clause::Needs { needs: amounts, .. } = clause else { continue };
             for (name, amount) in amounts {
                 match name.text.as_str() {
                     "cpu" => needs.cpus = self.whole_number(amount, 1..=MAX_CPUS, "cpu", place)?,
+                    "gpu" => needs.gpus = self.whole_number(amount, 1..=MAX_GPUS, "gpu", place)?,
                     "memory" => match self.constant(amount, None, place) {
                         Const::Bytes(bytes) => needs.memory_bytes = bytes,
                         Const::Poison => return None,

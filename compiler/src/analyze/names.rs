@@ -36,6 +36,8 @@ pub(crate) enum Entity {
     Graph(usize),
     /// Position in [`Names::lets`].
     Let(usize),
+    /// Position in [`Names::clusters`].
+    Cluster(usize),
 }
 
 /// A name that can be seen in a file.
@@ -58,6 +60,8 @@ pub(crate) struct Names<'a> {
     pub(crate) graphs: Vec<(usize, &'a ast::Graph)>,
     /// The same for lets.
     pub(crate) lets: Vec<(usize, &'a ast::Let)>,
+    /// The same for clusters.
+    pub(crate) clusters: Vec<(usize, &'a ast::deploy::Cluster)>,
     /// What can be seen in each module.
     pub(crate) scopes: Vec<BTreeMap<String, Named>>,
 }
@@ -69,6 +73,7 @@ impl Entity {
             Self::Component(_) => "component",
             Self::Graph(_) => "graph",
             Self::Let(_) => "`let`",
+            Self::Cluster(_) => "cluster",
         }
     }
 }
@@ -108,7 +113,16 @@ impl<'a> Names<'a> {
                 self.lets.push((module, each));
                 (&each.name, Entity::Let(self.lets.len() - 1))
             }
-            ast::Item::Use(_) | ast::Item::Route(_) | ast::Item::Error(_) => return,
+            ast::Item::Cluster(cluster) => {
+                self.clusters.push((module, cluster));
+                (&cluster.name, Entity::Cluster(self.clusters.len() - 1))
+            }
+            ast::Item::Use(_)
+            | ast::Item::Route(_)
+            | ast::Item::Place(_)
+            | ast::Item::Serve(_)
+            | ast::Item::Workload(_)
+            | ast::Item::Error(_) => return,
         };
         if FUNCTIONS.contains(&name.text.as_str()) {
             found.push(semantic::names::reserved(name));
@@ -172,6 +186,7 @@ impl<'a> Names<'a> {
             Entity::Component(position) => self.components[position].0,
             Entity::Graph(position) => self.graphs[position].0,
             Entity::Let(position) => self.lets[position].0,
+            Entity::Cluster(position) => self.clusters[position].0,
         }
     }
 
@@ -181,6 +196,7 @@ impl<'a> Names<'a> {
             Entity::Component(position) => &self.components[position].1.name,
             Entity::Graph(position) => &self.graphs[position].1.name,
             Entity::Let(position) => &self.lets[position].1.name,
+            Entity::Cluster(position) => &self.clusters[position].1.name,
         }
     }
 }

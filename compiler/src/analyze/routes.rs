@@ -1,4 +1,5 @@
-//! What requests may ask: `route` lines, or for a graph without them every combination.
+//! What requests may ask: `route` lines, or for a graph without them every combination. Which lines count is
+//! in [`super::taken`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use crate::analyze::names::Entity;
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::{Asks, Graph, GraphId, Presence, Route, needs};
 use crate::source::Span;
-use crate::syntax::ast::{self, Item};
+use crate::syntax::ast;
 
 /// What a `route` line says that a request brings.
 #[derive(Default)]
@@ -23,17 +24,15 @@ struct Brought {
 impl Context<'_> {
     /// The routes of the root file.
     pub(crate) fn routes(&mut self) {
-        let modules = self.modules;
         let mut seen: Vec<(&str, Span)> = Vec::new();
         let mut routed = BTreeSet::new();
-        for item in &modules[0].file.items {
-            let Item::Route(route) = item else { continue };
+        for (module, route) in self.declared_routes() {
             if let Some((_, first)) = seen.iter().find(|(name, _)| *name == route.name.text) {
                 self.report(semantic::names::taken(&route.name, *first));
                 continue;
             }
             seen.push((&route.name.text, route.name.span));
-            match self.look_up(0, &route.graph.text).map(|named| named.entity) {
+            match self.look_up(module, &route.graph.text).map(|named| named.entity) {
                 Some(Some(Entity::Graph(position))) => {
                     routed.insert(position);
                     if let Some(graph) = self.graphs[position] {
@@ -45,7 +44,7 @@ impl Context<'_> {
                 }
                 Some(None) => {}
                 None => {
-                    let known = self.visible(0, |entity| matches!(entity, Entity::Graph(_)));
+                    let known = self.visible(module, |entity| matches!(entity, Entity::Graph(_)));
                     self.report(semantic::names::unknown(&route.graph.text, route.graph.span, &known));
                 }
             }
@@ -59,7 +58,8 @@ impl Context<'_> {
         for position in 0..self.names.graphs.len() {
             let (module, declared) = self.names.graphs[position];
             let Some(id) = self.graphs[position] else { continue };
-            if module == 0 && !routed.contains(&position) && !self.asked.contains(&id) {
+            let is_root = module == 0 || self.comes_along(position);
+            if is_root && !routed.contains(&position) && !self.asked.contains(&id) {
                 self.program.routes.push(Route {
                     name: declared.name.text.clone(),
                     graph: id,

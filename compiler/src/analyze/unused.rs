@@ -35,6 +35,7 @@ impl Context<'_> {
                 }
                 Entity::Let(_) => self.report(semantic::unused::local(&name, named.span)),
                 Entity::Component(_) => self.report(semantic::unused::declaration(&name, named.span)),
+                Entity::Cluster(_) => self.report(semantic::deploy::idle_cluster(&name, named.span)),
                 Entity::Graph(_) => {}
             }
         }

@@ -5,9 +5,11 @@ pub(crate) mod calls;
 pub(crate) mod components;
 pub(crate) mod constructs;
 pub(crate) mod control;
+pub(crate) mod deploy;
 pub(crate) mod names;
 pub(crate) mod placement;
 pub(crate) mod routes;
+pub(crate) mod serve;
 pub(crate) mod types;
 pub(crate) mod unused;
 
@@ -15,7 +17,7 @@ use super::{Diagnostic, Explained, nearest};
 use crate::source::Span;
 
 /// The codes of these files: E02xx to E09xx and W0xxx.
-pub(crate) const TABLES: [&[Explained]; 9] = [
+pub(crate) const TABLES: [&[Explained]; 11] = [
     names::TABLE,
     types::TABLE,
     calls::TABLE,
@@ -24,6 +26,8 @@ pub(crate) const TABLES: [&[Explained]; 9] = [
     control::TABLE,
     routes::TABLE,
     placement::TABLE,
+    deploy::TABLE,
+    serve::TABLE,
     unused::TABLE,
 ];
 

@@ -1,5 +1,7 @@
 //! Problems that the parser finds. One constructor each, and the rows E00xx of the code table.
 
+pub(crate) mod deploy;
+
 use super::{Code, Diagnostic, Explained, nearest};
 use crate::source::Span;
 
@@ -218,7 +220,7 @@ pub(crate) fn wrong_closing(span: Span, wrong: char, open: Span, bracket: char) 
 pub(crate) fn unknown_item(span: Span, word: &str, near: Option<&str>) -> Diagnostic {
     let found =
         Diagnostic::new(Code("E0016"), span, format!("no item begins with {}", quote(word)), "unknown word")
-            .note("a file is made of `use`, `let`, `component`, `graph` and `route`");
+            .note("a file is made of `use`, `let`, `component`, `graph`, `route`, `cluster`, `place`, `serve` and `workload`");
     match near {
         Some(near) => found.hint(format!("did you mean `{near}`?")),
         None => found,
@@ -233,23 +235,6 @@ pub(crate) fn unknown_clause(span: Span, word: &str, near: Option<&str>) -> Diag
         Some(near) => found.hint(format!("did you mean `{near}`?")),
         None => found,
     }
-}
-
-pub(crate) fn not_yet(span: Span, word: &str) -> Diagnostic {
-    let instead = match word {
-        "cluster" | "place" => "for now a program runs in one process; write the file without it",
-        "serve" => "for now a route is run by `corn run FILE --route NAME`",
-        "workload" => "for now there is no planner that would read it",
-        "if" | "else" | "match" => "what a request brings is asked with `when name { … }`",
-        _ => "the steps of a route are known in advance; let a component choose or repeat inside",
-    };
-    Diagnostic::new(
-        Code("E0018"),
-        span,
-        format!("`{word}` is not part of the language yet"),
-        "planned for a later version",
-    )
-    .hint(instead)
 }
 
 pub(crate) fn reserved_name(span: Span, word: &str) -> Diagnostic {
@@ -492,14 +477,6 @@ makes an instance of a component or names a constant, `component` declares a uni
 The lines of a component are: `in name: type` and `out name: type` for its ports, `run executor
 \"entry\"` for what runs it, `needs cpu 2, memory 1GiB` for what it occupies, and `batch 8 within
 4ms` for how many calls share it.",
-    },
-    Explained {
-        code: Code("E0018"),
-        title: "not part of the language yet",
-        text: "\
-The word belongs to a part of the language that this version does not have: `switch`, `loop`, `match`
-and `if` in graphs; `cluster`, `place`, `serve` and `workload` beside them. It is reserved, so that
-programs written now stay valid. What it encloses was not checked.",
     },
     Explained {
         code: Code("E0019"),

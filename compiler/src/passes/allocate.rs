@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use corn_plan::{ComponentId, IdVec, Plan, Program, Recording, Step, Value, ValueId, WorkerId, all_steps};
+use corn_plan::{
+    ComponentId, IdVec, Kind, Plan, Program, Recording, Step, Value, ValueId, WorkerId, all_steps,
+};
 
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::placement;
@@ -77,6 +79,56 @@ fn freed_inside(step: Step) -> Step {
     }
 }
 
+/// Memory of a worker, or of each of its GPUs.
+struct Store {
+    worker: WorkerId,
+    on_gpu: bool,
+    components_bytes: u64,
+    request_bytes: u64,
+    capacity_bytes: u64,
+}
+
+impl Store {
+    /// The stores of `plan`: for each worker that of its host, then that of its GPUs.
+    fn all(plan: &Plan) -> Vec<Self> {
+        let of = |worker: WorkerId| {
+            let (row, has) = (plan.memory[worker], &plan.workers[worker]);
+            let host = Self {
+                worker,
+                on_gpu: false,
+                components_bytes: row.components_bytes,
+                request_bytes: row.request_bytes,
+                capacity_bytes: has.memory_bytes,
+            };
+            let gpu = row.gpu.zip(has.gpus.as_ref()).map(|(row, gpus)| Self {
+                worker,
+                on_gpu: true,
+                components_bytes: row.components_bytes,
+                request_bytes: row.request_bytes,
+                capacity_bytes: gpus.memory_bytes,
+            });
+            std::iter::once(host).chain(gpu)
+        };
+        plan.workers.ids().flat_map(of).collect()
+    }
+
+    fn total(&self, plan: &Plan) -> u64 {
+        self.request_bytes.saturating_mul(u64::from(plan.inflight)).saturating_add(self.components_bytes)
+    }
+
+    fn lacks(&self, plan: &Plan) -> u64 {
+        self.total(plan).saturating_sub(self.capacity_bytes)
+    }
+
+    fn name(&self) -> String {
+        if self.on_gpu {
+            format!("each GPU of worker {}", self.worker)
+        } else {
+            format!("worker {}", self.worker)
+        }
+    }
+}
+
 /// Fills the memory table of `plan`; reports what does not fit, or hardly.
 pub(crate) fn allocate(
     plan: &mut Plan,
@@ -85,68 +137,63 @@ pub(crate) fn allocate(
     found: &mut Diagnostics,
 ) {
     plan.memory = plan.memory_rows();
-    let total = |worker: WorkerId| {
-        let row = plan.memory[worker];
-        row.request_bytes.saturating_mul(u64::from(plan.inflight)).saturating_add(row.components_bytes)
-    };
-    let lacks = |worker: WorkerId| total(worker).saturating_sub(plan.workers[worker].memory_bytes);
-    let fullest = plan.workers.ids().max_by_key(|worker| (lacks(*worker), std::cmp::Reverse(*worker)));
-    let Some(fullest) = fullest else { return };
-    if lacks(fullest) > 0 {
-        let table: Vec<String> = plan.workers.ids().map(|worker| row(plan, worker)).collect();
+    let stores = Store::all(plan);
+    let fullest = stores.iter().enumerate();
+    let fullest = fullest.max_by_key(|(place, store)| (store.lacks(plan), std::cmp::Reverse(*place)));
+    let Some((_, fullest)) = fullest else { return };
+    if fullest.lacks(plan) > 0 {
+        let table: Vec<String> = stores.iter().map(|store| row(plan, store)).collect();
         let (route, largest) = largest(plan, all, fullest);
         let table: Vec<String> = table.into_iter().chain(largest).collect();
-        let over = human(lacks(fullest));
-        found.push(placement::requests_do_not_fit(&over, &fullest.to_string(), &table, route));
+        let over = human(fullest.lacks(plan));
+        found.push(placement::requests_do_not_fit(&over, &fullest.name(), &table, route));
         return;
     }
-    for worker in plan.workers.ids() {
-        let memory = plan.memory[worker];
-        let free = plan.workers[worker].memory_bytes.saturating_sub(memory.components_bytes);
-        if memory.request_bytes > free / 2 {
-            let (route, largest) = largest(plan, all, worker);
+    for store in &stores {
+        let free = store.capacity_bytes.saturating_sub(store.components_bytes);
+        if store.request_bytes > free / 2 {
+            let (route, largest) = largest(plan, all, store);
             let span = route.or_else(|| components.iter().next().map(|component| component.span));
-            let (request, capacity) = (human(memory.request_bytes), human(plan.workers[worker].memory_bytes));
+            let (request, capacity) = (human(store.request_bytes), human(store.capacity_bytes));
             if let Some(span) = span {
-                found.push(placement::large_request(
-                    &request,
-                    &worker.to_string(),
-                    &capacity,
-                    &largest,
-                    span,
-                ));
+                found.push(placement::large_request(&request, &store.name(), &capacity, &largest, span));
             }
         }
     }
 }
 
-fn row(plan: &Plan, worker: WorkerId) -> String {
-    let row = plan.memory[worker];
+fn row(plan: &Plan, store: &Store) -> String {
+    let has_gpus = plan.workers[store.worker].gpus.is_some();
     let names: Vec<&str> = plan
         .stages
         .iter()
-        .filter(|stage| stage.replicas.contains(&worker))
+        .filter(|stage| stage.replicas.contains(&store.worker))
         .flat_map(|stage| &stage.components)
-        .map(|component| plan.components[*component].name.as_str())
+        .map(|component| &plan.components[*component])
+        .filter(|component| (has_gpus && component.needs.gpus > 0) == store.on_gpu)
+        .map(|component| component.name.as_str())
         .collect();
-    let (held, request) = (human(row.components_bytes), human(row.request_bytes));
+    let (held, request) = (human(store.components_bytes), human(store.request_bytes));
     let names = if names.is_empty() { "no component".to_owned() } else { names.join(", ") };
-    let total =
-        row.request_bytes.saturating_mul(u64::from(plan.inflight)).saturating_add(row.components_bytes);
-    let (total, capacity) = (human(total), human(plan.workers[worker].memory_bytes));
+    let (total, capacity) = (human(store.total(plan)), human(store.capacity_bytes));
     format!(
-        "worker {worker}: {held} ({names}) + {} × {request} for requests = {total} of {capacity}",
+        "{}: {held} ({names}) + {} × {request} for requests = {total} of {capacity}",
+        store.name(),
         plan.inflight
     )
 }
 
-/// The route that holds most on `worker`, and its largest values there.
-fn largest(plan: &Plan, all: &[Specialized], worker: WorkerId) -> (Option<Span>, Vec<String>) {
+/// The route that holds most in `store`, and its largest values there.
+fn largest(plan: &Plan, all: &[Specialized], store: &Store) -> (Option<Span>, Vec<String>) {
+    let has_gpus = plan.workers[store.worker].gpus.is_some();
     let held = |recording: &Recording| -> Vec<(u64, String)> {
-        let here = |program: &&Program| plan.stages[program.stage].replicas.contains(&worker);
+        let here = |program: &&Program| plan.stages[program.stage].replicas.contains(&store.worker);
         let steps = recording.programs.iter().filter(here).flat_map(|program| all_steps(&program.steps));
         let values = steps.flat_map(Step::writes).map(|value| &recording.values[value]);
+        let in_store =
+            |value: &&Value| (has_gpus && matches!(value.ty.kind, Kind::Tensor { .. })) == store.on_gpu;
         values
+            .filter(in_store)
             .map(|value| {
                 (
                     value.bytes,

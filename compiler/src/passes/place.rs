@@ -1,20 +1,29 @@
 //! Decides which worker has each component, and on which stages each node's work is done.
 //!
-//! This is the placement without a `place` block. Where there are two workers or more, whoever
-//! reads a stream stands apart from who makes it, so that both work at the same time; apart from
-//! that the workers with least declared memory are filled first. All components of a worker are
-//! one stage. The choice depends on the program and the target only.
+//! [`target`] places a program on the machine that compiles it, [`cluster`] on the cluster that the program
+//! names. Either way all components of a worker are one stage, and the choice depends on the program and the
+//! target only.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod cluster;
+mod groups;
+mod links;
+mod provenance;
+mod target;
+mod workers;
+
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use corn_plan::{ComponentId, IdVec, Stage, StageId, ValueId, Worker, WorkerId};
+use corn_plan::{ComponentId, IdVec, Kind, Stage, StageId, Transport, Type, ValueId, Worker, WorkerId};
+
+pub(crate) use self::links::check_links;
+pub(crate) use self::provenance::{Explained, explain};
 
 use crate::diagnostic::Diagnostics;
-use crate::diagnostic::semantic::placement;
+use crate::graph::deploy::Cluster;
 use crate::graph::print::{describe, joined, title};
-use crate::graph::{Component, Graph, NodeId, NodeKind, Specialized};
-use crate::passes::stages;
+use crate::graph::{Component, Graph, NodeId, NodeKind, Program, Specialized};
+
 use crate::passes::target::{Target, human};
 
 /// What runs where: a side table of components and graphs.
@@ -26,63 +35,53 @@ pub struct Placement {
     pub stages: IdVec<StageId, Stage>,
     /// For each route's graph, the stages of each node; inputs and constants may have several.
     pub nodes: Vec<IdVec<NodeId, BTreeSet<StageId>>>,
+    /// How bytes get from any worker to any other; `None` on a cluster, where that depends on the two.
+    pub(crate) transport: Option<Transport>,
+    /// The cluster, if the program names one.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// Places the components that `all` call; `None` if they do not fit, which is reported.
 pub(crate) fn place(
     all: &[Specialized],
-    components: &IdVec<ComponentId, Component>,
+    program: &Program,
     target: &Target,
     found: &mut Diagnostics,
 ) -> Option<Placement> {
-    let called: BTreeSet<ComponentId> = all.iter().flat_map(|one| called(&one.graph)).collect();
-    let apart: BTreeSet<(ComponentId, ComponentId)> = all.iter().flat_map(|one| apart(&one.graph)).collect();
-    let workers = fill(&called, components, target, &apart);
-    let workers =
-        workers.map_err(|(component, workers)| refuse(component, &workers, components, target, found));
-    let workers = workers.ok()?;
-    warn_of_cores(&called, components, target, found);
-    Some(placed(all, workers, target))
+    match &program.deployment.cluster {
+        Some(cluster) => cluster::place(all, program, cluster, found),
+        None => target::place(all, &program.components, target, found),
+    }
 }
 
-/// Workers with their components.
-type Workers = Vec<BTreeSet<ComponentId>>;
-
-/// The workers with all of `called`, or one that fits nowhere and the others so far.
-fn fill(
-    called: &BTreeSet<ComponentId>,
-    components: &IdVec<ComponentId, Component>,
-    target: &Target,
-    apart: &BTreeSet<(ComponentId, ComponentId)>,
-) -> Result<Workers, (ComponentId, Workers)> {
-    Filling::new(components, target, apart).fill(called.iter().copied()).or_else(|_| {
-        // Streams aside and the largest first, more fits.
-        let mut largest: Vec<ComponentId> = called.iter().copied().collect();
-        largest.sort_by_key(|id| (std::cmp::Reverse(components[*id].deployed.needs.memory_bytes), *id));
-        Filling::new(components, target, &BTreeSet::new()).fill(largest.into_iter())
-    })
-}
-
-fn placed(all: &[Specialized], workers: Workers, target: &Target) -> Placement {
-    let mut used: Vec<BTreeSet<ComponentId>> =
-        workers.into_iter().filter(|components| !components.is_empty()).collect();
-    if used.is_empty() {
-        used.push(BTreeSet::new());
+impl Placement {
+    /// How a value of type `ty` gets from one stage to another, whichever replicas a request has: the
+    /// first way that all pairs of workers have. `None` if some pair has none.
+    pub(crate) fn transport(&self, ty: &Type, from: StageId, to: StageId) -> Option<Transport> {
+        if self.transport.is_some() {
+            return self.transport;
+        }
+        let (from, to) = (&self.stages[from].replicas, &self.stages[to].replicas);
+        let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to)));
+        let ways = pairs.map(|(from, to)| self.way(ty, from, to)).collect::<Option<Vec<Transport>>>()?;
+        ways.into_iter().max_by_key(|way| Transport::ALL.iter().position(|known| known == way))
     }
-    let mut placement = Placement::default();
-    let mut stage_of = BTreeMap::new();
-    for components in used {
-        let worker = placement.workers.push(Worker {
-            host: target.host.clone(),
-            cpus: target.cpus,
-            memory_bytes: target.memory_bytes,
-        });
-        let ids: Vec<ComponentId> = components.into_iter().collect();
-        let stage = placement.stages.push(Stage { components: ids.clone(), replicas: vec![worker] });
-        stage_of.extend(ids.into_iter().map(|component| (component, stage)));
+
+    fn way(&self, ty: &Type, from: WorkerId, to: WorkerId) -> Option<Transport> {
+        let (left, right) = (&self.workers[from], &self.workers[to]);
+        if from == to {
+            Some(Transport::Pointer)
+        } else if left.host == right.host {
+            let on_gpus = left.gpus.is_some() && right.gpus.is_some();
+            let is_tensor = matches!(ty.kind, Kind::Tensor { .. });
+            Some(if on_gpus && is_tensor { Transport::Cuda } else { Transport::SharedMemory })
+        } else {
+            let cluster = self.cluster.as_ref()?;
+            let node = |host: &str| cluster.nodes.iter().position(|node| node.name == host);
+            let (left, right) = (node(&left.host)?, node(&right.host)?);
+            cluster.connects(left, right).then_some(Transport::Tcp)
+        }
     }
-    placement.nodes = all.iter().map(|one| stages::stages(&one.graph, &stage_of)).collect();
-    placement
 }
 
 fn called(graph: &Graph) -> BTreeSet<ComponentId> {
@@ -115,87 +114,6 @@ fn apart(graph: &Graph) -> BTreeSet<(ComponentId, ComponentId)> {
         }
     }
     pairs
-}
-
-/// Workers while they are filled.
-struct Filling<'a> {
-    components: &'a IdVec<ComponentId, Component>,
-    capacity: u64,
-    apart: &'a BTreeSet<(ComponentId, ComponentId)>,
-    workers: Workers,
-}
-
-impl<'a> Filling<'a> {
-    fn new(
-        components: &'a IdVec<ComponentId, Component>,
-        target: &Target,
-        apart: &'a BTreeSet<(ComponentId, ComponentId)>,
-    ) -> Self {
-        let workers = vec![BTreeSet::new(); target.workers.max(1) as usize];
-        Self { components, capacity: target.memory_bytes, apart, workers }
-    }
-
-    /// The workers with all of `order`, or the first that fits nowhere.
-    fn fill(mut self, order: impl Iterator<Item = ComponentId>) -> Result<Workers, (ComponentId, Workers)> {
-        for component in order {
-            let needs = self.components[component].deployed.needs.memory_bytes;
-            let choice = (0..self.workers.len())
-                .filter(|worker| self.load(*worker).saturating_add(needs) <= self.capacity)
-                .min_by_key(|worker| (self.conflicts(*worker, component), self.load(*worker), *worker));
-            let Some(worker) = choice else { return Err((component, self.workers)) };
-            self.workers[worker].insert(component);
-        }
-        Ok(self.workers)
-    }
-
-    fn load(&self, worker: usize) -> u64 {
-        load(&self.workers[worker], self.components)
-    }
-
-    fn conflicts(&self, worker: usize, component: ComponentId) -> usize {
-        self.workers[worker].iter().filter(|other| self.apart.contains(&(component, **other))).count()
-    }
-}
-
-fn load(worker: &BTreeSet<ComponentId>, components: &IdVec<ComponentId, Component>) -> u64 {
-    let needs = worker.iter().map(|component| components[*component].deployed.needs.memory_bytes);
-    needs.fold(0, u64::saturating_add)
-}
-
-fn refuse(
-    component: ComponentId,
-    workers: &[BTreeSet<ComponentId>],
-    components: &IdVec<ComponentId, Component>,
-    target: &Target,
-    found: &mut Diagnostics,
-) {
-    let row = |(number, worker): (usize, &BTreeSet<ComponentId>)| {
-        let held = worker.iter().map(|id| {
-            let component = &components[*id].deployed;
-            format!("{} {}", component.name, human(component.needs.memory_bytes))
-        });
-        let (load, capacity) = (human(load(worker, components)), human(target.memory_bytes));
-        let held = joined(held, ", ");
-        format!("worker w{number}: {load} of {capacity} ({})", if held.is_empty() { "empty" } else { &held })
-    };
-    let table: Vec<String> = workers.iter().enumerate().map(row).collect();
-    let component = &components[component];
-    let needs = human(component.deployed.needs.memory_bytes);
-    found.push(placement::component_does_not_fit(&component.deployed.name, &needs, &table, component.span));
-}
-
-fn warn_of_cores(
-    called: &BTreeSet<ComponentId>,
-    components: &IdVec<ComponentId, Component>,
-    target: &Target,
-    found: &mut Diagnostics,
-) {
-    for component in called.iter().map(|id| &components[*id]) {
-        let wants = component.deployed.needs.cpus;
-        if wants > target.cpus {
-            found.push(placement::few_cores(&component.deployed.name, wants, target.cpus, component.span));
-        }
-    }
 }
 
 impl Placement {

@@ -1,18 +1,19 @@
-//! Equal is shared: components with the same declaration, arguments and needs are deployed once,
+//! Equal is shared: components with the same declaration, arguments, needs and placement are deployed once,
 //! and within a route equal constants, equal adaptors of one value and equal calls are made once.
 //!
 //! Equal calls have the same component and the same operands. A model that is to answer one question in two ways is
 //! asked with two seeds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::{ComponentId, IdVec, ValueId};
 
-use crate::graph::{Component, Graph, Node, NodeId, NodeKind, Specialized};
+use crate::graph::deploy::Rule;
+use crate::graph::{Component, Graph, Node, NodeId, NodeKind, Program, Specialized};
 
 /// Shares what is equal; components keep their ids, and all calls go to the first of its equals.
-pub(crate) fn share(all: &mut [Specialized], components: &IdVec<ComponentId, Component>) {
-    let first = first_of_equals(components);
+pub(crate) fn share(all: &mut [Specialized], program: &Program) {
+    let first = first_of_equals(&program.components, &program.deployment.rules);
     for one in all {
         for node in one.graph.nodes.ids() {
             if let NodeKind::Run { component, .. } = &mut one.graph.nodes[node].kind {
@@ -23,15 +24,22 @@ pub(crate) fn share(all: &mut [Specialized], components: &IdVec<ComponentId, Com
     }
 }
 
-fn first_of_equals(components: &IdVec<ComponentId, Component>) -> IdVec<ComponentId, ComponentId> {
+/// For each component the first that is equal to it.
+pub(crate) fn first_of_equals(
+    components: &IdVec<ComponentId, Component>,
+    rules: &BTreeMap<ComponentId, Rule>,
+) -> IdVec<ComponentId, ComponentId> {
     let nameless =
         |component: &Component| corn_plan::Component { name: String::new(), ..component.deployed.clone() };
-    let plain: Vec<(ComponentId, corn_plan::Component)> =
-        components.enumerate().map(|(id, component)| (id, nameless(component))).collect();
+    let rule = |id: ComponentId| rules.get(&id).map(Rule::plain).unwrap_or_default();
+    let plain: Vec<(ComponentId, corn_plan::Component, Rule)> =
+        components.enumerate().map(|(id, component)| (id, nameless(component), rule(id))).collect();
     plain
         .iter()
-        .map(|(id, component)| {
-            plain.iter().find(|(_, other)| other == component).map_or(*id, |(first, _)| *first)
+        .map(|(id, component, rule)| {
+            let equal =
+                |one: &&(ComponentId, corn_plan::Component, Rule)| one.1 == *component && one.2 == *rule;
+            plain.iter().find(equal).map_or(*id, |(first, ..)| *first)
         })
         .collect()
 }

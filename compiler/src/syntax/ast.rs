@@ -2,6 +2,9 @@
 //!
 //! Nothing is resolved here. The tree holds what was written, including what later phases refuse.
 
+pub mod deploy;
+
+use self::deploy::{Cluster, Place, Serve, Workload};
 use crate::source::Span;
 
 /// A parsed file.
@@ -24,6 +27,14 @@ pub enum Item {
     Graph(Graph),
     /// `route talk = assistant(speech, photo?) -> reply + voice`.
     Route(Route),
+    /// `cluster lab { … }`.
+    Cluster(Cluster),
+    /// `place omni on lab { … }`.
+    Place(Place),
+    /// `serve omni { … }`.
+    Serve(Serve),
+    /// `workload evening for omni { … }`.
+    Workload(Workload),
     /// Text that is no item; already reported.
     Error(Span),
 }

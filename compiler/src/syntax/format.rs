@@ -10,6 +10,7 @@
 
 mod align;
 mod build;
+mod deploy;
 mod items;
 mod layout;
 mod pieces;

@@ -59,7 +59,8 @@ impl<'t> Place<'t, '_> {
     }
 
     fn before(&self) -> Option<&Token<'t>> {
-        self.at.checked_sub(1).and_then(|index| self.tokens.get(index))
+        // The mark of a line has the place of the token after it.
+        self.tokens[..self.at.min(self.tokens.len())].iter().rev().find(|token| token.tok != Tok::Line)
     }
 
     /// The place of the token, or that just after the last one.
@@ -77,7 +78,8 @@ impl<'t> Place<'t, '_> {
     /// before, where something is missing.
     fn shown(&self) -> Span {
         let begins = self.found().is_none_or(|tok| {
-            let is_clause = matches!(tok, Tok::In | Tok::Out | Tok::Run | Tok::Needs | Tok::Batch);
+            let is_clause =
+                matches!(tok, Tok::In | Tok::Out | Tok::Run | Tok::Needs | Tok::Batch | Tok::Line);
             is_clause || matches!(tok, Tok::Let | Tok::CloseBrace) || tok.begins_item()
         });
         match self.before() {
@@ -136,6 +138,10 @@ impl<'t> Place<'t, '_> {
                 Tok::Graph => syntax::missing_name(span, "graph", "graph hello(prompt: text) -> text { … }"),
                 Tok::Route => syntax::missing_name(span, "route", "route talk = assistant(speech) -> voice"),
                 Tok::Use => syntax::use_without_names(span, "std::llm"),
+                Tok::Cluster => syntax::missing_name(span, "cluster", "cluster lab { … }"),
+                Tok::Place => syntax::missing_name(span, "place", "place omni on lab { … }"),
+                Tok::Serve => syntax::missing_name(span, "serve", "serve omni { … }"),
+                Tok::Workload => syntax::missing_name(span, "workload", "workload evening for omni { … }"),
                 Tok::In => syntax::missing_port_name(span, "in"),
                 Tok::Out => syntax::missing_port_name(span, "out"),
                 _ => return None,
@@ -194,7 +200,7 @@ impl<'t> Place<'t, '_> {
             _ if self.is_condition() => "`when` takes names of optional inputs: `when photo { look(photo) }`",
             Tok::OpenParen if self.expects_value() => "parentheses stand only after what is called: `f(x)`",
             Tok::For => "each item of a list: `[f(item) for item in items]`",
-            Tok::Less | Tok::Greater | Tok::AtMost | Tok::Plus if self.expects("let") => {
+            Tok::Less | Tok::Greater | Tok::AtMost | Tok::Plus | Tok::Star if self.expects("let") => {
                 "the language does not compute; let a component do it"
             }
             Tok::Max | Tok::Window if self.before().is_some_and(|before| before.tok == Tok::Question) => {
@@ -202,6 +208,9 @@ impl<'t> Place<'t, '_> {
             }
             Tok::Name(_) if self.expects(":") && !self.expects(",") => {
                 "each parameter and port says its type: `prompt: text`"
+            }
+            Tok::Memory => {
+                "each `gpu` says how many, of what kind, and the memory of each: `gpu 4 h200 memory 139GiB`"
             }
             Tok::Question => "`?` stands after a type, or after an input of a route",
             _ => return None,
@@ -258,16 +267,22 @@ impl<'t> Place<'t, '_> {
     /// What was expected, for a message: few words, those of the grammar grouped.
     fn expected_words(&self) -> Vec<String> {
         let mut words: Vec<String> = Vec::new();
-        let mut covered: Vec<&str> = vec!["error", "skipped", "doc", ";"];
+        let mut covered: Vec<&str> = vec!["error", "skipped", "doc", ";", "line"];
         let mut group = |word: &str, terminals: &[&'static str]| {
             words.push(word.to_owned());
             covered.extend(terminals);
         };
         if self.expects_item() {
-            group("an item (`use`, `let`, `component`, `graph` or `route`)", &ITEM);
+            group(
+                "an item (`use`, `let`, `component`, `graph`, `route`, `cluster`, `place`, `serve` or `workload`)",
+                &ITEM,
+            );
         }
         if self.expects("needs") && self.expects("in") && self.expects("out") {
             group("a line of the component (`in`, `out`, `run`, `needs` or `batch`)", &CLAUSE);
+        }
+        if self.expects("replicas") {
+            group("a setting (`replicas`, `tensor_parallel`, `with`, `apart`, `on` or `auto`)", &SETTING);
         }
         if self.expects_value() {
             if self.expects("let") && !self.expects_item() {
@@ -296,8 +311,10 @@ impl<'t> Place<'t, '_> {
 /// At most so many things that could have stood somewhere are listed one by one.
 const MOST_EXPECTED: usize = 4;
 
-const ITEM: [&str; 5] = ["use", "let", "component", "graph", "route"];
+const ITEM: [&str; 9] =
+    ["use", "let", "component", "graph", "route", "cluster", "place", "serve", "workload"];
 const CLAUSE: [&str; 5] = ["in", "out", "run", "needs", "batch"];
+const SETTING: [&str; 6] = ["replicas", "tensor_parallel", "with", "apart", "on", "auto"];
 const NAME: [&str; 7] = ["name", "run", "needs", "batch", "within", "max", "window"];
 const NUMBER: [&str; 4] = ["int", "float", "quantity", "name"];
 const TYPE: [&str; 6] = ["name", "enum", "{", "int", "float", "quantity"];

@@ -3,6 +3,8 @@
 //! Comments other than documentation are not in the tree and so not in the text. Error nodes are
 //! printed as `<error>`, which is no part of the language.
 
+mod deploy;
+
 use std::fmt::{self, Write as _};
 
 use super::ast::{
@@ -71,6 +73,10 @@ impl Printer {
             Item::Component(item) => self.component(item),
             Item::Graph(item) => self.graph(item),
             Item::Route(item) => self.route(item),
+            Item::Cluster(item) => self.cluster(item),
+            Item::Place(item) => self.place(item),
+            Item::Serve(item) => self.serve(item),
+            Item::Workload(item) => self.workload(item),
             Item::Error(_) => self.put(BROKEN),
         }
         self.line();

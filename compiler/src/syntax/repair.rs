@@ -5,14 +5,16 @@
 //! once, and mended, so that what the parser reports afterwards is about something else. Each pass
 //! takes tokens and gives tokens:
 //!
-//! 1. [`later`] takes out constructs that the language does not have yet,
-//! 2. [`slips`] puts the keyword that was meant in place of the one that was written,
-//! 3. [`brackets`] balances brackets and bounds their depth: the tree is walked by recursion,
-//! 4. [`results`] puts a broken type where a graph's result is missing, since its body could be one,
-//! 5. [`documentation`] drops `///` lines that belong to nothing.
+//! 1. [`deploy`] makes words of the deployment of the names that stand where only such words can,
+//! 2. [`reserved`] makes names of words of the language that are used as names,
+//! 3. [`slips`] puts the keyword that was meant in place of the one that was written,
+//! 4. [`brackets`] balances brackets and bounds their depth: the tree is walked by recursion,
+//! 5. [`results`] puts a broken type where a graph's result is missing, since its body could be one,
+//! 6. [`documentation`] drops `///` lines that belong to nothing.
 
 mod brackets;
-mod later;
+mod deploy;
+mod reserved;
 mod slips;
 
 use super::token::{Tok, Token};
@@ -34,7 +36,8 @@ pub(crate) fn repair<'t>(
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Token<'t>> {
     let tokens = Tokens { file, text, all: tokens };
-    let tokens = later::later(&tokens, found);
+    let tokens = deploy::deploy(&tokens, found);
+    let tokens = reserved::reserved(&tokens, found);
     let tokens = slips::slips(&tokens, found);
     let tokens = brackets::brackets(&tokens, found);
     let tokens = results(&tokens, found);
@@ -53,8 +56,10 @@ impl<'t> Tokens<'t> {
 
     /// Whether the token is the first on its line.
     fn starts_line(&self, index: usize) -> bool {
-        let from = index.checked_sub(1).map_or(0, |before| self.all[before].end as usize);
-        index == 0 || self.text[from..self.all[index].start as usize].contains('\n')
+        let to = self.all[index].start as usize;
+        // The mark of a line has the place of the token after it.
+        let from = index.checked_sub(1).map_or(0, |before| (self.all[before].end as usize).min(to));
+        index == 0 || self.text[from..to].contains('\n')
     }
 
     /// Whether something new begins here: first in a body, or first on its line after a complete

@@ -69,6 +69,33 @@ pub(crate) enum Tok<'t> {
     #[token("window")]
     Window,
 
+    // Words of the deployment. The lexer makes names of them; `repair::deploy` knows where they are words.
+    Cluster,
+    Place,
+    Serve,
+    Workload,
+    Node,
+    Link,
+    Cpu,
+    Memory,
+    Gpu,
+    On,
+    Replicas,
+    TensorParallel,
+    With,
+    Apart,
+    Auto,
+    Openai,
+    Grpc,
+    Kserve,
+    Limit,
+    Deadline,
+    Rate,
+    Burst,
+    Target,
+    /// Stands before each line of a block of the deployment, and has the place of its first token.
+    Line,
+
     #[regex("[A-Za-z_][A-Za-z0-9_]*")]
     #[regex(r"[\p{XID_Start}_]\p{XID_Continue}*", foreign_name, priority = 1)]
     Name(&'t str),
@@ -83,6 +110,7 @@ pub(crate) enum Tok<'t> {
     #[regex(r"-?[0-9][0-9_]*[eE][+-]?[0-9]+", float, priority = 12)]
     Float(f64),
     #[regex(r"-?[0-9][0-9_]*(\.[0-9][0-9_]*)?([eE][+-]?[0-9]+)?[A-Za-zµ%][A-Za-z0-9_]*", quantity)]
+    #[regex(r"-?[0-9][0-9_]*(\.[0-9][0-9_]*)?([eE][+-]?[0-9]+)?/[A-Za-z][A-Za-z0-9_]*", quantity)]
     Quantity((f64, &'t str)),
     /// The text after `///`.
     #[regex(r"///([^/\n][^\n]*)?", doc, allow_greedy = true)]
@@ -124,6 +152,10 @@ pub(crate) enum Tok<'t> {
     Equals,
     #[token("+")]
     Plus,
+    #[token("*")]
+    Star,
+    #[token("..")]
+    Range,
     #[token(";")]
     Semicolon,
 
@@ -195,7 +227,8 @@ impl<'t> Tok<'t> {
 
     /// Whether an item begins with it that can stand in no other.
     pub(crate) fn begins_item(&self) -> bool {
-        matches!(self, Self::Use | Self::Component | Self::Graph | Self::Route)
+        let deploys = matches!(self, Self::Cluster | Self::Place | Self::Serve | Self::Workload);
+        deploys || matches!(self, Self::Use | Self::Component | Self::Graph | Self::Route)
     }
 
     /// Whether a value begins with it that has braces after its head.
@@ -316,7 +349,7 @@ fn quantity<'t>(lex: &mut Lexer<'t, Tok<'t>>) -> (f64, &'t str) {
 
 /// Where the unit begins: at the first letter that is not the `e` of an exponent.
 fn unit_start(slice: &str) -> usize {
-    let letter = slice.find(|c: char| c.is_alphabetic() || c == '%').unwrap_or(slice.len());
+    let letter = slice.find(|c: char| c.is_alphabetic() || matches!(c, '%' | '/')).unwrap_or(slice.len());
     let rest = &slice[letter..];
     let exponent = rest.strip_prefix(['e', 'E']).map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
     let digits = exponent.map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());

@@ -45,9 +45,18 @@ impl Sources for Modules {
     }
 
     fn known(&self) -> Vec<String> {
-        ["std::llm", "std::reference", "std::speech", "std::text", "std::vision", "voices"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "machines",
+            "model",
+            "std::llm",
+            "std::reference",
+            "std::speech",
+            "std::text",
+            "std::vision",
+            "voices",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 }
 
@@ -193,6 +202,7 @@ const ENTRIES: &[Entry] = &[
     ),
     model("toy", "vocoder", &[], &[stream("codes", "tensor")], &[stream("wave", "audio")]),
     entry("toy", "revise", &[stream("draft", "text"), port("summary", "text")], &[stream("text", "text")]),
+    entry("toy", "answer", &[port("messages", "messages")], &[stream("text", "text")]),
 ];
 
 pub(crate) fn catalog() -> Catalog {

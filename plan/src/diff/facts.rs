@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::{Change, Detail, Entry};
-use crate::plan::{Component, Needs, Port};
+use crate::plan::{Component, Endpoint, Limits, Needs, Port, Serve};
 use crate::text::source;
 use crate::types::{Bytes, Millis};
 
@@ -82,10 +82,36 @@ pub(super) fn component_facts(component: &Component) -> Vec<Fact> {
             fact(format!("{word} {name}"), format!("{ty}{may}"))
         }));
     }
-    let Needs { cpus, memory_bytes } = needs;
+    let Needs { cpus, gpus, memory_bytes } = needs;
     facts.push(fact("needs cpu", cpus));
+    facts.extend((*gpus > 0).then(|| fact("needs gpu", gpus)));
     facts.push(fact("needs memory", Bytes(*memory_bytes)));
     facts.push(fact("batch", batch.max));
     facts.push(fact("batch within", Millis(batch.within_ms)));
+    facts
+}
+
+/// What a graph is served by: its endpoints, and each limit.
+pub(super) fn serve_facts(serve: &Serve) -> Vec<Fact> {
+    let mut facts: Vec<Fact> = serve
+        .endpoints
+        .iter()
+        .map(|endpoint| match endpoint {
+            Endpoint::Openai { path, with, route } if with.is_empty() => {
+                fact(format!("openai {path}"), route)
+            }
+            Endpoint::Openai { path, with, route } => {
+                fact(format!("openai {path}[{}]", with.join(", ")), route)
+            }
+            Endpoint::Grpc => fact("grpc", "every route"),
+            Endpoint::Kserve => fact("kserve", "every route"),
+        })
+        .collect();
+    let Limits { body_bytes, images, audio_ms, inflight } = serve.limits;
+    facts.extend(body_bytes.map(|most| fact("limit body", Bytes(most))));
+    facts.extend(images.map(|most| fact("limit images", most)));
+    facts.extend(audio_ms.map(|most| fact("limit audio", Millis(most))));
+    facts.extend(inflight.map(|most| fact("limit inflight", most)));
+    facts.extend(serve.deadline_ms.map(|after| fact("deadline", Millis(after))));
     facts
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{Fact, changed, compared, fact};
 use super::{Change, Detail, Entry};
 use crate::ids::{Id, StageId, WorkerId};
-use crate::plan::{Plan, Worker};
+use crate::plan::{Gpus, Plan, Worker};
 use crate::types::Bytes;
 
 /// Two plans with their stages and workers paired.
@@ -186,8 +186,10 @@ impl<'a> Paired<'a> {
             if is_before { self.workers.now(worker.index()) } else { Some(worker.index()) }
         };
         let text = replicas.iter().map(|worker| worker_name(*worker, &names[worker.index()]));
+        let spread = plan.stages.iter().nth(stage).map_or(1, |stage| stage.tensor_parallel);
         vec![
             fact("replicas", replicas.len()),
+            fact("tensor_parallel", spread),
             Fact {
                 what: "on".to_owned(),
                 key: format!("{:?}", replicas.iter().map(place).collect::<BTreeSet<_>>()),
@@ -201,11 +203,18 @@ impl<'a> Paired<'a> {
         let facts = |plan: &Plan, worker: usize| {
             let Some(row) = plan.memory.get(WorkerId::from_index(worker)) else { return Vec::new() };
             let requests = row.request_bytes.saturating_mul(u64::from(plan.inflight));
-            vec![
+            let mut facts = vec![
                 ("components", row.components_bytes),
                 ("one request", row.request_bytes),
                 ("in all", row.components_bytes.saturating_add(requests)),
-            ]
+            ];
+            if let Some(gpu) = row.gpu {
+                let requests = gpu.request_bytes.saturating_mul(u64::from(plan.inflight));
+                facts.push(("components on each gpu", gpu.components_bytes));
+                facts.push(("one request on each gpu", gpu.request_bytes));
+                facts.push(("in all on each gpu", gpu.components_bytes.saturating_add(requests)));
+            }
+            facts
         };
         let pairs = &self.workers;
         let entries = pairs.has.iter().enumerate().filter_map(|(later, names)| {
@@ -233,8 +242,15 @@ fn sizes(before: &[(&str, u64)], after: &[(&str, u64)]) -> Vec<Detail> {
 }
 
 fn worker_facts(worker: &Worker) -> Vec<Fact> {
-    let Worker { host, cpus, memory_bytes } = worker;
-    vec![fact("host", host), fact("cpu", cpus), fact("memory", Bytes(*memory_bytes))]
+    let Worker { host, cpus, memory_bytes, gpus } = worker;
+    let mut facts = vec![fact("host", host), fact("cpu", cpus), fact("memory", Bytes(*memory_bytes))];
+    if let Some(Gpus { indices, kind, memory_bytes }) = gpus {
+        let indices: Vec<String> = indices.iter().map(ToString::to_string).collect();
+        facts.push(fact("gpu", indices.join(", ")));
+        facts.push(fact("kind of gpu", kind));
+        facts.push(fact("memory of each gpu", Bytes(*memory_bytes)));
+    }
+    facts
 }
 
 fn worker_name(id: WorkerId, components: &BTreeSet<String>) -> String {

@@ -5,11 +5,11 @@
 
 use crate::ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 use crate::plan::{
-    Batch, Component, Input, InputMedia, Literal, MemoryRow, Needs, Output, Plan, Port, Program, Recording,
-    Stage, Value, Weights, WeightsSource, Worker,
+    Batch, Component, GpuRow, Gpus, Input, InputMedia, Literal, MemoryRow, Needs, Output, Plan, Port,
+    Program, Recording, Serve, Stage, Value, Weights, WeightsSource, Worker,
 };
 use crate::text::scan::{Line, Token};
-use crate::text::{HEADER, ParseError, steps};
+use crate::text::{HEADER, ParseError, serve, steps};
 use crate::types::{Dim, Dtype, Form, Kind, Type};
 
 type Parsed<T> = Result<T, ParseError>;
@@ -36,6 +36,7 @@ pub(super) fn parse(text: &str) -> Parsed<Plan> {
 enum Section {
     Top,
     Component,
+    Serve,
     Recording,
     Memory,
 }
@@ -59,12 +60,13 @@ fn parse_line(plan: &mut Plan, section: Section, line: &mut Line) -> Parsed<Sect
                 return Err(line.error("an indented line must follow a component, recording or memory"));
             }
             Section::Component => component_line(plan, line)?,
+            Section::Serve => serve::line(plan, line)?,
             Section::Recording => recording_line(plan, line)?,
             Section::Memory => memory_line(plan, line)?,
         }
         return Ok(section);
     }
-    let word = line.word("'inflight', 'worker', 'component', 'stage', 'recording' or 'memory'")?;
+    let word = line.word("'inflight', 'worker', 'component', 'stage', 'serve', 'recording' or 'memory'")?;
     match word.as_str() {
         "inflight" => plan.inflight = line.number("a number of requests")?,
         "worker" => worker(plan, line)?,
@@ -73,6 +75,10 @@ fn parse_line(plan: &mut Plan, section: Section, line: &mut Line) -> Parsed<Sect
             return Ok(Section::Component);
         }
         "stage" => stage(plan, line)?,
+        "serve" => {
+            plan.serves.push(Serve { graph: line.word("the graph")?, ..Serve::default() });
+            return Ok(Section::Serve);
+        }
         "recording" => {
             recording(plan, line)?;
             return Ok(Section::Recording);
@@ -100,8 +106,17 @@ fn worker(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     let cpus = line.number("a number of cores")?;
     line.keyword("memory")?;
     let memory_bytes = line.bytes()?;
-    plan.workers.push(Worker { host, cpus, memory_bytes });
+    let gpus = if line.eat("gpu") { Some(gpus(line)?) } else { None };
+    plan.workers.push(Worker { host, cpus, memory_bytes, gpus });
     Ok(())
+}
+
+fn gpus(line: &mut Line) -> Parsed<Gpus> {
+    let indices = line.list(None, |line| line.number("the number of a GPU"))?;
+    line.keyword("kind")?;
+    let kind = line.text("what the GPUs are")?;
+    line.keyword("memory")?;
+    Ok(Gpus { indices, kind, memory_bytes: line.bytes()? })
 }
 
 fn component(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
@@ -119,7 +134,7 @@ fn component(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
         options: std::collections::BTreeMap::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
-        needs: Needs { cpus: 0, memory_bytes: 0 },
+        needs: Needs { cpus: 0, gpus: 0, memory_bytes: 0 },
         batch: Batch { max: 0, within_ms: 0 },
     });
     Ok(())
@@ -145,6 +160,9 @@ fn component_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
         "needs" => {
             line.keyword("cpu")?;
             component.needs.cpus = line.number("a number of threads")?;
+            if line.eat("gpu") {
+                component.needs.gpus = line.number("a number of GPUs")?;
+            }
             line.keyword("memory")?;
             component.needs.memory_bytes = line.bytes()?;
         }
@@ -290,11 +308,15 @@ pub(super) fn component_named(plan: &Plan, line: &mut Line) -> Parsed<ComponentI
 fn stage(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     let id: StageId = line.id('s', "a stage")?;
     in_order(line, &plan.stages, id)?;
-    let components =
-        if line.is_at("on") { Vec::new() } else { line.list(None, |line| component_named(plan, line))? };
+    let components = if line.is_at("on") || line.is_at("tensor_parallel") {
+        Vec::new()
+    } else {
+        line.list(None, |line| component_named(plan, line))?
+    };
+    let tensor_parallel = if line.eat("tensor_parallel") { line.number("a number of GPUs")? } else { 1 };
     line.keyword("on")?;
     let replicas = line.list(None, |line| line.id('w', "a worker"))?;
-    plan.stages.push(Stage { components, replicas });
+    plan.stages.push(Stage { components, replicas, tensor_parallel });
     Ok(())
 }
 
@@ -370,6 +392,14 @@ fn memory_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     line.keyword("components")?;
     let components_bytes = line.bytes()?;
     line.keyword("request")?;
-    plan.memory.push(MemoryRow { components_bytes, request_bytes: line.bytes()? });
+    let request_bytes = line.bytes()?;
+    let mut gpu = None;
+    if line.eat("gpu") {
+        line.keyword("components")?;
+        let components_bytes = line.bytes()?;
+        line.keyword("request")?;
+        gpu = Some(GpuRow { components_bytes, request_bytes: line.bytes()? });
+    }
+    plan.memory.push(MemoryRow { components_bytes, request_bytes, gpu });
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use crate::plan::{Component, Input, Plan, Port, Recording, Weights, WeightsSource};
-use crate::text::HEADER;
 use crate::text::steps::{self, joined, list};
+use crate::text::{HEADER, serve};
 use crate::types::{Bytes, Millis};
 
 pub(super) fn print(plan: &Plan) -> String {
@@ -20,7 +20,12 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out)?;
     for (id, worker) in plan.workers.enumerate() {
         let memory = Bytes(worker.memory_bytes);
-        writeln!(out, "worker {id} host {:?} cpu {} memory {memory}", worker.host, worker.cpus)?;
+        write!(out, "worker {id} host {:?} cpu {} memory {memory}", worker.host, worker.cpus)?;
+        if let Some(gpus) = &worker.gpus {
+            let (indices, memory) = (list(gpus.indices.iter()), Bytes(gpus.memory_bytes));
+            write!(out, " gpu {indices} kind {:?} memory {memory}", gpus.kind)?;
+        }
+        writeln!(out)?;
     }
     for (id, component) in plan.components.enumerate() {
         writeln!(out)?;
@@ -34,7 +39,14 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
             None => id.to_string(),
         }));
         let colon = if components.is_empty() { "" } else { " " };
-        writeln!(out, "stage {id}{colon}{components} on {}", list(stage.replicas.iter()))?;
+        write!(out, "stage {id}{colon}{components}")?;
+        if stage.tensor_parallel != 1 {
+            write!(out, " tensor_parallel {}", stage.tensor_parallel)?;
+        }
+        writeln!(out, " on {}", list(stage.replicas.iter()))?;
+    }
+    for serve in &plan.serves {
+        serve::write(out, serve)?;
     }
     for (id, recording) in plan.recordings.enumerate() {
         writeln!(out)?;
@@ -43,7 +55,12 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "\nmemory")?;
     for (id, row) in plan.memory.enumerate() {
         let (components, request) = (Bytes(row.components_bytes), Bytes(row.request_bytes));
-        writeln!(out, "  {id} components {components} request {request}")?;
+        write!(out, "  {id} components {components} request {request}")?;
+        if let Some(gpu) = row.gpu {
+            let (components, request) = (Bytes(gpu.components_bytes), Bytes(gpu.request_bytes));
+            write!(out, " gpu components {components} request {request}")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }
@@ -62,7 +79,11 @@ fn write_component(out: &mut String, component: &Component) -> fmt::Result {
             writeln!(out, "  {word} {name}{}: {ty}", if *optional { "?" } else { "" })?;
         }
     }
-    writeln!(out, "  needs cpu {} memory {}", component.needs.cpus, Bytes(component.needs.memory_bytes))?;
+    write!(out, "  needs cpu {}", component.needs.cpus)?;
+    if component.needs.gpus > 0 {
+        write!(out, " gpu {}", component.needs.gpus)?;
+    }
+    writeln!(out, " memory {}", Bytes(component.needs.memory_bytes))?;
     writeln!(out, "  batch {} within {}", component.batch.max, Millis(component.batch.within_ms))
 }
 

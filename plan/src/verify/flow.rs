@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::control::{BlockId, Branch, Loop, all_steps};
 use crate::ids::{RecordingId, StageId, ValueId};
 use crate::plan::{Program, Recording, Step, Transport};
+use crate::types::Kind;
 use crate::verify::Report;
 
 pub(super) fn check(report: &mut Report<'_>) {
@@ -214,6 +215,13 @@ fn check_pairs(report: &mut Report<'_>, id: RecordingId, recording: &Recording) 
             let message =
                 format!("recording {id}: the hand-over of {value} from {from} to {to} does not pair");
             report.violated("P3", message);
+        } else if sent.is_some_and(|transports| transports[0] == Transport::Cuda)
+            && !(is_tensor(recording, value) && has_gpus(report, from) && has_gpus(report, to))
+        {
+            let message = format!(
+                "recording {id}: {value} goes from {from} to {to} by cuda, but is no tensor between GPUs"
+            );
+            report.violated("P3", message);
         } else if sent.is_some_and(|transports| transports[0] != Transport::Tcp)
             && !one_host(report, from, to)
         {
@@ -223,6 +231,15 @@ fn check_pairs(report: &mut Report<'_>, id: RecordingId, recording: &Recording) 
             report.violated("P3", message);
         }
     }
+}
+
+fn is_tensor(recording: &Recording, value: ValueId) -> bool {
+    matches!(recording.values[value].ty.kind, Kind::Tensor { .. })
+}
+
+fn has_gpus(report: &Report<'_>, stage: StageId) -> bool {
+    let mut replicas = report.plan.stages[stage].replicas.iter();
+    replicas.all(|worker| report.plan.workers[*worker].gpus.is_some())
 }
 
 fn one_host(report: &Report<'_>, from: StageId, to: StageId) -> bool {

@@ -13,17 +13,25 @@ pub(super) fn check(report: &mut Report<'_>) {
         );
     }
     for (id, row) in rows.enumerate() {
-        let requests = row.request_bytes.checked_mul(u64::from(plan.inflight));
-        let total = requests.and_then(|bytes| bytes.checked_add(row.components_bytes));
-        let capacity = plan.workers[id].memory_bytes;
-        if total.is_none_or(|total| total > capacity) {
-            let (components, request, capacity) =
-                (Bytes(row.components_bytes), Bytes(row.request_bytes), Bytes(capacity));
-            let message = format!(
-                "worker {id} has {capacity:#}, but its components take {components:#} and {} requests in flight take {request:#} each",
-                plan.inflight
-            );
-            report.violated("P6", message);
+        let worker = &plan.workers[id];
+        if row.total_bytes(plan.inflight).is_none_or(|total| total > worker.memory_bytes) {
+            let what = format!("worker {id}");
+            too_full(report, &what, worker.memory_bytes, row.components_bytes, row.request_bytes);
+        }
+        if let (Some(gpus), Some(gpu)) = (&worker.gpus, row.gpu)
+            && gpu.total_bytes(plan.inflight).is_none_or(|total| total > gpus.memory_bytes)
+        {
+            let what = format!("each GPU of worker {id}");
+            too_full(report, &what, gpus.memory_bytes, gpu.components_bytes, gpu.request_bytes);
         }
     }
+}
+
+fn too_full(report: &mut Report<'_>, what: &str, capacity: u64, components: u64, request: u64) {
+    let (components, request, capacity) = (Bytes(components), Bytes(request), Bytes(capacity));
+    let message = format!(
+        "{what} has {capacity:#}, but its components take {components:#} and {} requests in flight take {request:#} each",
+        report.plan.inflight
+    );
+    report.violated("P6", message);
 }

@@ -1,4 +1,4 @@
-//! Memory, workers and stalls. E08xx.
+//! Memory, workers, GPUs, links and stalls. E08xx, E0908 to E0911.
 
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
@@ -12,6 +12,116 @@ pub(crate) fn component_does_not_fit(name: &str, needs: &str, table: &[String], 
     diagnostic.hint("give the workers more memory, use more of them, or choose a smaller model")
 }
 
+pub(crate) fn gpu_without_cluster(name: &str, span: Span) -> Diagnostic {
+    let message = format!("component `{name}` needs a GPU, and nothing says where there is one");
+    Diagnostic::new(Code("E0909"), span, message, "cannot run on the CPU")
+        .note("without a cluster a program is placed on the CPU of the machine that compiles it")
+        .hint("write `cluster lab { node a { gpu 1 h200 memory 139GiB } }` and `place GRAPH on lab { *: auto }`")
+}
+
+/// `on` is the node that it must be on, and where that is said.
+pub(crate) fn no_gpu(name: &str, cluster: &str, on: Option<(&str, Span)>, span: Span) -> Diagnostic {
+    match on {
+        Some((node, at)) => {
+            let message = format!("component `{name}` needs a GPU, and node `{node}` has none");
+            Diagnostic::new(Code("E0909"), at, message, "placed here").label(span, "made here")
+        }
+        None => {
+            let message =
+                format!("component `{name}` needs a GPU, and no node of cluster `{cluster}` has one");
+            Diagnostic::new(Code("E0909"), span, message, "cannot run on the CPU")
+        }
+    }
+    .hint("say what the node has: `node a { gpu 4 h200 memory 139GiB }`")
+}
+
+pub(crate) fn too_parallel(name: &str, degree: u32, most: u32, table: &[String], span: Span) -> Diagnostic {
+    let message =
+        format!("`{name}` is spread over {degree} GPUs, and no node that it may be on has more than {most}");
+    with_table(Diagnostic::new(Code("E0908"), span, message, "more than a node has"), table)
+        .hint(format!("spread it over at most {most}: `tensor_parallel {most}`"))
+}
+
+/// `wants` are replicas and the GPUs of each, of which `placed` replicas found room.
+pub(crate) fn no_free_gpus(
+    name: &str,
+    wants: (u32, u32),
+    placed: usize,
+    cluster: &str,
+    table: &[String],
+    span: Span,
+) -> Diagnostic {
+    let (replicas, degree) = wants;
+    let gpus = if degree == 1 { "1 GPU" } else { &format!("{degree} GPUs of one node") };
+    let message = match replicas {
+        1 => format!("`{name}` takes {gpus}, and cluster `{cluster}` has no more that are free"),
+        _ => format!(
+            "`{name}` has {replicas} replicas of {gpus} each, and cluster `{cluster}` holds only {placed}"
+        ),
+    };
+    with_table(Diagnostic::new(Code("E0908"), span, message, "not enough free GPUs"), table)
+        .hint("lower `replicas` or `tensor_parallel`, put components together with `with`, or add nodes")
+}
+
+pub(crate) fn no_host_memory(name: &str, needs: &str, table: &[String], span: Span) -> Diagnostic {
+    let message =
+        format!("`{name}` needs {needs} of a host's memory, and no node that it may be on has that left");
+    with_table(Diagnostic::new(Code("E0911"), span, message, "cannot be placed"), table)
+        .hint("say how much memory a node has (64GiB if it does not), or lower `replicas`")
+}
+
+/// `figures` are what each of `degree` GPUs would hold, and has.
+pub(crate) fn too_large_for_gpu(
+    parts: &[(&str, String)],
+    degree: u32,
+    figures: (&str, &str),
+    over: &str,
+    table: &[String],
+    span: Span,
+) -> Diagnostic {
+    let (share, most) = figures;
+    let on = if degree == 1 { "one GPU" } else { &format!("each of {degree} GPUs") };
+    let (what, takes) = match parts {
+        [(only, _)] => (format!("`{only}`"), "takes"),
+        _ => {
+            let parts: Vec<String> = parts.iter().map(|(name, bytes)| format!("`{name}` {bytes}")).collect();
+            (parts.join(" + "), "take")
+        }
+    };
+    let message = format!("{what} {takes} {share} on {on}, and each there has {most}");
+    let found = Diagnostic::new(Code("E0911"), span, message, format!("{over} too much"));
+    let found =
+        if parts.len() > 1 { found.note("what is `with` a component is on the same GPUs") } else { found };
+    with_table(found, table)
+        .hint("spread it over more GPUs with `tensor_parallel`, take others apart, or use larger GPUs")
+}
+
+/// `from` and `to` are components and their hosts.
+pub(crate) fn no_link(
+    value: &str,
+    from: (&str, &str),
+    to: (&str, &str),
+    cluster: Option<(&str, Span)>,
+    span: Span,
+) -> Diagnostic {
+    let message =
+        format!("`{value}` cannot get from node `{}` to node `{}`: no link joins them", from.1, to.1);
+    let found = Diagnostic::new(Code("E0910"), span, message, "made here")
+        .note(format!("{} is on {}, and {} on {}", from.0, from.1, to.0, to.1));
+    let found = match cluster {
+        Some((name, at)) => found.label(at, format!("cluster `{name}`")),
+        None => found,
+    };
+    found.hint(format!(
+        "add `link {} {} 400Gbps` to the cluster, or put both on one node with `on`",
+        from.1, to.1
+    ))
+}
+
+fn with_table(found: Diagnostic, table: &[String]) -> Diagnostic {
+    table.iter().fold(found, |found, row| found.note(row))
+}
+
 /// `over` is what the fullest worker lacks.
 pub(crate) fn requests_do_not_fit(
     over: &str,
@@ -19,7 +129,7 @@ pub(crate) fn requests_do_not_fit(
     table: &[String],
     span: Option<Span>,
 ) -> Diagnostic {
-    let message = format!("the plan does not fit: worker {worker} lacks {over}");
+    let message = format!("the plan does not fit: {worker} lacks {over}");
     let mut diagnostic = match span {
         Some(span) => Diagnostic::new(Code("E0802"), span, message, "the route that holds most"),
         None => Diagnostic::without_place(Code("E0802"), message),
@@ -61,7 +171,7 @@ pub(crate) fn large_request(
     largest: &[String],
     span: Span,
 ) -> Diagnostic {
-    let message = format!("one request may hold {request} of the {capacity} of worker {worker}");
+    let message = format!("one request may hold {request} of the {capacity} of {worker}");
     let mut diagnostic = Diagnostic::new(Code("W0202"), span, message, "the route that holds most");
     for row in largest {
         diagnostic = diagnostic.note(row);
@@ -69,7 +179,7 @@ pub(crate) fn large_request(
     diagnostic.hint("write smaller bounds where you can: `image max 12MiB`, `list<image> max 4`")
 }
 
-/// Rows E08xx and W02xx.
+/// Rows E08xx, E0908 to E0911 and W02xx.
 pub(crate) const TABLE: &[Explained] = &[
     Explained {
         code: Code("E0801"),
@@ -93,6 +203,38 @@ memory; otherwise a busy hour would end in a crash. The table shows the figures 
 A stream with several readers moves as fast as the slowest. Here a reader starts only when another value
 is there, and that value needs the whole stream: the reader holds the stream back, and the stream holds
 the reader back. For example, `rewrite(reply, summary(reply.collect()))` with a stream `reply`.",
+    },
+    Explained {
+        code: Code("E0908"),
+        title: "more GPUs than the cluster has",
+        text: "\
+A replica takes as many GPUs of one node as `tensor_parallel` says, or as its component needs, and shares them
+with nothing but what is `with` it. So many are not free. The table shows what is placed where.",
+    },
+    Explained {
+        code: Code("E0909"),
+        title: "a GPU where there is none",
+        text: "\
+A component that `needs gpu n` runs on a node that has GPUs. Which nodes there are is said by a cluster:
+
+    cluster lab {
+        node a { gpu 4 h200 memory 139GiB }
+    }",
+    },
+    Explained {
+        code: Code("E0910"),
+        title: "a link that the cluster lacks",
+        text: "\
+A value that is made on one node and read on another needs a link between the two. With several replicas that
+holds for every pair of them, because a request may take any. Declare the link, or keep the components on one
+node with `on`.",
+    },
+    Explained {
+        code: Code("E0911"),
+        title: "a component that does not fit on its GPUs or node",
+        text: "\
+The memory of a component that needs a GPU is spread evenly over the GPUs of its worker, together with what is
+`with` it; that of others is its node's. The message says by how much it is too large.",
     },
     Explained {
         code: Code("W0201"),

@@ -295,13 +295,15 @@ impl<'t> Builder<'t> {
 /// Whether a space stands between two tokens of a line.
 fn is_spaced(before: Option<&Tok<'_>>, tok: Option<&Tok<'_>>) -> bool {
     let (Some(before), Some(tok)) = (before, tok) else { return false };
-    let is_tight_after =
-        matches!(before, Tok::OpenParen | Tok::OpenBracket | Tok::Dot | Tok::PathSep | Tok::Less);
+    let is_tight_after = matches!(
+        before,
+        Tok::OpenParen | Tok::OpenBracket | Tok::Dot | Tok::Range | Tok::PathSep | Tok::Less
+    );
     let is_tight_before = match tok {
-        // `tensor<f32>[8]`; a list begins after something else.
-        Tok::OpenBracket => matches!(before, Tok::Greater),
+        // `tensor<f32>[8]`, `chat[audio]`; a list begins after something else.
+        Tok::OpenBracket => matches!(before, Tok::Greater | Tok::Name(_)),
         Tok::OpenParen | Tok::CloseParen | Tok::CloseBracket | Tok::Less | Tok::Greater => true,
-        _ => matches!(tok, Tok::Comma | Tok::Dot | Tok::PathSep | Tok::Colon | Tok::Question),
+        _ => matches!(tok, Tok::Comma | Tok::Dot | Tok::Range | Tok::PathSep | Tok::Colon | Tok::Question),
     };
     !is_tight_after && !is_tight_before
 }

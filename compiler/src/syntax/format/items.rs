@@ -22,6 +22,9 @@ impl Builder<'_> {
                 Item::Component(item) => self.line(None, |builder| builder.component(item)),
                 Item::Graph(item) => self.line(None, |builder| builder.graph(item)),
                 Item::Route(item) => self.line(Some(Table::Route), |builder| builder.route(item)),
+                Item::Cluster(_) | Item::Place(_) | Item::Serve(_) | Item::Workload(_) => {
+                    self.line(None, |builder| builder.deployed(item));
+                }
                 Item::Error(span) => self.until(span.end),
             }
         }
