@@ -110,8 +110,10 @@ impl Context<'_> {
             return Some(Brings { input: one.input.text.clone(), amount: amount?, percent: percent? });
         }
         let Some((input, maybe)) = inputs.iter().find(|(input, _)| input.name == one.input.text) else {
-            let known: Vec<Candidate> =
+            let mut known: Vec<Candidate> =
                 inputs.iter().map(|(input, _)| Candidate::at(&input.name, input.span)).collect();
+            let words = IN_MESSAGES.iter().filter(|word| in_messages(word, &inputs, graph).is_some());
+            known.extend(words.map(|word| Candidate::named(word)));
             self.report(semantic::serve::unknown_input(&one.input, &route.name, &known));
             return None;
         };
@@ -212,6 +214,9 @@ impl Context<'_> {
         })
     }
 }
+
+/// What a workload may say that a conversation holds.
+const IN_MESSAGES: [&str; 4] = ["prompt", "images", "speech", "video"];
 
 /// What a conversation holds, by the names that a workload has for it: tokens of its texts, pictures, sounds and
 /// videos. `None` if the route takes no conversation, or `name` is an input of its own.
