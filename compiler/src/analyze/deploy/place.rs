@@ -44,12 +44,11 @@ impl Context<'_> {
             let mut graphs = Vec::new();
             for name in &place.graphs {
                 let Some(graph) = self.graph_named(name) else { continue };
-                match placed.iter().find(|(other, _)| *other == graph) {
-                    Some((_, first)) => self.report(semantic::deploy::placed_twice(name, *first)),
-                    None => {
-                        placed.push((graph, name.span));
-                        graphs.push(graph);
-                    }
+                if let Some((_, first)) = placed.iter().find(|(other, _)| *other == graph) {
+                    self.report(semantic::deploy::placed_twice(name, *first));
+                } else {
+                    placed.push((graph, name.span));
+                    graphs.push(graph);
                 }
             }
             let components = graphs.iter().flat_map(|graph| called(&self.program, *graph)).collect();
@@ -259,13 +258,11 @@ impl Set {
     /// Sets it in `rule`; where it was set before, if it was. `auto` may be said again.
     fn apply(self, rule: &mut Rule, span: Span) -> Option<Span> {
         fn set<T>(slot: &mut Option<Said<T>>, value: T, span: Span) -> Option<Span> {
-            match slot {
-                Some(first) => Some(first.span),
-                None => {
-                    *slot = Some(Said { value, span });
-                    None
-                }
+            let first = slot.as_ref().map(|first| first.span);
+            if first.is_none() {
+                *slot = Some(Said { value, span });
             }
+            first
         }
         match self {
             Self::Replicas(value) => set(&mut rule.replicas, value, span),

@@ -49,12 +49,16 @@ impl Context<'_> {
         for line in &block.lines {
             match line {
                 ServeLine::Openai { endpoints, .. } => {
-                    endpoints.iter().for_each(|endpoint| self.endpoint(endpoint, &mut serving));
+                    for endpoint in endpoints {
+                        self.endpoint(endpoint, &mut serving);
+                    }
                 }
                 ServeLine::Grpc(span) => self.face("grpc", Endpoint::Grpc, *span, &mut serving),
                 ServeLine::Kserve(span) => self.face("kserve", Endpoint::Kserve, *span, &mut serving),
                 ServeLine::Limit { limits, .. } => {
-                    limits.iter().for_each(|(name, most)| self.limit(name, most, &mut serving));
+                    for (name, most) in limits {
+                        self.limit(name, most, &mut serving);
+                    }
                 }
                 ServeLine::Deadline { after, span } => {
                     if let Some(first) = serving.said.insert("deadline", *span) {

@@ -21,18 +21,14 @@ pub(crate) fn gpu_without_cluster(name: &str, span: Span) -> Diagnostic {
 
 /// `on` is the node that it must be on, and where that is said.
 pub(crate) fn no_gpu(name: &str, cluster: &str, on: Option<(&str, Span)>, span: Span) -> Diagnostic {
-    match on {
-        Some((node, at)) => {
-            let message = format!("component `{name}` needs a GPU, and node `{node}` has none");
-            Diagnostic::new(Code("E0909"), at, message, "placed here").label(span, "made here")
-        }
-        None => {
-            let message =
-                format!("component `{name}` needs a GPU, and no node of cluster `{cluster}` has one");
-            Diagnostic::new(Code("E0909"), span, message, "cannot run on the CPU")
-        }
-    }
-    .hint("say what the node has: `node a { gpu 4 h200 memory 139GiB }`")
+    let found = if let Some((node, at)) = on {
+        let message = format!("component `{name}` needs a GPU, and node `{node}` has none");
+        Diagnostic::new(Code("E0909"), at, message, "placed here").label(span, "made here")
+    } else {
+        let message = format!("component `{name}` needs a GPU, and no node of cluster `{cluster}` has one");
+        Diagnostic::new(Code("E0909"), span, message, "cannot run on the CPU")
+    };
+    found.hint("say what the node has: `node a { gpu 4 h200 memory 139GiB }`")
 }
 
 pub(crate) fn too_parallel(name: &str, degree: u32, most: u32, table: &[String], span: Span) -> Diagnostic {
@@ -81,12 +77,11 @@ pub(crate) fn too_large_for_gpu(
 ) -> Diagnostic {
     let (share, most) = figures;
     let on = if degree == 1 { "one GPU" } else { &format!("each of {degree} GPUs") };
-    let (what, takes) = match parts {
-        [(only, _)] => (format!("`{only}`"), "takes"),
-        _ => {
-            let parts: Vec<String> = parts.iter().map(|(name, bytes)| format!("`{name}` {bytes}")).collect();
-            (parts.join(" + "), "take")
-        }
+    let (what, takes) = if let [(only, _)] = parts {
+        (format!("`{only}`"), "takes")
+    } else {
+        let parts: Vec<String> = parts.iter().map(|(name, bytes)| format!("`{name}` {bytes}")).collect();
+        (parts.join(" + "), "take")
     };
     let message = format!("{what} {takes} {share} on {on}, and each there has {most}");
     let found = Diagnostic::new(Code("E0911"), span, message, format!("{over} too much"));
@@ -119,7 +114,7 @@ pub(crate) fn no_link(
 }
 
 fn with_table(found: Diagnostic, table: &[String]) -> Diagnostic {
-    table.iter().fold(found, |found, row| found.note(row))
+    table.iter().fold(found, Diagnostic::note)
 }
 
 /// `over` is what the fullest worker lacks.

@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether `group` may be on the node.
-    fn is_allowed(&self, group: &Group, node: usize) -> bool {
+    fn is_allowed(group: &Group, node: usize) -> bool {
         group.on.is_none_or(|on| on.value == node)
     }
 
@@ -137,7 +137,7 @@ impl<'a> Search<'a> {
         if group.degree == 0 {
             return Ok(());
         }
-        let nodes = self.cluster.nodes.iter().enumerate().filter(|(node, _)| self.is_allowed(group, *node));
+        let nodes = self.cluster.nodes.iter().enumerate().filter(|(node, _)| Self::is_allowed(group, *node));
         let gpus: Vec<_> = nodes.filter_map(|(_, node)| node.gpus.as_ref()).collect();
         let (name, span) = self.named(group);
         if gpus.is_empty() {
@@ -173,7 +173,7 @@ impl<'a> Search<'a> {
                 && nodes.all(|node| {
                     let gpus = self.cluster.nodes[node].gpus.as_ref().map_or(0, |gpus| gpus.memory_bytes);
                     let share = on_gpu.div_ceil(u64::from(placed.degree.max(1)));
-                    self.is_allowed(group, node)
+                    Self::is_allowed(group, node)
                         && (placed.degree == 0 || share <= gpus)
                         && group.host_bytes <= self.rooms[node].host_bytes
                 })
@@ -211,7 +211,7 @@ impl<'a> Search<'a> {
             let has_gpus = group.degree == 0
                 || (room.gpus.len() >= group.degree as usize
                     && gpus.is_some_and(|gpus| Self::share(group) <= gpus.memory_bytes));
-            self.is_allowed(group, *node) && has_gpus && group.host_bytes <= room.host_bytes
+            Self::is_allowed(group, *node) && has_gpus && group.host_bytes <= room.host_bytes
         };
         let cost = |node: &usize| {
             let others = self.rooms.iter().enumerate().filter(|(_, room)| room.used);
@@ -231,7 +231,7 @@ impl<'a> Search<'a> {
                 let found = replicas.len();
                 // What was found is in the table of the message.
                 self.placed.push(Placed::of(group, replicas));
-                return Err(self.no_room(group, found));
+                return Err(self.no_room(group, found).into());
             };
             let room = &mut self.rooms[node];
             let gpus: Vec<u32> = room.gpus.drain(..group.degree as usize).collect();
@@ -243,17 +243,17 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    fn no_room(&self, group: &Group, placed: usize) -> Box<Diagnostic> {
+    fn no_room(&self, group: &Group, placed: usize) -> Diagnostic {
         let (name, span) = self.named(group);
         let at =
             |rule: &Rule| rule.replicas.map(|said| said.span).or(rule.tensor_parallel.map(|said| said.span));
         let span = self.said(group, at).unwrap_or(span);
         if group.degree == 0 {
             let needs = human(group.host_bytes);
-            return placement::no_host_memory(&name, &needs, &self.table(), span).into();
+            return placement::no_host_memory(&name, &needs, &self.table(), span);
         }
         let wants = (group.replicas, group.degree);
-        placement::no_free_gpus(&name, wants, placed, &self.cluster.name, &self.table(), span).into()
+        placement::no_free_gpus(&name, wants, placed, &self.cluster.name, &self.table(), span)
     }
 
     fn too_large(&self, group: &Group, most: u64) -> Diagnostic {

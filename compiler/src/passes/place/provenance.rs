@@ -43,8 +43,8 @@ pub(crate) fn explain(of: &Explained<'_>, path: &str) -> Result<String, Vec<Stri
     let found = facts.iter().filter(is_here);
     let text: Vec<String> = found
         .map(|fact| {
-            let why: String = fact.why.iter().map(|line| format!("\n  {line}")).collect();
-            format!("{} = {}{why}\n", fact.path, fact.value)
+            let why: Vec<String> = fact.why.iter().map(|line| format!("  {line}\n")).collect();
+            format!("{} = {}\n{}", fact.path, fact.value, why.concat())
         })
         .collect();
     if text.is_empty() { Err(offers(path, &facts)) } else { Ok(text.join("\n")) }

@@ -54,7 +54,7 @@ fn item(tokens: &Tokens<'_>, index: usize, word: &str, found: &mut Vec<Diagnosti
     let is_named = next.is_some_and(|tok| tok.name().is_some());
     let begins = begins_anew(tokens, index)
         || tokens.is_fresh(index)
-        || (is_named && tokens.before(index).is_none_or(|before| before.ends_value()));
+        || (is_named && tokens.before(index).is_none_or(Tok::ends_value));
     if !begins {
         return None;
     }

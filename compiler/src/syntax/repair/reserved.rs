@@ -49,8 +49,17 @@ fn is_construct_as_name(tokens: &Tokens<'_>, index: usize) -> bool {
     let before = tokens.before(index);
     let after_name = matches!(
         before,
-        Some(Tok::Let | Tok::Component | Tok::Graph | Tok::Route | Tok::For | Tok::When | Tok::Dot)
-            | Some(Tok::PathSep | Tok::Plus)
+        Some(
+            Tok::Let
+                | Tok::Component
+                | Tok::Graph
+                | Tok::Route
+                | Tok::For
+                | Tok::When
+                | Tok::Dot
+                | Tok::PathSep
+                | Tok::Plus
+        )
     );
     let ends = matches!(
         tokens.get(index + 1),

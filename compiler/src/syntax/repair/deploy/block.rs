@@ -237,22 +237,18 @@ impl<'b, 't> Block<'b, 't> {
 
     /// `node NAME { … }` and `link NAME NAME NUMBER`.
     fn cluster(&mut self, index: usize) -> usize {
-        match self.expects {
-            Expects::Line => {
-                let (next, word) = self.begin(index, &PARTS, "cluster");
-                if word.is_some() {
-                    self.expects = Expects::Rest;
-                }
-                next
+        if self.expects == Expects::Line {
+            let (next, word) = self.begin(index, &PARTS, "cluster");
+            if word.is_some() {
+                self.expects = Expects::Rest;
             }
-            _ => {
-                // A node ends with its brace, a link with how fast it is.
-                let tok = &self.tokens.all[index].tok;
-                let is_end = is_number(tok) && self.tokens.get(index + 1).is_none_or(|tok| !is_number(tok));
-                self.expects = if is_end || *tok == Tok::OpenBrace { Expects::Line } else { Expects::Rest };
-                self.plain(index)
-            }
+            return next;
         }
+        // A node ends with its brace, a link with how fast it is.
+        let tok = &self.tokens.all[index].tok;
+        let is_end = is_number(tok) && self.tokens.get(index + 1).is_none_or(|tok| !is_number(tok));
+        self.expects = if is_end || *tok == Tok::OpenBrace { Expects::Line } else { Expects::Rest };
+        self.plain(index)
     }
 
     fn in_node(&mut self, index: usize, word: &'t str) -> usize {
