@@ -22,8 +22,9 @@ struct Stdlib;
 
 impl Sources for Stdlib {
     fn module(&self, path: &[&str]) -> Result<SourceFile, String> {
-        let ["std", name] = path else { return Err("only std is here".to_owned()) };
-        let file = root().join("stdlib").join(format!("{name}.corn"));
+        let ["std", names @ ..] = path else { return Err("only std is here".to_owned()) };
+        let file = names.iter().fold(root().join("stdlib"), |folder, name| folder.join(name));
+        let file = file.with_extension("corn");
         let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
         Ok(SourceFile { name: path.join("::"), text })
     }

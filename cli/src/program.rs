@@ -17,14 +17,8 @@ use crate::failure::Failure;
 /// Most bytes of a program or plan that are read.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The modules that come with the command, by name.
-const STDLIB: [(&str, &str); 5] = [
-    ("llm", include_str!("../../stdlib/llm.corn")),
-    ("reference", include_str!("../../stdlib/reference.corn")),
-    ("speech", include_str!("../../stdlib/speech.corn")),
-    ("text", include_str!("../../stdlib/text.corn")),
-    ("vision", include_str!("../../stdlib/vision.corn")),
-];
+/// The modules that come with the command, by name: `llm`, `models::whisper`.
+const STDLIB: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
 
 /// The texts of `use`: the standard library, and files beside the one that asks.
 struct Files {
@@ -33,8 +27,9 @@ struct Files {
 
 impl Sources for Files {
     fn module(&self, path: &[&str]) -> Result<SourceFile, String> {
-        if let ["std", name] = path {
-            let found = STDLIB.iter().find(|(module, _)| module == name);
+        if let ["std", name @ ..] = path {
+            let name = name.join("::");
+            let found = STDLIB.iter().find(|(module, _)| *module == name);
             let (_, text) = found.ok_or_else(|| format!("the standard library has no module '{name}'"))?;
             return Ok(SourceFile { name: path.join("::"), text: (*text).to_owned() });
         }

@@ -13,6 +13,11 @@ pub(crate) fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
+/// The standard library.
+pub(crate) fn stdlib() -> PathBuf {
+    tests().join("../../stdlib")
+}
+
 /// The `.corn` files of a folder, sorted.
 pub(crate) fn programs(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
@@ -35,7 +40,7 @@ pub(crate) struct Modules;
 impl Sources for Modules {
     fn module(&self, path: &[&str]) -> Result<SourceFile, String> {
         let file = match path {
-            ["std", name] => tests().join("../../stdlib").join(name),
+            ["std", names @ ..] => names.iter().fold(stdlib(), |folder, name| folder.join(name)),
             [name] => tests().join("cases/modules").join(name),
             _ => return Err("there is no such file".to_owned()),
         };
@@ -45,18 +50,11 @@ impl Sources for Modules {
     }
 
     fn known(&self) -> Vec<String> {
-        [
-            "machines",
-            "model",
-            "std::llm",
-            "std::reference",
-            "std::speech",
-            "std::text",
-            "std::vision",
-            "voices",
-        ]
-        .map(str::to_owned)
-        .to_vec()
+        let models = programs(&stdlib().join("models"))
+            .into_iter()
+            .map(|path| format!("std::models::{}", stem(&path)));
+        let modules = programs(&stdlib()).into_iter().map(|path| format!("std::{}", stem(&path)));
+        modules.chain(models).chain(["voices".to_owned()]).collect()
     }
 }
 
