@@ -37,7 +37,7 @@ fn cases() {
 
 #[test]
 fn what_comes_with_it_is_formatted() {
-    for path in ["../stdlib", "../dsl-examples"].into_iter().flat_map(programs) {
+    for path in ["../stdlib", "../stdlib/models", "../dsl-examples"].into_iter().flat_map(programs) {
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(formatted(&text), text, "{}: run `corn fmt stdlib dsl-examples`", path.display());
     }

@@ -25,7 +25,7 @@ fn cases() {
 /// The programs that come with Corn say nothing that the parser objects to, and are printed and read back.
 #[test]
 fn programs_that_come_with_it() {
-    for folder in ["../stdlib", "../dsl-examples"] {
+    for folder in ["../stdlib", "../stdlib/models", "../dsl-examples"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
