@@ -1,6 +1,8 @@
 //! The models of the standard library: their graphs route by route, and their plans on one GPU and on eight.
 //! What each test shows has its id in the acceptance list: R1 to R8, S1, S2.
 
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
 mod harness;
 
 use std::fs;
