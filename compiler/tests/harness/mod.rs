@@ -54,7 +54,8 @@ impl Sources for Modules {
             .into_iter()
             .map(|path| format!("std::models::{}", stem(&path)));
         let modules = programs(&stdlib()).into_iter().map(|path| format!("std::{}", stem(&path)));
-        modules.chain(models).chain(["voices".to_owned()]).collect()
+        let beside = programs(&tests().join("cases/modules")).into_iter().map(|path| stem(&path).to_owned());
+        modules.chain(models).chain(beside).collect()
     }
 }
 
