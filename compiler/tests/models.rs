@@ -51,7 +51,7 @@ fn called<'p>(plan: &'p Plan, recording: &Recording) -> Vec<&'p str> {
 /// The recording of `route` for requests with media of just these kinds.
 fn with_media<'p>(plan: &'p Plan, route: &str, kinds: &[Modality]) -> &'p Recording {
     let brings = |recording: &&Recording| {
-        let media = recording.inputs.iter().filter_map(|input| input.media.as_ref()).next();
+        let media = recording.inputs.iter().find_map(|input| input.media.as_ref());
         recording.route == route && media.is_some_and(|media| media.kinds == kinds)
     };
     plan.recordings.iter().find(brings).unwrap_or_else(|| panic!("{route} with {kinds:?}"))

@@ -77,7 +77,7 @@ impl Body<'_, '_> {
             made.push(self.case(body, rest));
         }
         self.guard = outside;
-        if broken { Eval::Poison } else { self.choose(made, is_complete, span) }
+        if broken { Eval::Poison } else { self.choose(&made, is_complete, span) }
     }
 
     /// `match mode { "fast" => … else => … }`.
@@ -123,7 +123,7 @@ impl Body<'_, '_> {
             self.context.report(semantic::control::cases_missing("match", &missing, span));
             return Eval::Poison;
         }
-        self.choose(made, true, span)
+        self.choose(&made, true, span)
     }
 
     /// What a condition or a subject is decided by; reports it if it is only known once it is made.
@@ -221,10 +221,10 @@ impl Body<'_, '_> {
     }
 
     /// The one of the cases that a recording has. `is_complete` says that there always is one.
-    pub(crate) fn choose(&mut self, made: Vec<Made>, is_complete: bool, span: Span) -> Eval {
-        let Some(fields) = self.fields_of(&made, span) else { return Eval::Poison };
+    pub(crate) fn choose(&mut self, made: &[Made], is_complete: bool, span: Span) -> Eval {
+        let Some(fields) = self.fields_of(made, span) else { return Eval::Poison };
         if fields.is_empty() {
-            return self.choose_one(&made, is_complete, span);
+            return self.choose_one(made, is_complete, span);
         }
         let mut record = Vec::new();
         for field in fields {

@@ -159,14 +159,18 @@ impl<'a> Walk<'a> {
                     self.expr(condition);
                     self.block(body);
                 }
-                otherwise.iter().for_each(|body| self.block(body));
+                if let Some(body) = otherwise {
+                    self.block(body);
+                }
             }
             ExprKind::Match { subject, arms } | ExprKind::Switch { subject, arms } => {
                 self.expr(subject);
-                arms.iter().for_each(|arm| self.block(&arm.body));
+                for arm in arms {
+                    self.block(&arm.body);
+                }
             }
             ExprKind::Loop { carried, trip, max, body } => {
-                self.looped(carried, trip.as_ref(), max.as_deref(), body)
+                self.looped(carried, trip.as_ref(), max.as_deref(), body);
             }
             ExprKind::None
             | ExprKind::Int(_)

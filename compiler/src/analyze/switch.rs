@@ -106,7 +106,7 @@ impl Body<'_, '_> {
     }
 
     /// For each output, what each case makes of it.
-    fn yields(&mut self, outputs: &[Vec<Made>], span: Span) -> Option<Vec<Vec<Option<(ValueId, Span)>>>> {
+    fn yields(&mut self, outputs: &[Vec<Made>], span: Span) -> Option<Vec<Yields>> {
         let mut all = Vec::new();
         for made in outputs {
             let mut yields = Vec::new();
@@ -140,7 +140,7 @@ impl Body<'_, '_> {
         &mut self,
         decides: ValueId,
         cases: Cases,
-        outputs: &[Vec<Option<(ValueId, Span)>>],
+        outputs: &[Yields],
         fields: &[String],
         span: Span,
     ) -> Eval {
@@ -180,6 +180,9 @@ impl Body<'_, '_> {
         Eval::Record(results)
     }
 }
+
+/// What each case makes of one output, and where; `None` if it makes nothing.
+type Yields = Vec<Option<(ValueId, Span)>>;
 
 /// The cases of one switch with their scopes.
 struct Cases {

@@ -88,8 +88,20 @@ impl<'t> Tokens<'t> {
         };
         matches!(
             self.before(index),
-            Some(Equals | Comma | OpenParen | OpenBracket | Colon | FatArrow | Else | In)
-                | Some(If | Match | Switch | Until)
+            Some(
+                Equals
+                    | Comma
+                    | OpenParen
+                    | OpenBracket
+                    | Colon
+                    | FatArrow
+                    | Else
+                    | In
+                    | If
+                    | Match
+                    | Switch
+                    | Until
+            )
         )
     }
 

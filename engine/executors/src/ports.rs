@@ -73,7 +73,7 @@ pub(crate) fn check(entry: &Entry, component: &Component) -> Result<(), Fault> {
     Map::new(entry, &component.inputs, entry.inputs, true)?;
     Map::new(entry, &component.outputs, entry.outputs, false)?;
     let has = |name: &&str| component.inputs.iter().any(|port| port.name == **name);
-    if !entry.one_of.is_empty() && !entry.one_of.iter().any(|name| has(&name)) {
+    if !entry.one_of.is_empty() && !entry.one_of.iter().any(has) {
         let (executor, name, inputs) = (entry.executor, entry.name, entry.one_of.join(", "));
         return Err(Fault::setup(format!("{executor} {name:?} needs one of the inputs {inputs}")));
     }

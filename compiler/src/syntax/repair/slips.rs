@@ -94,7 +94,7 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
             Tok::OpenBrace
                 if tokens.begins_value(index) && kept.last().is_some_and(|last| last.tok != Tok::Skipped) =>
             {
-                places.push(Place::Braces)
+                places.push(Place::Braces);
             }
             Tok::OpenBrace => {
                 let is_loop = pending.pop().unwrap_or(false);
