@@ -7,7 +7,7 @@ use corn_plan::catalog::{Domain, Entry, EntryForm, EntryPort, endpoint};
 use corn_plan::{Form, Literal};
 
 use crate::analyze::context::{Const, Context, Declared, DeclaredParam, DeclaredPort, ParamType};
-use crate::analyze::instance::{MAX_BATCH, MAX_CPUS};
+use crate::analyze::instance::{MAX_BATCH, MAX_CPUS, MAX_GPUS};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::print::Lit;
@@ -272,6 +272,7 @@ fn amounts(component: &ast::Component) -> Vec<Amount<'_>> {
                 for (name, amount) in needs {
                     let domain = match name.text.as_str() {
                         "cpu" => Some(Domain::Int(1, MAX_CPUS)),
+                        "gpu" => Some(Domain::Int(1, MAX_GPUS)),
                         _ => None,
                     };
                     amounts.extend(read(amount, format!("needs {}", name.text), domain));

@@ -51,14 +51,18 @@ const RUNNING: &[&str] = &[
     "onnx",
 ];
 
-/// What of `plan` compiles and cannot run here: components of executors that this build does not have.
+/// What of `plan` compiles and cannot run here: components of executors that this build does not have, and those
+/// that need a GPU, which no executor of it uses.
 pub fn cannot_run(plan: &Plan) -> Vec<String> {
-    let foreign = plan.components.iter().filter(|component| !RUNNING.contains(&component.executor.as_str()));
     let problem = |component: &Component| {
-        let Component { name, executor, entry, .. } = component;
-        format!("component '{name}': {}", not_running(executor, entry))
+        let Component { name, executor, entry, needs, .. } = component;
+        if !RUNNING.contains(&executor.as_str()) {
+            return Some(format!("component '{name}': {}", not_running(executor, entry)));
+        }
+        (needs.gpus > 0)
+            .then(|| format!("component '{name}': it needs a GPU, and this build of corn uses none"))
     };
-    foreign.map(problem).collect()
+    plan.components.iter().filter_map(problem).collect()
 }
 
 fn not_running(executor: &str, entry: &str) -> String {
