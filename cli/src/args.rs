@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Run(Run),
     /// List, prefetch, verify and remove model weights.
     Models(Models),
+    /// Answer an editor: what is wrong, what names stand for, what comes next.
+    Lsp(commands::lsp::Lsp),
     /// Explain an error code at length, or where a placed value of a program comes from.
     Explain(Explain),
     /// Put programs into the house's form.

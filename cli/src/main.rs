@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         },
         Command::Run(run) => commands::run::run(run),
         Command::Models(models) => commands::models::models(models),
+        Command::Lsp(lsp) => commands::lsp::lsp(lsp),
         Command::Explain(explain) => commands::explain::explain(explain),
         Command::Fmt(fmt) => commands::fmt::fmt(fmt),
         Command::Completions(completions) => commands::completions::completions(completions),

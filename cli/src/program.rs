@@ -18,7 +18,7 @@ use crate::failure::Failure;
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The modules that come with the command, by name: `llm`, `models::whisper`.
-const STDLIB: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
+pub(crate) const STDLIB: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
 
 /// The texts of `use`: the standard library, and files beside the one that asks.
 struct Files {
@@ -236,7 +236,7 @@ pub(crate) fn refuse_plan(file: &Path, command: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn target(placement: &Placement) -> Target {
+pub(crate) fn target(placement: &Placement) -> Target {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u32;
     let workers = placement.workers.unwrap_or(cpus.min(2));
     // Workers share this machine's memory; whole GiB, so that like machines compile alike.

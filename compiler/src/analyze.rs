@@ -17,6 +17,7 @@ mod dependencies;
 mod deploy;
 mod entries;
 mod graphs;
+pub mod index;
 mod instance;
 mod loops;
 mod media;
@@ -33,22 +34,26 @@ use corn_plan::catalog::Catalog;
 
 use self::consts::Place;
 use self::context::Context;
+use self::index::Index;
 use self::modules::Module;
 use self::names::Entity;
 use crate::diagnostic::Diagnostics;
 use crate::graph::Program;
 
-/// Analyses `modules`, of which the first is the root. `found` are the problems so far.
+/// Analyses `modules`, of which the first is the root. `found` are the problems so far. The index is
+/// made if `is_indexed`.
 pub(crate) fn analyze(
     name: &str,
     modules: &[Module],
     catalog: &Catalog,
     mut found: Diagnostics,
-) -> (Program, Diagnostics) {
+    is_indexed: bool,
+) -> (Program, Diagnostics, Option<Index>) {
     let names = names::collect(modules, &mut found);
     let order = dependencies::order(&names, &mut found);
     let mut context = Context::new(modules, names, catalog, found);
     name.clone_into(&mut context.program.name);
+    context.noted.is_wanted = is_indexed;
     for entity in order.entities.iter().filter(|entity| !order.circular.contains(entity)) {
         match *entity {
             Entity::Component(position) => context.declare(position),
@@ -66,5 +71,6 @@ pub(crate) fn analyze(
     if !context.found.has_errors() {
         context.warn_of_unused();
     }
-    (context.program, context.found)
+    let index = is_indexed.then(|| index::build(&mut context));
+    (context.program, context.found, index)
 }

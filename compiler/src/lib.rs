@@ -15,6 +15,7 @@ pub mod syntax;
 use corn_plan::Verified;
 use corn_plan::catalog::Catalog;
 
+pub use crate::analyze::index;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::verify::Phase;
 use crate::graph::{Program, Specialized};
@@ -43,6 +44,8 @@ pub struct Compilation {
     pub placement: Option<Placement>,
     /// The plan, if there are no errors.
     pub plan: Option<Verified>,
+    /// What every name stands for; only [`examine`] makes it.
+    pub index: Option<index::Index>,
 }
 
 /// A stage of a compilation, by the name that `corn compile --emit` takes; in order.
@@ -93,6 +96,29 @@ pub fn compile_until(
     target: &Target,
     catalog: &Catalog,
 ) -> Compilation {
+    through(last, root, sources, target, catalog, false)
+}
+
+/// Compiles as [`compile_until`] does, for an editor: with an index of all names, unless `last` is
+/// the tree.
+pub fn examine(
+    last: Emit,
+    root: SourceFile,
+    sources: &dyn Sources,
+    target: &Target,
+    catalog: &Catalog,
+) -> Compilation {
+    through(last, root, sources, target, catalog, true)
+}
+
+fn through(
+    last: Emit,
+    root: SourceFile,
+    sources: &dyn Sources,
+    target: &Target,
+    catalog: &Catalog,
+    is_indexed: bool,
+) -> Compilation {
     let mut made = Compilation::default();
     let name = program_name(&root.name);
     let mut found = Diagnostics::default();
@@ -102,7 +128,8 @@ pub fn compile_until(
         made.diagnostics = found.most_urgent().into_sorted();
         return made;
     }
-    let (program, mut found) = analyze::analyze(&name, &modules, catalog, found);
+    let (program, mut found, index) = analyze::analyze(&name, &modules, catalog, found, is_indexed);
+    made.index = index;
     made.ast = modules.into_iter().next().map(|module| module.file).unwrap_or_default();
     verify_all(program.graphs.iter(), &program, Phase::Analyzed);
     if !found.has_errors() && last > Emit::Graph {

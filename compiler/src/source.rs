@@ -59,6 +59,11 @@ impl SourceMap {
         &self.files[id.0 as usize]
     }
 
+    /// How many texts there are.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
     /// Line and column of a byte, both from 1; the column counts characters.
     pub fn line_column(&self, file: FileId, offset: u32) -> (usize, usize) {
         let text = &self.file(file).text;

@@ -8,6 +8,7 @@
 pub mod ast;
 mod format;
 mod hint;
+mod lexeme;
 mod parser;
 mod print;
 mod repair;
@@ -21,5 +22,6 @@ lalrpop_util::lalrpop_mod!(
 );
 
 pub use self::format::format;
+pub use self::lexeme::{Lexeme, LexemeKind, is_reserved, lexemes};
 pub use self::parser::{MAX_SOURCE_BYTES, parse};
 pub use self::print::print;

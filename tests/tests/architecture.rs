@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate of ours may depend on, apart from its tests.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("corn-plan", &[]),
     ("corn-compiler", &["corn-plan"]),
     ("corn-core", &["corn-plan"]),
@@ -17,6 +17,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("corn-store", &["corn-core", "corn-plan"]),
     ("corn-engine", &["corn-core", "corn-media", "corn-plan"]),
     ("corn-executors", &["corn-core", "corn-plan", "corn-store"]),
+    ("corn-lsp", &["corn-compiler", "corn-plan"]),
     (
         "corn",
         &[
@@ -24,6 +25,7 @@ const CRATES: [(&str, &[&str]); 9] = [
             "corn-core",
             "corn-engine",
             "corn-executors",
+            "corn-lsp",
             "corn-media",
             "corn-plan",
             "corn-store",
@@ -39,10 +41,12 @@ const CRATES: [(&str, &[&str]); 9] = [
 const COMPILER: [&str; 7] = ["source", "diagnostic", "syntax", "graph", "analyze", "passes", "lower"];
 
 /// Crates that only one of ours may use.
-const ALONE: [(&str, &str); 4] = [
+const ALONE: [(&str, &str); 6] = [
     ("candle-core", "corn-executors"),
     ("ort", "corn-executors"),
     ("lalrpop-util", "corn-compiler"),
+    ("lsp-server", "corn-lsp"),
+    ("lsp-types", "corn-lsp"),
     ("petgraph", "corn-compiler"),
 ];
 

@@ -12,7 +12,7 @@ use crate::graph::{NodeKind, Operand};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, Expr, Name};
 
-const ADAPTORS: [&str; 3] = ["sentences", "windows", "collect"];
+pub(crate) const ADAPTORS: [&str; 3] = ["sentences", "windows", "collect"];
 /// Bytes of the blank line that `join` puts between two texts.
 const BLANK_LINE_BYTES: u64 = 2;
 

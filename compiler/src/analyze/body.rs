@@ -72,6 +72,12 @@ pub(crate) struct Body<'c, 'a> {
 impl Body<'_, '_> {
     /// What `expr` is worth.
     pub(crate) fn eval(&mut self, expr: &Expr) -> Eval {
+        let eval = self.eval_kind(expr);
+        self.context.noted.note(expr.span, &eval);
+        eval
+    }
+
+    fn eval_kind(&mut self, expr: &Expr) -> Eval {
         match &expr.kind {
             ExprKind::Name(name) => self.name(name, expr.span),
             ExprKind::Int(value) => Eval::Const(Const::Literal(Literal::Int(*value))),
@@ -127,6 +133,7 @@ impl Body<'_, '_> {
         if let Some(first) = first {
             self.context.report(semantic::names::taken(name, first));
         }
+        self.context.noted.note(name.span, &eval);
         let quiet = name.text.starts_with('_') || first.is_some();
         self.locals.push(Local { name: name.text.clone(), span: name.span, eval, used: false, quiet });
     }

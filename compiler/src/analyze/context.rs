@@ -6,6 +6,7 @@ use std::rc::Rc;
 use corn_plan::catalog::{Catalog, Domain};
 use corn_plan::{ComponentId, IdVec, Type, WeightsSource};
 
+use crate::analyze::index::Noted;
 use crate::analyze::modules::Module;
 use crate::analyze::names::{Entity, Named, Names};
 use crate::diagnostic::semantic::Candidate;
@@ -39,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) asked: BTreeSet<GraphId>,
     /// Output ports that some graph uses.
     pub(crate) read_ports: BTreeSet<(ComponentId, u32)>,
+    /// What an editor will ask.
+    pub(crate) noted: Noted,
     /// What analysis makes.
     pub(crate) program: Program,
 }
@@ -133,6 +136,7 @@ impl<'a> Context<'a> {
             used: BTreeSet::new(),
             asked: BTreeSet::new(),
             read_ports: BTreeSet::new(),
+            noted: Noted::default(),
             program: Program::default(),
             names,
         }

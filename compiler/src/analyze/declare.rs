@@ -13,7 +13,7 @@ use crate::diagnostic::semantic::{self, Candidate};
 use crate::syntax::ast::{self, Clause};
 
 /// What a component may need.
-const RESOURCES: [&str; 3] = ["cpu", "gpu", "memory"];
+pub(crate) const RESOURCES: [&str; 3] = ["cpu", "gpu", "memory"];
 
 impl<'a> Context<'a> {
     /// Resolves the component at `position`.

@@ -50,6 +50,7 @@ impl Context<'_> {
         };
         body.leave(0, semantic::unused::unread_input);
         let graph = body.graph;
+        self.noted.settle(&graph);
         if whole {
             self.note_reads(&graph);
             self.graphs[position] = Some(self.program.graphs.push(graph));

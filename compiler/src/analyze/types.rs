@@ -33,11 +33,11 @@ pub(crate) struct Resolved {
 /// Bounds of the symbols of one declaration's tensor types.
 pub(crate) type Symbols = BTreeMap<String, u64>;
 
-const MODALITIES: [&str; 13] = [
+pub(crate) const MODALITIES: [&str; 13] = [
     "text", "image", "audio", "video", "media", "messages", "tensor", "int", "float", "bool", "enum",
     "stream", "list",
 ];
-const PARAMETERS: [&str; 9] =
+pub(crate) const PARAMETERS: [&str; 9] =
     ["weights", "int", "float", "bool", "text", "enum", "list", "bytes", "duration"];
 /// Highest rate that a type may name.
 const MAX_RATE_HZ: u64 = 192_000;
