@@ -18,6 +18,7 @@ mod deploy;
 mod entries;
 mod graphs;
 mod instance;
+mod locals;
 mod loops;
 mod media;
 pub(crate) mod modules;

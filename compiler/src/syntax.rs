@@ -21,5 +21,5 @@ lalrpop_util::lalrpop_mod!(
 );
 
 pub use self::format::format;
-pub use self::parser::{MAX_SOURCE_BYTES, parse};
+pub use self::parser::{MAX_SOURCE_BYTES, lex, parse};
 pub use self::print::print;
