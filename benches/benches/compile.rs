@@ -6,20 +6,19 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use corn_benches::{Shape, compiled, generated};
+use corn_benches::{Shape, compiled, generated, routes};
 use corn_compiler::source::FileId;
 use corn_compiler::syntax;
 use corn_plan::{Plan, verify};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-const ROUTES: usize = 64;
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 
 fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compile");
     let dense = SIZES[..2].iter().map(|nodes| (*nodes, Shape::Dense));
     for (nodes, shape) in SIZES.map(|nodes| (nodes, Shape::Spread)).into_iter().chain(dense) {
-        let program = generated(nodes, ROUTES, shape);
+        let program = generated(nodes, routes(nodes), shape);
         group.bench_function(BenchmarkId::new(format!("{shape:?}"), nodes), |bencher| {
             bencher.iter(|| compiled(black_box(&program.text)));
         });
@@ -29,7 +28,7 @@ fn whole(criterion: &mut Criterion) {
 
 fn stages(criterion: &mut Criterion) {
     for nodes in SIZES {
-        let program = generated(nodes, ROUTES, Shape::Spread);
+        let program = generated(nodes, routes(nodes), Shape::Spread);
         let mut group = criterion.benchmark_group(format!("stage/{nodes}"));
         for (stage, _) in compiled(&program.text).1.stages {
             group.bench_function(stage, |bencher| {
@@ -46,7 +45,7 @@ fn stages(criterion: &mut Criterion) {
 
 fn plans(criterion: &mut Criterion) {
     for nodes in SIZES {
-        let program = generated(nodes, ROUTES, Shape::Spread);
+        let program = generated(nodes, routes(nodes), Shape::Spread);
         let Some(verified) = compiled(&program.text).0.plan else { continue };
         let plan = verified.plan();
         let text = plan.to_text();

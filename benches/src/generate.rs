@@ -15,7 +15,7 @@ pub enum Shape {
     /// A quarter of the nodes are shared, and each route has another stretch of them: what a program
     /// of many models looks like.
     Spread,
-    /// Nine of ten nodes are on every route: the most that recordings can hold.
+    /// Three of four nodes are on every route: about the most that recordings can hold.
     Dense,
 }
 
@@ -28,11 +28,16 @@ pub struct Generated {
     pub nodes: usize,
 }
 
+/// Routes of a program of `nodes` nodes: 64, or fewer where the nodes would not do for so many.
+pub fn routes(nodes: usize) -> usize {
+    (nodes / 8).clamp(1, 64)
+}
+
 /// A program with one graph of `nodes` nodes, or a few more, and `routes` routes.
 pub fn generated(nodes: usize, routes: usize, shape: Shape) -> Generated {
     let shared = match shape {
         Shape::Spread => nodes / 4,
-        Shape::Dense => nodes * 9 / 10,
+        Shape::Dense => nodes * 3 / 4,
     };
     let mut writer = Writer { body: String::new(), texts: vec!["prompt".to_owned()], nodes: 3, motif: 0 };
     while writer.nodes < shared {

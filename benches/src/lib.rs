@@ -6,5 +6,5 @@
 mod generate;
 mod timed;
 
-pub use generate::{Generated, Shape, generated};
+pub use generate::{Generated, Shape, generated, routes};
 pub use timed::{Times, compiled, inputs, target};

@@ -6,12 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use corn_benches::{Shape, Times, compiled, generated};
+use corn_benches::{Shape, Times, compiled, generated, routes};
 use corn_plan::Plan;
 
 /// Compilations of which the fastest counts, stage by stage.
 const TIMES: usize = 9;
-const ROUTES: usize = 64;
 
 fn main() {
     let mut sizes: Vec<usize> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
@@ -26,7 +25,7 @@ fn main() {
 }
 
 fn table(nodes: usize, shape: Shape) {
-    let program = generated(nodes, ROUTES, shape);
+    let program = generated(nodes, routes(nodes), shape);
     let mut all: Vec<Times> = Vec::new();
     let mut text = String::new();
     let mut recorded = 0;
@@ -41,8 +40,9 @@ fn table(nodes: usize, shape: Shape) {
         all.push(times);
     }
     println!(
-        "\n{shape:?}: {} nodes, {ROUTES} routes, {recorded} nodes in recordings, plan of {} KiB",
+        "\n{shape:?}: {} nodes, {} routes, {recorded} nodes in recordings, plan of {} KiB",
         program.nodes,
+        routes(nodes),
         text.len() / 1024
     );
     for (stage, _) in &all[0].stages {
