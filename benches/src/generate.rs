@@ -15,7 +15,7 @@ pub enum Shape {
     /// A quarter of the nodes are shared, and each route has another stretch of them: what a program
     /// of many models looks like.
     Spread,
-    /// Three of four nodes are on every route: about the most that recordings can hold.
+    /// Two of three nodes and more are on every route: about the most that recordings can hold.
     Dense,
 }
 
@@ -48,7 +48,7 @@ pub fn generated(nodes: usize, routes: usize, shape: Shape) -> Generated {
     for part in 0..routes {
         let from = match shape {
             Shape::Spread => core.len() * (part + 1) / routes - 1,
-            Shape::Dense => core.len() - 1 - part % 3,
+            Shape::Dense => core.len() - 1 - part % (core.len() / 8).max(1),
         };
         let goal = shared + (nodes - shared) * (part + 1) / routes;
         outputs.push(writer.part(part, &core[from], goal));
@@ -113,8 +113,11 @@ impl Writer {
                 (format!("shout({name}s).collect(max: 8KiB)"), 3)
             }
             3 => {
-                self.write(&format!("{name}p"), "when photos { look([see(photo) for photo in photos]) }");
-                (format!("upper(join({last}, {name}p))"), 4)
+                self.write(
+                    &format!("{name}p"),
+                    &format!("when photos {{ look({last}, [see(photo) for photo in photos]) }}"),
+                );
+                (format!("upper(join({last}, {name}p))"), 3)
             }
             4 => (format!("pick([{last}, {earlier}])"), 2),
             _ => (format!("polish({last})"), 3),
@@ -135,7 +138,7 @@ component Trim() { in text: text max 16KiB?  out text: text max 8KiB  run bench 
 component Words() { in text: text max 8KiB  out words: stream<text max 64B> window 8  run bench "words"  needs memory 1MiB }
 component Shout() { in text: stream<text max 64B>  out text: stream<text max 64B> window 4  run bench "shout"  needs memory 1MiB }
 component See() { in image: image max 1MiB  out seen: tensor<f32>[n <= 64, 128]  run bench "see"  needs memory 8MiB }
-component Look() { in seen: list<tensor<f32>[n <= 64, 128]> max 4  out text: text max 8KiB  run bench "look"  needs memory 8MiB }
+component Look() { in text: text max 8KiB  in seen: list<tensor<f32>[n <= 64, 128]> max 4  out text: text max 8KiB  run bench "look"  needs memory 8MiB }
 component Pick() { in texts: list<text max 8KiB> max 4  out text: text max 8KiB  run bench "pick"  needs memory 1MiB }
 
 let upper = Upper()

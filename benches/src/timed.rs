@@ -89,6 +89,6 @@ const ENTRIES: [Entry; 6] = [
     entry("words", &[whole("text", "text")], &[stream("words", "text")]),
     entry("shout", &[stream("text", "text")], &[stream("text", "text")]),
     entry("see", &[whole("image", "image")], &[whole("seen", "tensor")]),
-    entry("look", &[list("seen", "tensor")], &[whole("text", "text")]),
+    entry("look", &[whole("text", "text"), list("seen", "tensor")], &[whole("text", "text")]),
     entry("pick", &[list("texts", "text")], &[whole("text", "text")]),
 ];

@@ -108,17 +108,18 @@ impl Program {
 
     /// The program with the values made last as outputs, and with routes if `routed`.
     fn text(&self, routed: bool) -> String {
-        // Equal adaptors are one, and no value is two outputs: those go through a component first.
+        // What is equal is shared, and no value is two outputs: so one of each type, apart from streams,
+        // which two calls never share.
         let made = |of: &[String], most: usize, call: &str| -> Vec<String> {
             let last = of.iter().rev().filter(|name| name.starts_with('v')).take(most);
             last.map(|name| if call.is_empty() { name.clone() } else { format!("{call}({name})") }).collect()
         };
         let groups: [(&str, Vec<String>); 5] = [
-            ("text", made(&self.texts, 3, "upper")),
+            ("text", made(&self.texts, 1, "upper")),
             ("stream<text>", made(&self.streams, 3, "shout")),
             ("list<text> max 16", made(&self.lists, 1, "")),
             ("text?", made(&self.maybe, 1, "")),
-            ("int", made(&self.numbers, 3, "")),
+            ("int", made(&self.numbers, 1, "")),
         ];
         let mut outputs: Vec<(String, String)> = vec![("text".to_owned(), "upper(words)".to_owned())];
         for (ty, names) in groups {
