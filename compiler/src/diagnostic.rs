@@ -185,6 +185,11 @@ impl Diagnostics {
         self.found.iter().any(Diagnostic::is_error)
     }
 
+    /// How much was found.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

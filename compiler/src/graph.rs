@@ -313,14 +313,15 @@ impl Graph {
         readers
     }
 
-    /// Replaces `from` by `to` wherever it is read.
-    pub fn redirect(&mut self, from: ValueId, to: ValueId) {
+    /// Replaces every value that is read by what `stands` has in its place.
+    pub fn read_through(&mut self, stands: &IdVec<ValueId, ValueId>) {
         for node in self.nodes.ids() {
-            let read = self.nodes[node].operands.iter_mut().filter(|operand| operand.value == from);
-            read.for_each(|operand| operand.value = to);
+            for operand in &mut self.nodes[node].operands {
+                operand.value = stands[operand.value];
+            }
         }
-        for output in self.outputs.iter_mut().filter(|output| output.value == from) {
-            output.value = to;
+        for output in &mut self.outputs {
+            output.value = stands[output.value];
         }
     }
 
@@ -328,16 +329,32 @@ impl Graph {
     /// are outputs, or are made by an input; ids are dense again.
     #[must_use]
     pub fn retain(&self, keep: impl Fn(NodeId) -> bool) -> Self {
-        let readers = self.readers();
-        let wanted = |value: ValueId| {
-            readers[value].iter().any(|node| keep(*node))
-                || self.outputs.iter().any(|output| output.value == value)
-        };
+        self.part(self.outputs.clone(), keep, |_| true)
+    }
+
+    /// The part of the graph that makes `outputs`: the nodes that `keep` says, their operands that
+    /// `exists` says, and the values that are still read, are outputs, or are made by an input.
+    #[must_use]
+    pub fn part(
+        &self,
+        outputs: Vec<Output>,
+        keep: impl Fn(NodeId) -> bool,
+        exists: impl Fn(ValueId) -> bool,
+    ) -> Self {
+        let mut wanted: IdVec<ValueId, bool> = self.values.iter().map(|_| false).collect();
+        let kept = || self.nodes.enumerate().filter(|(id, _)| keep(*id)).map(|(_, node)| node);
+        for operand in kept().flat_map(|node| &node.operands).filter(|operand| exists(operand.value)) {
+            wanted[operand.value] = true;
+        }
+        for output in &outputs {
+            wanted[output.value] = true;
+        }
         let scopes = self.scopes.clone();
         let mut graph = Self { name: self.name.clone(), span: self.span, scopes, ..Self::default() };
         let mut renamed: IdVec<ValueId, Option<ValueId>> = self.values.iter().map(|_| None).collect();
-        for (_, node) in self.nodes.enumerate().filter(|(id, _)| keep(*id)) {
-            let operands = node.operands.iter().map(|operand| Operand {
+        for node in kept() {
+            let operands = node.operands.iter().filter(|operand| exists(operand.value));
+            let operands = operands.map(|operand| Operand {
                 value: renamed[operand.value].expect("operands of a kept node are kept"),
                 ..*operand
             });
@@ -347,7 +364,7 @@ impl Graph {
                 node.kind,
                 NodeKind::Input(_) | NodeKind::Enter { .. } | NodeKind::Adapt(Adaptor::Merge { .. })
             );
-            for (port, value) in node.results.iter().filter(|(_, value)| is_whole || wanted(*value)) {
+            for (port, value) in node.results.iter().filter(|(_, value)| is_whole || wanted[*value]) {
                 renamed[*value] = Some(graph.make(made, *port, self.values[*value].clone()));
             }
         }
@@ -360,10 +377,9 @@ impl Graph {
                 graph.inputs.push(Input { value, media, ..input.clone() });
             }
         }
-        graph.outputs.extend(self.outputs.iter().map(|output| Output {
-            value: renamed[output.value].expect("an output is kept"),
-            ..output.clone()
-        }));
+        let output =
+            |output: Output| Output { value: renamed[output.value].expect("an output is kept"), ..output };
+        graph.outputs = outputs.into_iter().map(output).collect();
         graph
     }
 }

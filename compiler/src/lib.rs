@@ -24,6 +24,9 @@ pub use crate::passes::target::Target;
 use crate::source::{SourceFile, SourceMap, Sources};
 use crate::syntax::ast;
 
+/// At most so many problems of a program are reported.
+const MOST_PROBLEMS: usize = 200;
+
 /// What a compilation made, stage by stage, as far as it came, and what is wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Compilation {
@@ -96,7 +99,20 @@ pub fn compile_until(
     target: &Target,
     catalog: &Catalog,
 ) -> Compilation {
-    through(last, root, sources, target, catalog, false)
+    through(last, root, sources, target, catalog, &mut Watch { is_indexed: false, done: &mut |_| {} })
+}
+
+/// [`compile_until`], which tells `done` the name of each stage when it ends: the compiler has no
+/// clock, but its caller may. A check of the graphs stands between the passes as `graph verify`.
+pub fn compile_watched(
+    last: Emit,
+    root: SourceFile,
+    sources: &dyn Sources,
+    target: &Target,
+    catalog: &Catalog,
+    done: &mut dyn FnMut(&'static str),
+) -> Compilation {
+    through(last, root, sources, target, catalog, &mut Watch { is_indexed: false, done })
 }
 
 /// Compiles as [`compile_until`] does, for an editor: with an index of all names, unless `last` is
@@ -108,7 +124,15 @@ pub fn examine(
     target: &Target,
     catalog: &Catalog,
 ) -> Compilation {
-    through(last, root, sources, target, catalog, true)
+    through(last, root, sources, target, catalog, &mut Watch { is_indexed: true, done: &mut |_| {} })
+}
+
+/// What a caller wants to know besides.
+struct Watch<'w> {
+    /// Whether an index of all names is made.
+    is_indexed: bool,
+    /// Told the name of each stage when it ends.
+    done: &'w mut dyn FnMut(&'static str),
 }
 
 fn through(
@@ -117,26 +141,35 @@ fn through(
     sources: &dyn Sources,
     target: &Target,
     catalog: &Catalog,
-    is_indexed: bool,
+    watch: &mut Watch<'_>,
 ) -> Compilation {
+    let done = &mut *watch.done;
     let mut made = Compilation::default();
     let name = program_name(&root.name);
     let mut found = Diagnostics::default();
     let modules = analyze::modules::load(root, sources, &mut made.sources, &mut found);
+    done("parse");
     if last == Emit::Ast {
         made.ast = modules.into_iter().next().map(|module| module.file).unwrap_or_default();
         made.diagnostics = found.most_urgent().into_sorted();
         return made;
     }
-    let (program, mut found, index) = analyze::analyze(&name, &modules, catalog, found, is_indexed);
+    let (program, mut found, index) = analyze::analyze(&name, &modules, catalog, found, watch.is_indexed);
     made.index = index;
     made.ast = modules.into_iter().next().map(|module| module.file).unwrap_or_default();
+    done("analyze");
     verify_all(program.graphs.iter(), &program, Phase::Analyzed);
+    done("graph verify");
     if !found.has_errors() && last > Emit::Graph {
-        through_the_passes(last, &program, target, &mut made, &mut found);
+        through_the_passes(last, &program, target, &mut made, &mut found, done);
     }
     made.program = Some(program);
     made.diagnostics = found.most_urgent().into_sorted();
+    if made.diagnostics.len() > MOST_PROBLEMS {
+        let next = made.diagnostics[MOST_PROBLEMS].place();
+        made.diagnostics.truncate(MOST_PROBLEMS);
+        made.diagnostics.extend(next.map(|span| diagnostic::syntax::too_many_errors(span, MOST_PROBLEMS)));
+    }
     made
 }
 
@@ -148,17 +181,25 @@ fn through_the_passes(
     target: &Target,
     made: &mut Compilation,
     found: &mut Diagnostics,
+    done: &mut dyn FnMut(&'static str),
 ) {
     let mut program = analyzed.clone();
-    passes::inline::inline(&mut program);
+    let is_inlined = passes::inline::inline(&mut program, found);
+    done("inline");
+    if !is_inlined {
+        return;
+    }
     verify_all(program.graphs.iter(), &program, Phase::Inlined);
+    done("graph verify");
     if last == Emit::Inlined {
         made.inlined = Some(program);
         return;
     }
 
     let mut all = passes::specialize::specialize(&program, found);
+    done("specialize");
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Specialized);
+    done("graph verify");
     if last == Emit::Specialized {
         made.specialized = Some(all);
         return;
@@ -167,15 +208,20 @@ fn through_the_passes(
     for one in &mut all {
         passes::simplify::simplify(&mut one.graph);
     }
+    done("simplify");
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
+    done("graph verify");
     if last == Emit::Simplified {
         made.specialized = Some(all);
         return;
     }
 
     passes::share::share(&mut all, &program);
+    done("share");
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
+    done("graph verify");
     passes::check::check(&all, found);
+    done("check");
     let all = made.specialized.insert(all);
     if found.has_errors() || last == Emit::Shared {
         return;
@@ -183,15 +229,19 @@ fn through_the_passes(
 
     let Some(placement) = passes::place::place(all, &program, target, found) else { return };
     passes::place::check_links(all, &program, &placement, found);
+    done("place");
     let placement = made.placement.insert(placement);
     if last == Emit::Placed || found.has_errors() {
         return;
     }
     let mut plan = lower::lower(&program, all, placement, target);
+    done("lower");
     passes::allocate::allocate(&mut plan, all, &program.components, found);
     passes::served::check(&plan, &program, found);
+    done("allocate");
     if !found.has_errors() {
         made.plan = lower::verified(plan, all, found);
+        done("plan verify");
     }
 }
 

@@ -23,5 +23,5 @@ lalrpop_util::lalrpop_mod!(
 
 pub use self::format::format;
 pub use self::lexeme::{Lexeme, LexemeKind, is_reserved, lexemes};
-pub use self::parser::{MAX_SOURCE_BYTES, parse};
+pub use self::parser::{MAX_SOURCE_BYTES, lex, parse};
 pub use self::print::print;

@@ -41,8 +41,15 @@ impl Plan {
 
     /// The plan's identity: the hash of its text.
     pub fn hash(&self) -> PlanHash {
-        let digest = Sha256::digest(self.to_text().as_bytes());
+        PlanHash::of(&self.to_text())
+    }
+}
+
+impl PlanHash {
+    /// The identity of the plan that `text` is the text of, as [`Plan::to_text`] writes it.
+    pub(crate) fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
         let first: [u8; 8] = digest[..8].try_into().expect("a SHA-256 has 32 bytes");
-        PlanHash(u64::from_be_bytes(first))
+        Self(u64::from_be_bytes(first))
     }
 }

@@ -82,19 +82,20 @@ pub fn verify(plan: Plan) -> Result<Verified, Vec<Violation>> {
     }
     if report.violations.is_empty() {
         stall::check(&mut report);
-        check_text(&mut report);
     }
+    if !report.violations.is_empty() {
+        return Err(report.violations);
+    }
+    let text = plan.to_text();
+    check_text(&mut report, &text);
     match report.violations {
-        violations if violations.is_empty() => {
-            let hash = plan.hash();
-            Ok(Verified { plan, hash })
-        }
+        violations if violations.is_empty() => Ok(Verified { hash: PlanHash::of(&text), plan }),
         violations => Err(violations),
     }
 }
 
-fn check_text(report: &mut Report<'_>) {
-    match Plan::parse(&report.plan.to_text()) {
+fn check_text(report: &mut Report<'_>, text: &str) {
+    match Plan::parse(text) {
         Ok(parsed) if parsed == *report.plan => {}
         Ok(_) => report.violated("P9", "the plan's text describes another plan".to_owned()),
         Err(error) => report.violated("P9", format!("the plan's text cannot be parsed: {error}")),

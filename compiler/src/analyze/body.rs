@@ -8,6 +8,7 @@ use corn_plan::{ComponentId, Form, Kind, Literal, Type, ValueId};
 
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Const, Context};
+use crate::analyze::locals::{Local, Locals};
 use crate::analyze::loops::Head;
 use crate::analyze::names::{Entity, FUNCTIONS};
 use crate::diagnostic::Diagnostic;
@@ -43,24 +44,12 @@ pub(crate) enum Eval {
     Poison,
 }
 
-/// A name bound in the graph.
-pub(crate) struct Local {
-    pub(crate) name: String,
-    pub(crate) span: Span,
-    pub(crate) eval: Eval,
-    pub(crate) used: bool,
-    /// Whether nobody minds if it is not used.
-    pub(crate) quiet: bool,
-}
-
 /// The state of one graph's analysis.
 pub(crate) struct Body<'c, 'a> {
     pub(crate) context: &'c mut Context<'a>,
     pub(crate) module: usize,
     pub(crate) graph: Graph,
-    pub(crate) locals: Vec<Local>,
-    /// Names bound later in the blocks around this place.
-    pub(crate) later: Vec<(String, Span)>,
+    pub(crate) locals: Locals,
     /// What a request is known to bring here.
     pub(crate) guard: Needs,
     /// The case of a `switch` or the body of a `loop` around this place.
@@ -122,13 +111,13 @@ impl Body<'_, '_> {
             _ => self.eval(&each.value),
         };
         self.name_results(&eval, &each.name.text, mark);
-        self.later.retain(|(name, span)| (name, span) != (&each.name.text, &each.name.span));
+        self.locals.arrive(&each.name.text, each.name.span);
         self.enter(&each.name, eval);
     }
 
     /// Adds a name to those that can be seen; a name means one thing.
     pub(crate) fn enter(&mut self, name: &ast::Name, eval: Eval) {
-        let first = self.locals.iter().find(|local| local.name == name.text).map(|local| local.span);
+        let first = self.locals.find(&name.text).map(|local| local.span);
         let first = first.or_else(|| Some(self.context.names.scopes[self.module].get(&name.text)?.span));
         if let Some(first) = first {
             self.context.report(semantic::names::taken(name, first));
@@ -150,13 +139,14 @@ impl Body<'_, '_> {
 
     /// The block's value; its names are seen in it only.
     pub(crate) fn block(&mut self, block: &ast::Block) -> Eval {
-        let (locals, later) = (self.locals.len(), self.later.len());
-        self.later.extend(block.lets.iter().map(|each| (each.name.text.clone(), each.name.span)));
+        let locals = self.locals.len();
+        for each in &block.lets {
+            self.locals.announce(&each.name.text, each.name.span);
+        }
         for each in &block.lets {
             self.bind(each);
         }
         let eval = block.value.as_ref().map_or(Eval::Poison, |value| self.eval(value));
-        self.later.truncate(later);
         self.leave(locals, semantic::unused::local);
         eval
     }
@@ -165,7 +155,7 @@ impl Body<'_, '_> {
     fn is_component(&self, callee: &Expr) -> bool {
         let ExprKind::Name(name) = &callee.kind else { return false };
         let named = self.context.names.scopes[self.module].get(name);
-        let is_local = self.locals.iter().any(|local| local.name == *name);
+        let is_local = self.locals.find(name).is_some();
         !is_local && named.is_some_and(|named| matches!(named.entity, Some(Entity::Component(_))))
     }
 
@@ -173,8 +163,7 @@ impl Body<'_, '_> {
     pub(crate) fn takes_values(&self, args: &[ast::Arg]) -> bool {
         args.iter().any(|arg| {
             let ExprKind::Name(name) = &arg.value.kind else { return false };
-            let local = self.locals.iter().find(|local| local.name == *name);
-            local.is_some_and(|local| !matches!(local.eval, Eval::Const(_) | Eval::Poison))
+            self.locals.find(name).is_some_and(|local| !matches!(local.eval, Eval::Const(_) | Eval::Poison))
         })
     }
 
@@ -189,7 +178,7 @@ impl Body<'_, '_> {
     }
 
     fn name(&mut self, name: &str, span: Span) -> Eval {
-        if let Some(local) = self.locals.iter_mut().rev().find(|local| local.name == *name) {
+        if let Some(local) = self.locals.find_mut(name) {
             local.used = true;
             return local.eval.clone();
         }
@@ -209,9 +198,13 @@ impl Body<'_, '_> {
 
     /// Reports a name that nothing here has, with those that could stand in its place.
     pub(crate) fn unknown(&mut self, name: &str, span: Span, sort: Sort) {
-        if let Some((_, later)) = self.later.iter().find(|(later, _)| later == name) {
-            let problem = semantic::names::before_made(name, span, *later);
+        if let Some(later) = self.locals.later(name) {
+            let problem = semantic::names::before_made(name, span, later);
             self.context.report(problem);
+            return;
+        }
+        if !self.context.hints() {
+            self.context.report(semantic::names::unknown(name, span, &[]));
             return;
         }
         let is_called =
@@ -297,7 +290,7 @@ impl Body<'_, '_> {
                 }
             };
         };
-        if self.locals.iter().any(|local| local.name == *name) {
+        if self.locals.find(name).is_some() {
             return match self.name(name, callee.span) {
                 Eval::Const(Const::Component(component)) => Callee::Component(component),
                 Eval::Poison | Eval::Const(Const::Poison) => Callee::Broken,

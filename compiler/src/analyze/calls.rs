@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use corn_plan::shapes::resolved;
-use corn_plan::{ComponentId, Form, Literal, Type, ValueId};
+use corn_plan::{ComponentId, Form, IdVec, Literal, Type, ValueId};
 
 use crate::analyze::arguments::Takes;
 use crate::analyze::body::{Body, Callee, Eval};
@@ -67,7 +67,7 @@ impl Body<'_, '_> {
     pub(crate) fn mark_used(&mut self, args: &[Arg]) {
         for arg in args {
             if let ExprKind::Name(name) = &arg.value.kind
-                && let Some(local) = self.locals.iter_mut().find(|local| local.name == *name)
+                && let Some(local) = self.locals.find_mut(name)
             {
                 local.used = true;
             }
@@ -157,7 +157,7 @@ impl Body<'_, '_> {
     /// Asks another graph.
     fn ask(&mut self, id: GraphId, args: &[Arg], span: Span) -> Eval {
         self.context.asked.insert(id);
-        let callee = self.context.program.graphs[id].clone();
+        let callee = self.context.callee(id);
         if self.items.is_some() {
             self.context.report(semantic::constructs::graph_in_each(&callee.name, span));
             return self.broken_call(args);
@@ -301,14 +301,24 @@ fn one_or_record(mut results: Vec<(String, Eval)>) -> Eval {
 }
 
 impl Context<'_> {
+    /// Graph `id`, which may be asked often: it is copied the first time only.
+    fn callee(&mut self, id: GraphId) -> Rc<Graph> {
+        let copy = self.callees.entry(id).or_insert_with(|| Rc::new(self.program.graphs[id].clone()));
+        Rc::clone(copy)
+    }
+
     /// Notes the output ports that `graph` reads.
     pub(crate) fn note_reads(&mut self, graph: &Graph) {
-        let readers = graph.readers();
+        let mut read: IdVec<ValueId, bool> = graph.values.iter().map(|_| false).collect();
+        let operands = graph.nodes.iter().flat_map(|node| &node.operands);
+        let values = operands.map(|operand| operand.value);
+        for value in values.chain(graph.outputs.iter().map(|output| output.value)) {
+            read[value] = true;
+        }
         for node in &graph.nodes {
             let NodeKind::Run { component, .. } = node.kind else { continue };
             for (port, value) in &node.results {
-                let is_output = graph.outputs.iter().any(|output| output.value == *value);
-                if is_output || !readers[*value].is_empty() {
+                if read[*value] {
                     self.read_ports.insert((component, *port));
                 }
             }

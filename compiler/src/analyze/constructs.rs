@@ -17,7 +17,7 @@ impl Body<'_, '_> {
         let mut guard = outside.clone();
         let mut broken = false;
         for name in present {
-            let Some(local) = self.locals.iter_mut().find(|local| local.name == name.text) else {
+            let Some(local) = self.locals.find_mut(&name.text) else {
                 self.unknown(&name.text, name.span, Sort::Optional);
                 broken = true;
                 continue;

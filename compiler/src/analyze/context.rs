@@ -12,9 +12,12 @@ use crate::analyze::names::{Entity, Named, Names};
 use crate::diagnostic::semantic::Candidate;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::deploy::Cluster;
-use crate::graph::{GraphId, Program};
+use crate::graph::{Graph, GraphId, Program};
 use crate::source::Span;
 use crate::syntax::ast;
+
+/// At most so many problems get a hint that names what was meant.
+const MOST_HINTS: usize = 100;
 
 /// The state of one analysis.
 pub(crate) struct Context<'a> {
@@ -36,6 +39,10 @@ pub(crate) struct Context<'a> {
     pub(crate) has_all_routes: bool,
     /// What was named somewhere; the rest is warned of.
     pub(crate) used: BTreeSet<Entity>,
+    /// By name of a component, the number that the next one of that name gets.
+    pub(crate) next_number: BTreeMap<String, u32>,
+    /// Copies of the graphs that others ask, to be looked at while their callers are made.
+    pub(crate) callees: BTreeMap<GraphId, Rc<Graph>>,
     /// Graphs that another graph asks.
     pub(crate) asked: BTreeSet<GraphId>,
     /// Output ports that some graph uses.
@@ -134,6 +141,8 @@ impl<'a> Context<'a> {
             kinds: IdVec::new(),
             has_all_routes: false,
             used: BTreeSet::new(),
+            next_number: BTreeMap::new(),
+            callees: BTreeMap::new(),
             asked: BTreeSet::new(),
             read_ports: BTreeSet::new(),
             noted: Noted::default(),
@@ -153,8 +162,17 @@ impl<'a> Context<'a> {
         Some(named)
     }
 
+    /// Whether a problem is still worth a search for the name that was meant. With very many names
+    /// and as many problems it would take for ever, and nobody reads so far.
+    pub(crate) fn hints(&self) -> bool {
+        self.found.len() < MOST_HINTS
+    }
+
     /// The names of `module`'s scope that `fits` accepts, for hints.
     pub(crate) fn visible(&self, module: usize, fits: impl Fn(Entity) -> bool) -> Vec<Candidate> {
+        if !self.hints() {
+            return Vec::new();
+        }
         let scope = self.names.scopes[module].iter();
         scope
             .filter(|(_, named)| named.entity.is_some_and(&fits))

@@ -7,6 +7,7 @@ use corn_plan::Literal;
 use crate::analyze::body::{Body, Eval};
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Const, Context, ParamType};
+use crate::analyze::locals::Locals;
 use crate::analyze::operand::Wanted;
 use crate::analyze::types::{Resolved, Symbols, symbols};
 use crate::diagnostic::semantic::{self, Candidate};
@@ -30,8 +31,7 @@ impl Context<'_> {
             context: self,
             module,
             graph,
-            locals: Vec::new(),
-            later: Vec::new(),
+            locals: Locals::default(),
             guard: Needs::default(),
             scope: None,
             items: None,

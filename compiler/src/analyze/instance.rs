@@ -175,13 +175,15 @@ impl Context<'_> {
     }
 
     /// `name`, or with a number behind it if another component has it.
-    fn free_name(&self, name: String) -> String {
-        let taken = |name: &str| self.program.components.iter().any(|other| other.deployed.name == name);
-        if !taken(&name) {
-            return name;
+    fn free_name(&mut self, name: String) -> String {
+        let mut free = name.clone();
+        while self.next_number.contains_key(&free) {
+            let next = self.next_number.entry(name.clone()).or_insert(2);
+            free = format!("{name}_{next}");
+            *next += 1;
         }
-        let mut names = (2..).map(|number| format!("{name}_{number}"));
-        names.find(|name| !taken(name)).unwrap_or(name)
+        self.next_number.insert(free.clone(), 2);
+        free
     }
 }
 

@@ -2,9 +2,10 @@
 
 use corn_plan::{Kind, Literal, Type, ValueId};
 
-use crate::analyze::body::{Body, Eval, Local};
+use crate::analyze::body::{Body, Eval};
 use crate::analyze::consts::Place;
 use crate::analyze::context::Const;
+use crate::analyze::locals::Local;
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::fit::{Extents, misfit};
 use crate::graph::{NodeId, NodeKind, Operand, ScopeId};
@@ -163,12 +164,11 @@ impl Body<'_, '_> {
 
     /// The lines of the body; whether each carried value gets its next one.
     fn rounds_body(&mut self, vars: &mut [Var<'_>], body: &LoopBody, locals: usize) -> bool {
-        let later = self.later.len();
-        let lets = body.steps.iter().filter_map(|step| match step {
-            LoopStep::Let(each) => Some((each.name.text.clone(), each.name.span)),
-            LoopStep::Next { .. } => None,
-        });
-        self.later.extend(lets.collect::<Vec<_>>());
+        for step in &body.steps {
+            if let LoopStep::Let(each) = step {
+                self.locals.announce(&each.name.text, each.name.span);
+            }
+        }
         let mut whole = true;
         for step in &body.steps {
             match step {
@@ -178,7 +178,6 @@ impl Body<'_, '_> {
                 }
             }
         }
-        self.later.truncate(later);
         for var in vars.iter().filter(|var| var.next.is_none()) {
             if whole {
                 self.context.report(semantic::control::never_changes(

@@ -24,14 +24,14 @@ struct Brought {
 impl Context<'_> {
     /// The routes of the root file.
     pub(crate) fn routes(&mut self) {
-        let mut seen: Vec<(&str, Span)> = Vec::new();
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         let mut routed = BTreeSet::new();
         for (module, route) in self.declared_routes() {
-            if let Some((_, first)) = seen.iter().find(|(name, _)| *name == route.name.text) {
+            if let Some(first) = seen.get(route.name.text.as_str()) {
                 self.report(semantic::names::taken(&route.name, *first));
                 continue;
             }
-            seen.push((&route.name.text, route.name.span));
+            seen.insert(&route.name.text, route.name.span);
             match self.look_up(module, &route.graph.text).map(|named| named.entity) {
                 Some(Some(Entity::Graph(position))) => {
                     routed.insert(position);
@@ -83,9 +83,11 @@ impl Context<'_> {
     }
 
     fn route(&mut self, route: &ast::Route, id: GraphId) {
-        let graph = self.program.graphs[id].clone();
+        // Out of the program while it is looked at: nothing below asks the program for it.
+        let graph = std::mem::take(&mut self.program.graphs[id]);
         let inputs = self.route_inputs(route, &graph);
         let outputs = self.route_outputs(route, &graph);
+        self.program.graphs[id] = graph;
         let (Some(brought), Some(outputs)) = (inputs, outputs) else { return };
         let Brought { present, maybe, pinned } = brought;
         let asks = Asks::Exactly { present, maybe, pinned, outputs };

@@ -71,16 +71,15 @@ impl Context<'_> {
             if routes.is_empty() || routes.iter().any(|route| route.asks == Asks::Everything) {
                 continue;
             }
-            let asked = |position: usize, of: fn(&Asks) -> Vec<u32>| {
-                routes.iter().any(|route| of(&route.asks).iter().any(|asked| *asked as usize == position))
-            };
+            let brought: BTreeSet<usize> = routes.iter().flat_map(|route| brought(&route.asks)).collect();
+            let wanted: BTreeSet<usize> = routes.iter().flat_map(|route| wanted(&route.asks)).collect();
             for (position, input) in graph.inputs.iter().enumerate() {
-                if input.default.is_none() && !asked(position, brought) {
+                if input.default.is_none() && !brought.contains(&position) {
                     problems.push(semantic::unused::input(&input.name, input.span));
                 }
             }
             for (position, output) in graph.outputs.iter().enumerate() {
-                if !asked(position, wanted) {
+                if !wanted.contains(&position) {
                     problems.push(semantic::unused::output(&output.name, output.span));
                 }
             }
@@ -89,16 +88,16 @@ impl Context<'_> {
     }
 }
 
-fn brought(asks: &Asks) -> Vec<u32> {
+fn brought(asks: &Asks) -> Vec<usize> {
     match asks {
-        Asks::Exactly { present, maybe, .. } => present.union(maybe).copied().collect(),
+        Asks::Exactly { present, maybe, .. } => present.union(maybe).map(|input| *input as usize).collect(),
         Asks::Everything => Vec::new(),
     }
 }
 
-fn wanted(asks: &Asks) -> Vec<u32> {
+fn wanted(asks: &Asks) -> Vec<usize> {
     match asks {
-        Asks::Exactly { outputs, .. } => outputs.iter().copied().collect(),
+        Asks::Exactly { outputs, .. } => outputs.iter().map(|output| *output as usize).collect(),
         Asks::Everything => Vec::new(),
     }
 }

@@ -1,12 +1,11 @@
-//! Orders, cycles and reachability, by `petgraph`.
+//! Orders, cycles and reachability: of declarations and files by `petgraph`; the nodes of a graph
+//! stand in an order already.
 
 use std::collections::BTreeSet;
 
-use corn_plan::ValueId;
-use corn_plan::ids::Id;
+use corn_plan::{IdVec, ValueId};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::Dfs;
 
 use super::{Graph, NodeId};
 
@@ -72,14 +71,16 @@ pub fn is_cycle(group: &[usize], needs: &[BTreeSet<usize>]) -> bool {
 /// A way around in `group`, from its first thing back to a thing that needs it.
 pub fn around(group: &[usize], needs: &[BTreeSet<usize>]) -> Vec<usize> {
     let Some(first) = group.first() else { return Vec::new() };
+    let members: BTreeSet<usize> = group.iter().copied().collect();
+    let mut passed = BTreeSet::from([*first]);
     let mut path = vec![*first];
     let mut here = *first;
     loop {
-        let inside = |thing: &&usize| group.contains(thing);
-        let fresh = needs[here].iter().filter(inside).find(|thing| !path.contains(thing));
+        let fresh = needs[here].iter().find(|thing| members.contains(thing) && !passed.contains(thing));
         match fresh {
             Some(next) if !needs[here].contains(first) || here == *first => {
                 path.push(*next);
+                passed.insert(*next);
                 here = *next;
             }
             _ => return path,
@@ -88,36 +89,25 @@ pub fn around(group: &[usize], needs: &[BTreeSet<usize>]) -> Vec<usize> {
 }
 
 impl Graph {
-    /// The nodes that must run to make `values`.
-    pub fn needed_for(&self, values: impl IntoIterator<Item = ValueId>) -> BTreeSet<NodeId> {
-        let graph = self.reversed();
-        let mut dfs = Dfs::empty(&graph);
-        let mut needed = BTreeSet::new();
+    /// The nodes that must run to make `values`, where only operands that `exists` says are read.
+    /// Operands are made before they are read, so one walk from the last node to the first finds them.
+    pub fn needed_for(
+        &self,
+        values: impl IntoIterator<Item = ValueId>,
+        exists: impl Fn(ValueId) -> bool,
+    ) -> IdVec<NodeId, bool> {
+        let mut needed: IdVec<NodeId, bool> = self.nodes.iter().map(|_| false).collect();
         for value in values {
-            dfs.move_to(NodeIndex::new(self.values[value].node.index()));
-            while let Some(node) = dfs.next(&graph) {
-                needed.insert(NodeId::from_index(node.index()));
+            needed[self.values[value].node] = true;
+        }
+        for (id, node) in self.nodes.enumerate().rev() {
+            if needed[id] {
+                for operand in node.operands.iter().filter(|operand| exists(operand.value)) {
+                    needed[self.values[operand.value].node] = true;
+                }
             }
         }
         needed
-    }
-
-    /// Whether no node waits for itself.
-    pub fn is_acyclic(&self) -> bool {
-        !petgraph::algo::is_cyclic_directed(&self.reversed())
-    }
-
-    /// Edges from each node to those that make its operands.
-    fn reversed(&self) -> DiGraph<(), ()> {
-        let mut graph = DiGraph::new();
-        let ids: Vec<NodeIndex> = self.nodes.iter().map(|_| graph.add_node(())).collect();
-        for (id, node) in self.nodes.enumerate() {
-            for operand in &node.operands {
-                let maker = self.values[operand.value].node;
-                graph.update_edge(ids[id.index()], ids[maker.index()], ());
-            }
-        }
-        graph
     }
 }
 

@@ -5,10 +5,10 @@
 //! are there. So if one of them needs the end of a stream that this reader holds back, nothing
 //! moves. Streams that meet in a node hold each other back, too: they are one group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use corn_plan::ValueId;
 use corn_plan::ids::Id;
-use corn_plan::{IdVec, ValueId};
 use petgraph::unionfind::UnionFind;
 
 use crate::diagnostic::Diagnostics;
@@ -28,59 +28,82 @@ pub(crate) fn check(all: &[Specialized], found: &mut Diagnostics) {
     }
 }
 
-/// Groups of streams whose end something needs, and the node that waits for it.
-type Ends = BTreeMap<usize, NodeId>;
-
 fn stalls(graph: &Graph, found: &mut Diagnostics) {
-    let groups = groups(graph);
-    let mut ends: IdVec<ValueId, Ends> = graph.values.iter().map(|_| Ends::new()).collect();
-    for (id, node) in graph.nodes.enumerate() {
+    let groups = Groups::of(graph);
+    for node in &graph.nodes {
         for operand in streams(graph, node) {
             for whole in wholes(graph, node) {
-                if let Some(waiting) = ends[whole].get(&groups[operand.index()]) {
+                if let Some(waiting) = groups.waiting(graph, whole, operand) {
                     let stream = &graph.values[operand];
                     let problem = placement::stall(
                         node.span,
                         &stream.name,
                         graph.nodes[stream.node].span,
                         &graph.values[whole].name,
-                        graph.nodes[*waiting].span,
+                        graph.nodes[waiting].span,
                     );
                     found.push(problem);
                 }
             }
         }
-        let mut begins = Ends::new();
-        for operand in &node.operands {
-            begins.extend(ends[operand.value].clone());
-        }
-        for (_, result) in &node.results {
-            let mut needed = begins.clone();
-            if !graph.values[*result].ty.is_stream() {
-                let made = node.results.iter().map(|(_, value)| *value);
-                let made = made.filter(|value| graph.values[*value].ty.is_stream());
-                let held = streams(graph, node).into_iter().chain(made);
-                needed.extend(held.map(|stream| (groups[stream.index()], id)));
-            }
-            ends[*result] = needed;
-        }
     }
 }
 
 /// For each value the group of streams that it moves with.
-fn groups(graph: &Graph) -> Vec<usize> {
-    let mut groups = UnionFind::new(graph.values.len());
-    for node in &graph.nodes {
-        let made = node.results.iter().map(|(_, value)| *value);
-        let made = made.filter(|value| graph.values[*value].ty.is_stream());
-        let mut together = streams(graph, node).into_iter().chain(made);
-        if let Some(first) = together.next() {
-            for other in together {
-                groups.union(first.index(), other.index());
+struct Groups {
+    of: Vec<usize>,
+    /// For each group, the first node that reads or makes a stream of it.
+    first: BTreeMap<usize, NodeId>,
+}
+
+impl Groups {
+    fn of(graph: &Graph) -> Self {
+        let mut together = UnionFind::new(graph.values.len());
+        for node in &graph.nodes {
+            let mut moving = moving(graph, node);
+            if let Some(first) = moving.next() {
+                for other in moving {
+                    together.union(first.index(), other.index());
+                }
             }
         }
+        let mut groups = Self { of: together.into_labeling(), first: BTreeMap::new() };
+        for (id, node) in graph.nodes.enumerate() {
+            for stream in moving(graph, node) {
+                groups.first.entry(groups.of[stream.index()]).or_insert(id);
+            }
+        }
+        groups
     }
-    groups.into_labeling()
+
+    /// A node on the way to the whole value `value` that needs the end of the streams that move with
+    /// `stream`. Only nodes since the first of these streams are looked at.
+    fn waiting(&self, graph: &Graph, value: ValueId, stream: ValueId) -> Option<NodeId> {
+        let group = self.of[stream.index()];
+        let first = *self.first.get(&group)?;
+        let mut seen = BTreeSet::new();
+        let mut left = vec![value];
+        while let Some(value) = left.pop() {
+            let id = graph.values[value].node;
+            if id < first || !seen.insert(value) {
+                continue;
+            }
+            let node = &graph.nodes[id];
+            let is_whole = !graph.values[value].ty.is_stream();
+            if is_whole && moving(graph, node).any(|stream| self.of[stream.index()] == group) {
+                return Some(id);
+            }
+            left.extend(node.operands.iter().map(|operand| operand.value));
+        }
+        None
+    }
+}
+
+/// The streams that `node` reads and makes.
+fn moving<'g>(graph: &'g Graph, node: &'g Node) -> impl Iterator<Item = ValueId> + 'g {
+    let operands = node.operands.iter().map(|operand| operand.value);
+    let touched = operands.chain(node.results.iter().map(|(_, value)| *value));
+    touched.filter(|value| graph.values[*value].ty.is_stream())
 }
 
 fn streams(graph: &Graph, node: &Node) -> Vec<ValueId> {

@@ -6,16 +6,49 @@
 
 use corn_plan::{IdVec, ValueId};
 
+use crate::diagnostic::semantic::routes;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Graph, GraphId, Needs, Node, NodeKind, Operand, Program, ScopeId, Value, needs};
 
-/// Inlines every call; graphs that are called come before those that call them.
-pub(crate) fn inline(program: &mut Program) {
+/// Most nodes of a graph with those of the graphs that it asks. Calls of calls multiply, so a short
+/// text can ask for more than any machine holds.
+const MOST_NODES: usize = 100_000;
+
+/// Inlines every call; graphs that are called come before those that call them. Whether all could be:
+/// a graph that would be too large is reported, and nothing is inlined.
+pub(crate) fn inline(program: &mut Program, found: &mut Diagnostics) -> bool {
+    if let Some(large) = too_large(&program.graphs) {
+        found.push(large);
+        return false;
+    }
     for id in program.graphs.ids() {
         let graph = &program.graphs[id];
         if graph.nodes.iter().any(|node| matches!(node.kind, NodeKind::Call { .. })) {
             program.graphs[id] = flattened(graph, &program.graphs);
         }
     }
+    true
+}
+
+/// The first graph that would have too many nodes.
+fn too_large(graphs: &IdVec<GraphId, Graph>) -> Option<Diagnostic> {
+    // Inputs aside: a caller's values stand in their place.
+    let mut sizes: IdVec<GraphId, usize> = IdVec::new();
+    for graph in graphs {
+        let size = |node: &Node| match node.kind {
+            NodeKind::Call { graph, .. } => sizes[graph],
+            NodeKind::Input(_) => 0,
+            _ => 1,
+        };
+        let nodes = graph.nodes.iter().fold(0usize, |sum, node| sum.saturating_add(size(node)));
+        if nodes > MOST_NODES {
+            let calls = graph.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Call { .. }));
+            let largest = calls.max_by_key(|node| size(node)).map(|node| (node.span, size(node)));
+            return Some(routes::too_many_nodes(&graph.name, nodes, MOST_NODES, graph.span, largest));
+        }
+        sizes.push(nodes);
+    }
+    None
 }
 
 /// Values of one graph as values of another; `None` if they are absent for good.

@@ -32,14 +32,20 @@ pub(crate) fn first_of_equals(
     let nameless =
         |component: &Component| corn_plan::Component { name: String::new(), ..component.deployed.clone() };
     let rule = |id: ComponentId| rules.get(&id).map(Rule::plain).unwrap_or_default();
-    let plain: Vec<(ComponentId, corn_plan::Component, Rule)> =
-        components.enumerate().map(|(id, component)| (id, nameless(component), rule(id))).collect();
-    plain
-        .iter()
-        .map(|(id, component, rule)| {
-            let equal =
-                |one: &&(ComponentId, corn_plan::Component, Rule)| one.1 == *component && one.2 == *rule;
-            plain.iter().find(equal).map_or(*id, |(first, ..)| *first)
+    let mut alike: BTreeMap<String, Vec<(ComponentId, corn_plan::Component, Rule)>> = BTreeMap::new();
+    components
+        .enumerate()
+        .map(|(id, component)| {
+            let (component, rule) = (nameless(component), rule(id));
+            // Equal components have equal arguments, so only few are compared whole.
+            let arguments = format!("{} {:?} {:?}", component.kind, component.weights, component.options);
+            let alike = alike.entry(arguments).or_default();
+            let equal = alike.iter().find(|(_, other, others)| *other == component && *others == rule);
+            if let Some((first, ..)) = equal {
+                return *first;
+            }
+            alike.push((id, component, rule));
+            id
         })
         .collect()
 }
@@ -69,24 +75,31 @@ fn is_same(graph: &Graph, one: &Node, other: &Node) -> bool {
 
 fn share_nodes(one: &mut Specialized) {
     let graph = &mut one.graph;
+    let mut stands: IdVec<ValueId, ValueId> = graph.values.ids().collect();
     let mut gone = BTreeSet::new();
+    let mut alike: BTreeMap<(String, Vec<ValueId>), Vec<NodeId>> = BTreeMap::new();
     for id in graph.nodes.ids() {
+        for operand in &mut graph.nodes[id].operands {
+            operand.value = stands[operand.value];
+        }
         if !is_shared(graph, id) {
             continue;
         }
-        let equal = graph
-            .nodes
-            .enumerate()
-            .take_while(|(other, _)| *other < id)
-            .find(|(other, node)| !gone.contains(other) && is_same(graph, node, &graph.nodes[id]));
-        let Some((_, node)) = equal else { continue };
-        let made = node.results.iter().zip(&graph.nodes[id].results);
-        for (to, from) in made.map(|(to, from)| (to.1, from.1)).collect::<Vec<_>>() {
-            graph.redirect(from, to);
+        let node = &graph.nodes[id];
+        let operands = node.operands.iter().map(|operand| operand.value).collect();
+        let alike = alike.entry((format!("{:?}", node.kind), operands)).or_default();
+        let equal = alike.iter().map(|other| &graph.nodes[*other]).find(|other| is_same(graph, other, node));
+        if let Some(equal) = equal {
+            for (to, from) in equal.results.iter().zip(&node.results) {
+                stands[from.1] = to.1;
+            }
+            gone.insert(id);
+        } else {
+            alike.push(id);
         }
-        gone.insert(id);
     }
     if !gone.is_empty() {
+        graph.read_through(&stands);
         *graph = graph.retain(|node| !gone.contains(&node));
     }
 }

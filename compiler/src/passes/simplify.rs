@@ -1,8 +1,8 @@
 //! Takes out nodes that do nothing: values passed on, and `join` of one text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Adaptor, Kind, ValueId};
+use corn_plan::{Adaptor, IdVec, Kind, ValueId};
 
 use crate::graph::{Graph, NodeId, NodeKind};
 
@@ -11,8 +11,13 @@ const BLANK_LINE_BYTES: u64 = 2;
 
 /// Simplifies one route's graph.
 pub(crate) fn simplify(graph: &mut Graph) {
+    let mut stands: IdVec<ValueId, ValueId> = graph.values.ids().collect();
     let mut gone = BTreeSet::new();
+    let mut names = None;
     for id in graph.nodes.ids() {
+        for operand in &mut graph.nodes[id].operands {
+            operand.value = stands[operand.value];
+        }
         let is_identity = match graph.nodes[id].kind {
             // Of the cases of an `if` or `match` the route has kept one.
             NodeKind::Pass | NodeKind::Choose => true,
@@ -26,12 +31,13 @@ pub(crate) fn simplify(graph: &mut Graph) {
             let from = graph.nodes[id].results[0].1;
             let to = graph.nodes[id].operands[0].value;
             rename(graph, id);
-            rename_derived(graph, from, to);
-            graph.redirect(from, to);
+            names.get_or_insert_with(|| Derived::of(graph)).rename(graph, from, to);
+            stands[from] = to;
             gone.insert(id);
         }
     }
     if !gone.is_empty() {
+        graph.read_through(&stands);
         *graph = graph.retain(|node| !gone.contains(&node));
     }
 }
@@ -79,13 +85,45 @@ fn rename(graph: &mut Graph, id: NodeId) {
     }
 }
 
-/// What is called after a value that is gone is called after the one in its place.
-fn rename_derived(graph: &mut Graph, from: ValueId, to: ValueId) {
-    let (old, new) = (graph.values[from].name.clone(), graph.values[to].name.clone());
-    for id in graph.values.ids().filter(|id| *id > from) {
-        let rest = graph.values[id].name.strip_prefix(&old).filter(|rest| rest.starts_with('.'));
-        if let Some(rest) = rest {
-            graph.values[id].name = format!("{new}{rest}");
+/// Where the values are that are called after another: `think.text` after `think`.
+struct Derived {
+    /// Values by what stands before a dot of their names. A value that was renamed may still stand
+    /// under an old name.
+    after: BTreeMap<String, Vec<ValueId>>,
+}
+
+impl Derived {
+    fn of(graph: &Graph) -> Self {
+        let mut derived = Self { after: BTreeMap::new() };
+        for (id, value) in graph.values.enumerate() {
+            derived.add(&value.name, id);
         }
+        derived
+    }
+
+    fn add(&mut self, name: &str, id: ValueId) {
+        for (dot, _) in name.match_indices('.') {
+            self.after.entry(name[..dot].to_owned()).or_default().push(id);
+        }
+    }
+
+    /// What is called after `from`, which is gone, is called after `to`, which is in its place.
+    fn rename(&mut self, graph: &mut Graph, from: ValueId, to: ValueId) {
+        let (old, new) = (&graph.values[from].name, &graph.values[to].name);
+        if old == new {
+            return;
+        }
+        let (old, new) = (old.clone(), new.clone());
+        let Some(values) = self.after.remove(&old) else { return };
+        let (later, earlier): (Vec<ValueId>, Vec<ValueId>) = values.into_iter().partition(|id| *id > from);
+        for id in later {
+            let rest = graph.values[id].name.strip_prefix(&old).filter(|rest| rest.starts_with('.'));
+            if let Some(rest) = rest {
+                let name = format!("{new}{rest}");
+                self.add(&name, id);
+                graph.values[id].name = name;
+            }
+        }
+        self.after.entry(old).or_default().extend(earlier);
     }
 }

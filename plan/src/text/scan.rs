@@ -1,47 +1,53 @@
 //! Splits one line of a plan into tokens and walks over them.
 
+use std::borrow::Cow;
+
 use crate::text::ParseError;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum Token<'t> {
     /// A name or keyword; dots and colons may be inside.
-    Word(String),
+    Word(&'t str),
     /// Digits with a sign, a fraction or a unit: `12`, `-3`, `0.7`, `48MiB`, `1e-5`.
-    Number(String),
+    Number(&'t str),
     /// A quoted string, unescaped.
-    Text(String),
+    Text(Cow<'t, str>),
     /// `->` and single marks.
     Mark(&'static str),
 }
 
 const MARKS: [&str; 13] = ["->", "<=", "(", ")", "[", "]", "<", ">", ",", ":", "=", "+", "?"];
 
-/// The tokens of one line, with errors that name the line.
-pub(super) struct Line {
+/// The tokens of one line, with errors that name the line. One value is used for all lines of a text,
+/// so that it needs room for the longest only.
+#[derive(Default)]
+pub(super) struct Line<'t> {
     pub(super) number: usize,
     pub(super) indent: usize,
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'t>>,
     next: usize,
 }
 
-impl Line {
-    /// The line's tokens, or `None` for a blank line.
-    pub(super) fn scan(number: usize, text: &str) -> Result<Option<Self>, ParseError> {
-        let indent = text.len() - text.trim_start_matches(' ').len();
-        let mut line = Self { number, indent, tokens: Vec::new(), next: 0 };
-        let mut rest = text.trim();
+impl<'t> Line<'t> {
+    /// Goes on to line `number`, which is `text`; whether there is anything on it.
+    pub(super) fn scan(&mut self, number: usize, text: &'t str) -> Result<bool, ParseError> {
+        self.number = number;
+        self.indent = text.len() - text.trim_start_matches(' ').len();
+        self.tokens.clear();
+        self.next = 0;
+        let mut rest = text.trim_start();
         while let Some(first) = rest.chars().next() {
             if first == '#' {
                 break;
             }
-            let (token, length) = line.token(rest, first)?;
-            line.tokens.push(token);
+            let (token, length) = self.token(rest, first)?;
+            self.tokens.push(token);
             rest = rest[length..].trim_start();
         }
-        Ok((!line.tokens.is_empty()).then_some(line))
+        Ok(!self.tokens.is_empty())
     }
 
-    fn token(&self, rest: &str, first: char) -> Result<(Token, usize), ParseError> {
+    fn token(&self, rest: &'t str, first: char) -> Result<(Token<'t>, usize), ParseError> {
         if first == '"' {
             return self.quoted(rest);
         }
@@ -54,12 +60,12 @@ impl Line {
                 !(c.is_ascii_alphanumeric() || c == '.' || exponent_sign)
             });
             let length = end.map_or(rest.len(), |end| end + 1);
-            return Ok((Token::Number(rest[..length].to_owned()), length));
+            return Ok((Token::Number(&rest[..length]), length));
         }
         if first.is_alphabetic() || first == '_' {
             let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'));
             let length = end.unwrap_or(rest.len());
-            return Ok((Token::Word(rest[..length].to_owned()), length));
+            return Ok((Token::Word(&rest[..length]), length));
         }
         match MARKS.into_iter().find(|mark| rest.starts_with(mark)) {
             Some(mark) => Ok((Token::Mark(mark), mark.len())),
@@ -68,12 +74,18 @@ impl Line {
     }
 
     /// A quoted string as `{:?}` of a `str` prints it.
-    fn quoted(&self, rest: &str) -> Result<(Token, usize), ParseError> {
+    fn quoted(&self, rest: &'t str) -> Result<(Token<'t>, usize), ParseError> {
+        // Most texts have nothing escaped in them.
+        if let Some(end) = rest[1..].find(['"', '\\']).map(|end| end + 1)
+            && rest[end..].starts_with('"')
+        {
+            return Ok((Token::Text(Cow::Borrowed(&rest[1..end])), end + 1));
+        }
         let mut text = String::new();
         let mut chars = rest.char_indices().skip(1);
         while let Some((at, c)) = chars.next() {
             match c {
-                '"' => return Ok((Token::Text(text), at + 1)),
+                '"' => return Ok((Token::Text(Cow::Owned(text)), at + 1)),
                 '\\' => {
                     let escaped = chars.next().map(|(_, c)| c);
                     text.push(match escaped {
@@ -114,7 +126,7 @@ impl Line {
     }
 
     pub(super) fn is_at(&self, word: &str) -> bool {
-        matches!(self.tokens.get(self.next), Some(Token::Word(text)) if text == word)
+        matches!(self.tokens.get(self.next), Some(Token::Word(text)) if *text == word)
     }
 
     /// Takes `word` if it is next.
@@ -143,37 +155,42 @@ impl Line {
         if self.eat_mark(mark) { Ok(()) } else { Err(self.unexpected(&format!("'{mark}'"))) }
     }
 
-    pub(super) fn word(&mut self, what: &str) -> Result<String, ParseError> {
+    pub(super) fn word(&mut self, what: &str) -> Result<&'t str, ParseError> {
         match self.tokens.get(self.next) {
             Some(Token::Word(text)) => {
                 self.next += 1;
-                Ok(text.clone())
+                Ok(text)
             }
             _ => Err(self.unexpected(what)),
         }
+    }
+
+    /// A word that is kept.
+    pub(super) fn name(&mut self, what: &str) -> Result<String, ParseError> {
+        self.word(what).map(str::to_owned)
     }
 
     pub(super) fn text(&mut self, what: &str) -> Result<String, ParseError> {
         match self.tokens.get(self.next) {
             Some(Token::Text(text)) => {
                 self.next += 1;
-                Ok(text.clone())
+                Ok(text.clone().into_owned())
             }
             _ => Err(self.unexpected(&format!("{what} in quotes"))),
         }
     }
 
-    pub(super) fn number_text(&mut self, what: &str) -> Result<String, ParseError> {
+    fn number_text(&mut self, what: &str) -> Result<&'t str, ParseError> {
         match self.tokens.get(self.next) {
             Some(Token::Number(text)) => {
                 self.next += 1;
-                Ok(text.clone())
+                Ok(text)
             }
             _ => Err(self.unexpected(what)),
         }
     }
 
-    pub(super) fn peek(&self) -> Option<&Token> {
+    pub(super) fn peek(&self) -> Option<&Token<'t>> {
         self.tokens.get(self.next)
     }
 
@@ -209,7 +226,6 @@ impl Line {
 
     /// An id such as `v12` with this prefix.
     pub(super) fn id<I: crate::ids::Id>(&mut self, prefix: char, what: &str) -> Result<I, ParseError> {
-        let expected = || format!("{what} such as {prefix}0");
         let number = match self.tokens.get(self.next) {
             Some(Token::Word(text)) => {
                 text.strip_prefix(prefix).and_then(|digits| digits.parse::<u32>().ok())
@@ -221,7 +237,7 @@ impl Line {
                 self.next += 1;
                 Ok(I::from_index(number as usize))
             }
-            None => Err(self.unexpected(&expected())),
+            None => Err(self.unexpected(&format!("{what} such as {prefix}0"))),
         }
     }
 

@@ -36,18 +36,18 @@ pub(super) fn write(out: &mut String, serve: &Serve) -> fmt::Result {
 }
 
 /// An indented line below `serve`.
-pub(super) fn line(plan: &mut Plan, line: &mut Line) -> Result<(), ParseError> {
+pub(super) fn line(plan: &mut Plan, line: &mut Line<'_>) -> Result<(), ParseError> {
     let serve = plan.serves.last_mut().expect("a serve's lines follow its first");
-    match line.word("'openai', 'grpc', 'kserve', 'limit' or 'deadline'")?.as_str() {
+    match line.word("'openai', 'grpc', 'kserve', 'limit' or 'deadline'")? {
         "openai" => {
-            let path = line.word("an endpoint")?;
+            let path = line.name("an endpoint")?;
             let with = if line.eat_mark("[") {
-                line.list(Some("]"), |line| line.word("what else is asked for"))?
+                line.list(Some("]"), |line| line.name("what else is asked for"))?
             } else {
                 Vec::new()
             };
             line.mark("->")?;
-            let route = line.word("a route")?;
+            let route = line.name("a route")?;
             serve.endpoints.push(Endpoint::Openai { path, with, route });
         }
         "grpc" => serve.endpoints.push(Endpoint::Grpc),
@@ -59,9 +59,9 @@ pub(super) fn line(plan: &mut Plan, line: &mut Line) -> Result<(), ParseError> {
     Ok(())
 }
 
-fn limit(serve: &mut Serve, line: &mut Line) -> Result<(), ParseError> {
+fn limit(serve: &mut Serve, line: &mut Line<'_>) -> Result<(), ParseError> {
     let limits = &mut serve.limits;
-    match line.word("'body', 'images', 'audio' or 'inflight'")?.as_str() {
+    match line.word("'body', 'images', 'audio' or 'inflight'")? {
         "body" => limits.body_bytes = Some(line.bytes()?),
         "images" => limits.images = Some(line.number("a number of pictures")?),
         "audio" => limits.audio_ms = Some(line.millis()?),

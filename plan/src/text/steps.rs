@@ -6,7 +6,7 @@ use crate::control::{Arm, BlockId, Branch, Carry, Case, Loop};
 use crate::ids::ValueId;
 use crate::plan::{Adaptor, Modality, Operand, Plan, Port, Recording, Run, Step, Transport};
 use crate::text::ParseError;
-use crate::text::parse::{component_named, literal};
+use crate::text::parse::{Components, component_named, literal};
 use crate::text::scan::Line;
 
 type Parsed<T> = Result<T, ParseError>;
@@ -32,7 +32,9 @@ fn write_steps(
     for step in steps {
         let line = step_line(plan, step);
         let width = 60usize.saturating_sub(indent);
-        writeln!(out, "{:indent$}{line:<width$} # {}", "", note(recording, step))?;
+        write!(out, "{:indent$}{line:<width$} # ", "")?;
+        write_note(out, recording, step);
+        out.push('\n');
         match step {
             Step::Branch(branch) => {
                 for arm in &branch.arms {
@@ -73,21 +75,24 @@ fn write_arm(out: &mut String, plan: &Plan, recording: &Recording, arm: &Arm, in
 }
 
 /// The names behind the ids of a step, for the reader.
-fn note(recording: &Recording, step: &Step) -> String {
-    let named = |id: &ValueId| {
-        recording.values.get(*id).map_or_else(|| "?".to_owned(), |value| value.name.replace('\n', " "))
-    };
+fn write_note(out: &mut String, recording: &Recording, step: &Step) {
     let reads = match step {
         Step::Free { value } => vec![*value],
         Step::Branch(branch) => vec![branch.subject],
         Step::Loop(looped) => looped.carries.iter().map(|carry| carry.init).collect(),
         other => other.reads(),
     };
-    let reads = list(reads.iter().map(named));
-    let writes = list(step.writes().iter().map(named));
-    match (reads.is_empty(), writes.is_empty()) {
-        (false, false) => format!("{reads} -> {writes}"),
-        _ => reads + &writes,
+    let writes = step.writes();
+    write_names(out, recording, &reads);
+    out.push_str(if reads.is_empty() || writes.is_empty() { "" } else { " -> " });
+    write_names(out, recording, &writes);
+}
+
+fn write_names(out: &mut String, recording: &Recording, values: &[ValueId]) {
+    for (place, id) in values.iter().enumerate() {
+        out.push_str(if place == 0 { "" } else { ", " });
+        let name = recording.values.get(*id).map_or("?", |value| value.name.as_str());
+        out.extend(name.chars().map(|c| if c == '\n' { ' ' } else { c }));
     }
 }
 
@@ -187,17 +192,23 @@ pub(super) fn joined<T: fmt::Display>(items: impl Iterator<Item = T>, separator:
 }
 
 /// Takes the step on `line` into the list of `steps` where its indentation puts it.
-pub(super) fn parse(plan: &Plan, steps: &mut Vec<Step>, line: &mut Line) -> Parsed<()> {
+pub(super) fn parse(components: Components<'_>, steps: &mut Vec<Step>, line: &mut Line<'_>) -> Parsed<()> {
     if line.indent < STEPS {
         return Err(line.error("a step is indented by four spaces, and by two more inside a branch or loop"));
     }
-    inside(plan, steps, line, (line.indent - STEPS) / INNER, 0)
+    inside(components, steps, line, (line.indent - STEPS) / INNER, 0)
 }
 
 /// `below` levels are left between this list and the line's place.
-fn inside(plan: &Plan, steps: &mut Vec<Step>, line: &mut Line, below: usize, depth: usize) -> Parsed<()> {
+fn inside(
+    components: Components<'_>,
+    steps: &mut Vec<Step>,
+    line: &mut Line<'_>,
+    below: usize,
+    depth: usize,
+) -> Parsed<()> {
     if below == 0 {
-        steps.push(step(plan, line)?);
+        steps.push(step(components, line)?);
         return Ok(());
     }
     if depth > DEEPEST {
@@ -220,20 +231,20 @@ fn inside(plan: &Plan, steps: &mut Vec<Step>, line: &mut Line, below: usize, dep
                 })?;
                 return Ok(());
             }
-            inside(plan, &mut arm.steps, line, below - 2, depth + 1)
+            inside(components, &mut arm.steps, line, below - 2, depth + 1)
         }
         Some(Step::Loop(looped)) => {
             if below == 1 && line.eat("carry") {
                 looped.carries.push(carry(line)?);
                 return Ok(());
             }
-            inside(plan, &mut looped.steps, line, below - 1, depth + 1)
+            inside(components, &mut looped.steps, line, below - 1, depth + 1)
         }
         _ => Err(line.error("this is indented as if it were inside a branch or loop")),
     }
 }
 
-fn carry(line: &mut Line) -> Parsed<Carry> {
+fn carry(line: &mut Line<'_>) -> Parsed<Carry> {
     let init = value(line)?;
     line.keyword("as")?;
     let inside = value(line)?;
@@ -243,18 +254,18 @@ fn carry(line: &mut Line) -> Parsed<Carry> {
     Ok(Carry { init, inside, next, result })
 }
 
-fn value(line: &mut Line) -> Parsed<ValueId> {
+fn value(line: &mut Line<'_>) -> Parsed<ValueId> {
     line.id('v', "a value")
 }
 
-fn step(plan: &Plan, line: &mut Line) -> Parsed<Step> {
+fn step(components: Components<'_>, line: &mut Line<'_>) -> Parsed<Step> {
     let word = line.word("a step")?;
-    Ok(match word.as_str() {
+    Ok(match word {
         "input" => Step::Input { value: value(line)? },
         "const" => Step::Const { value: value(line)?, literal: literal(line)? },
-        "run" | "each" => Step::Run(run(plan, line, word == "each")?),
+        "run" | "each" => Step::Run(run(components, line, word == "each")?),
         "join" | "sentences" | "collect" | "windows" | "list" | "merge" | "pick" | "interleave" => {
-            adapt(&word, line)?
+            adapt(word, line)?
         }
         "branch" => {
             let block = block(line)?;
@@ -287,18 +298,18 @@ fn step(plan: &Plan, line: &mut Line) -> Parsed<Step> {
     })
 }
 
-fn block(line: &mut Line) -> Parsed<BlockId> {
+fn block(line: &mut Line<'_>) -> Parsed<BlockId> {
     line.id('b', "a block")
 }
 
-fn transport(line: &mut Line) -> Parsed<Transport> {
+fn transport(line: &mut Line<'_>) -> Parsed<Transport> {
     line.keyword("by")?;
     let name = line.word("a transport")?;
     let found = Transport::ALL.into_iter().find(|transport| transport.name() == name);
     found.ok_or_else(|| line.error(format!("'{name}' is no transport")))
 }
 
-fn adapt(word: &str, line: &mut Line) -> Parsed<Step> {
+fn adapt(word: &str, line: &mut Line<'_>) -> Parsed<Step> {
     line.mark("(")?;
     let operands = line.list(Some(")"), value)?;
     let adaptor = match word {
@@ -326,14 +337,14 @@ fn adapt(word: &str, line: &mut Line) -> Parsed<Step> {
     Ok(Step::Adapt { adaptor, operands, results: line.list(None, value)? })
 }
 
-pub(super) fn modality(line: &mut Line) -> Parsed<Modality> {
+pub(super) fn modality(line: &mut Line<'_>) -> Parsed<Modality> {
     let name = line.word("'image', 'audio' or 'video'")?;
-    Modality::from_name(&name).ok_or_else(|| line.error(format!("'{name}' is no kind of media")))
+    Modality::from_name(name).ok_or_else(|| line.error(format!("'{name}' is no kind of media")))
 }
 
-fn run(plan: &Plan, line: &mut Line, each: bool) -> Parsed<Run> {
-    let id = component_named(plan, line)?;
-    let component = &plan.components[id];
+fn run(components: Components<'_>, line: &mut Line<'_>, each: bool) -> Parsed<Run> {
+    let id = component_named(components.names, line)?;
+    let component = &components.all[id];
     line.mark("(")?;
     let operands = line.list(Some(")"), |line| {
         let port = port_named(line, &component.inputs)?;
@@ -351,7 +362,7 @@ fn run(plan: &Plan, line: &mut Line, each: bool) -> Parsed<Run> {
     Ok(Run { component: id, operands, results, each })
 }
 
-fn port_named(line: &mut Line, ports: &[Port]) -> Parsed<u32> {
+fn port_named(line: &mut Line<'_>, ports: &[Port]) -> Parsed<u32> {
     let name = line.word("a port")?;
     let found = ports.iter().position(|port| port.name == name);
     found.map(|index| index as u32).ok_or_else(|| line.error(format!("no port is called '{name}'")))

@@ -1,23 +1,27 @@
 //! P4: no recording can stall.
 //!
-//! Each recording is replayed symbolically: values are there or not, streams are counts of items,
-//! and every stream is longer than all windows of the recording together, so that a reader who
-//! waits for an end while another holds a window full is found. What a component does between its
-//! streams is unknown; it is taken to make one item of each output for each item it takes, to take
-//! nothing while an output is full, and to make whole values only after its input streams end.
-//! A recording with branches is replayed once for each way through it.
+//! Each recording is replayed symbolically: values end or do not, and every stream is longer than all
+//! windows of the recording together, so that a reader who waits for an end while another holds a
+//! window full is found. What a component does between its streams is unknown; it is taken to make one
+//! item of each output for each item it takes, to take nothing while an output is full, and to make
+//! whole values only after its input streams end.
+//!
+//! Because streams outlast every window, no items need to be counted. A step *flows* once its whole
+//! operands are there and every reader of every stream it makes flows: then it can move items without
+//! end. A step that does not flow fills the windows behind it and holds its streams back. A step is
+//! done when it flows and the streams that it reads have ended; what it makes has then ended. The
+//! replay follows these three facts from step to step, each once, so it takes time with the size of
+//! the recording. A recording with branches is replayed once for each way through it.
+
+#[cfg(test)]
+mod by_items;
 
 use std::collections::BTreeMap;
 
-use crate::ids::{RecordingId, ValueId};
+use crate::ids::{RecordingId, StageId, ValueId};
 use crate::plan::{Program, Recording, Step};
-use crate::types::Form;
 use crate::verify::Report;
 use crate::verify::paths::paths;
-
-/// Windows are cut to this many items here: streams are endless beside them either way, and the
-/// replay takes time with the largest.
-const MAX_WINDOW: u64 = 16;
 
 pub(super) fn check(report: &mut Report<'_>) {
     for (id, recording) in report.plan.recordings.enumerate() {
@@ -40,7 +44,7 @@ fn violated(report: &mut Report<'_>, found: Option<String>) {
 /// What stalls, if anything does.
 fn replayed(id: RecordingId, recording: &Recording) -> Option<String> {
     let mut replay = Replay::new(recording);
-    while replay.advance() {}
+    replay.run();
     stuck_message(id, recording, &replay)
 }
 
@@ -48,208 +52,248 @@ fn replayed(id: RecordingId, recording: &Recording) -> Option<String> {
 /// from it.
 fn stuck_message(id: RecordingId, recording: &Recording, replay: &Replay<'_>) -> Option<String> {
     let name = |value: &ValueId| recording.values[*value].name.as_str();
+    let is_stream = |value: &ValueId| recording.values[*value].ty.is_stream();
     let mut any = None;
-    for (program, done) in replay.done.iter().enumerate() {
-        let stage = recording.programs[program].stage;
-        for (index, _) in done.iter().enumerate().filter(|(_, done)| !**done) {
-            let step = &recording.programs[program].steps[index];
-            let slots = &replay.slots[program];
-            let reads = step.reads();
-            let awaited = reads.iter().find(|value| slots[value].window.is_none() && !slots[value].ended);
-            let held = reads.iter().find(|value| slots[value].window.is_some());
-            if let Some((awaited, held)) = awaited.zip(held) {
-                return Some(format!(
-                    "recording {id} stalls on {stage}: a step waits for the whole of '{}', which cannot end, because the same step holds the stream '{}' back until it starts",
-                    name(awaited),
-                    name(held),
-                ));
-            }
-            let values: Vec<&str> = reads.iter().chain(&step.writes()).map(name).collect();
-            any.get_or_insert_with(|| {
-                format!("recording {id} stalls on {stage}: the step with {} never ends", values.join(", "))
-            });
+    for task in replay.tasks.iter().filter(|task| !task.done) {
+        let stage = task.stage;
+        let reads = task.step.reads();
+        let ended = |value: &ValueId| {
+            let slot = replay.read_slots(task).find(|slot| replay.slots[*slot].value == *value);
+            slot.is_some_and(|slot| replay.slots[slot].ended)
+        };
+        let awaited = reads.iter().find(|value| !is_stream(value) && !ended(value));
+        let held = reads.iter().find(|value| is_stream(value));
+        if let Some((awaited, held)) = awaited.zip(held) {
+            return Some(format!(
+                "recording {id} stalls on {stage}: a step waits for the whole of '{}', which cannot end, because the same step holds the stream '{}' back until it starts",
+                name(awaited),
+                name(held),
+            ));
         }
+        let values: Vec<&str> = reads.iter().chain(&task.step.writes()).map(name).collect();
+        any.get_or_insert_with(|| {
+            format!("recording {id} stalls on {stage}: the step with {} never ends", values.join(", "))
+        });
     }
     any
 }
 
 /// A value on one stage.
-#[derive(Default)]
 struct Slot {
-    /// Items so far: 0 or 1 for whole values.
-    items: u64,
+    value: ValueId,
+    is_stream: bool,
     ended: bool,
-    window: Option<u64>,
-    /// Items taken by each reading step.
-    taken: BTreeMap<usize, u64>,
-    /// The steps that write or read it.
-    touching: Vec<usize>,
+    /// The step that fills it: what makes it here, or the send on another stage.
+    filler: Option<usize>,
+    /// The steps that read it here: places in [`Replay::reads`].
+    first_read: Option<usize>,
+    /// Readers that do not flow yet; while there are any, a stream is held back.
+    holding: usize,
 }
 
-impl Slot {
-    fn room(&self) -> u64 {
-        let slowest = self.taken.values().copied().min().unwrap_or(self.items);
-        self.window.map_or(u64::MAX, |window| (slowest + window).saturating_sub(self.items))
-    }
+/// A step that reads a slot, and the next that does.
+struct Read {
+    task: usize,
+    next: Option<usize>,
+}
 
-    fn is_finished_for(&self, step: usize) -> bool {
-        self.ended && self.taken.get(&step).is_none_or(|taken| *taken == self.items)
-    }
+/// A step while it is replayed. Frees are left out: nothing waits for them.
+struct Task<'a> {
+    stage: StageId,
+    step: &'a Step,
+    /// Places in [`Replay::touched`]: slots that it reads, then slots that it fills.
+    reads: std::ops::Range<usize>,
+    fills: std::ops::Range<usize>,
+    /// Whole operands that have not ended.
+    awaited: usize,
+    /// Streams that it reads and that have not ended.
+    open: usize,
+    /// Streams that it makes and that are held back.
+    held: usize,
+    flows: bool,
+    done: bool,
 }
 
 struct Replay<'a> {
-    recording: &'a Recording,
-    /// Items of every stream that nothing else feeds.
-    length: u64,
-    slots: Vec<BTreeMap<ValueId, Slot>>,
-    done: Vec<Vec<bool>>,
+    slots: Vec<Slot>,
+    tasks: Vec<Task<'a>>,
+    reads: Vec<Read>,
+    touched: Vec<usize>,
+    /// Tasks of which something changed.
+    changed: Vec<usize>,
 }
 
 impl<'a> Replay<'a> {
     fn new(recording: &'a Recording) -> Self {
-        let windows: u64 = recording
-            .values
-            .iter()
-            .map(|value| match value.ty.form {
-                Form::Stream { window } => u64::from(window).min(MAX_WINDOW),
-                _ => 0,
-            })
-            .sum();
-        let copies = recording.programs.len() as u64 + 1;
-        Self {
-            recording,
-            length: windows.saturating_mul(copies).saturating_add(1),
-            slots: recording.programs.iter().map(|program| slots(recording, program)).collect(),
-            done: recording.programs.iter().map(|program| vec![false; program.steps.len()]).collect(),
+        let mut replay = Self {
+            slots: Vec::new(),
+            tasks: Vec::new(),
+            reads: Vec::new(),
+            touched: Vec::new(),
+            changed: Vec::new(),
+        };
+        let mut arriving: BTreeMap<(StageId, ValueId), usize> = BTreeMap::new();
+        let mut here: Vec<Option<usize>> = vec![None; recording.values.len()];
+        for program in &recording.programs {
+            let first = replay.slots.len();
+            for step in program.steps.iter().filter(|step| !matches!(step, Step::Free { .. })) {
+                let task = replay.add(program.stage, step, recording, &mut here);
+                if let Step::Recv { value, .. } = step {
+                    arriving.insert((program.stage, *value), replay.touched[replay.tasks[task].fills.start]);
+                }
+            }
+            for slot in &replay.slots[first..] {
+                here[slot.value.0 as usize] = None;
+            }
         }
+        replay.link(&arriving);
+        replay
     }
 
-    /// Lets every step do what it can once; whether any did.
-    fn advance(&mut self) -> bool {
-        let mut moved = false;
-        for program in 0..self.done.len() {
-            for step in 0..self.done[program].len() {
-                if !self.done[program][step] {
-                    moved |= self.step(program, step);
+    /// Adds `step` with the slots that it touches on its own stage.
+    fn add(
+        &mut self,
+        stage: StageId,
+        step: &'a Step,
+        recording: &Recording,
+        here: &mut [Option<usize>],
+    ) -> usize {
+        let start = self.touched.len();
+        for value in step.reads() {
+            self.touch(value, recording, here);
+        }
+        let middle = self.touched.len();
+        for value in step.writes() {
+            self.touch(value, recording, here);
+        }
+        let (reads, fills) = (start..middle, middle..self.touched.len());
+        self.tasks.push(Task {
+            stage,
+            step,
+            reads,
+            fills,
+            awaited: 0,
+            open: 0,
+            held: 0,
+            flows: false,
+            done: false,
+        });
+        self.tasks.len() - 1
+    }
+
+    fn touch(&mut self, value: ValueId, recording: &Recording, here: &mut [Option<usize>]) {
+        let slot = *here[value.0 as usize].get_or_insert_with(|| {
+            let is_stream = recording.values[value].ty.is_stream();
+            self.slots.push(Slot {
+                value,
+                is_stream,
+                ended: false,
+                filler: None,
+                first_read: None,
+                holding: 0,
+            });
+            self.slots.len() - 1
+        });
+        self.touched.push(slot);
+    }
+
+    /// Counts what every step waits for. A receive is no work: the send fills its slot.
+    fn link(&mut self, arriving: &BTreeMap<(StageId, ValueId), usize>) {
+        for id in 0..self.tasks.len() {
+            let step = self.tasks[id].step;
+            if let Step::Send { value, to, .. } = step
+                && let Some(slot) = arriving.get(&(*to, *value))
+            {
+                self.touched.push(*slot);
+                self.tasks[id].fills = self.touched.len() - 1..self.touched.len();
+            }
+            for place in self.tasks[id].reads.clone() {
+                let slot = &mut self.slots[self.touched[place]];
+                self.reads.push(Read { task: id, next: slot.first_read });
+                slot.first_read = Some(self.reads.len() - 1);
+                slot.holding += 1;
+                if slot.is_stream {
+                    self.tasks[id].open += 1;
+                } else {
+                    self.tasks[id].awaited += 1;
+                }
+            }
+            if !matches!(step, Step::Recv { .. }) {
+                for place in self.tasks[id].fills.clone() {
+                    self.slots[self.touched[place]].filler = Some(id);
                 }
             }
         }
-        moved
-    }
-
-    fn step(&mut self, program: usize, index: usize) -> bool {
-        let step = &self.recording.programs[program].steps[index];
-        match step {
-            Step::Recv { .. } => self.settle(program, index, |slots, value| slots[&value].ended),
-            Step::Free { value } => self.free(program, index, *value),
-            Step::Send { value, to, .. } => self.send(program, index, *value, *to),
-            _ => self.work(program, index, &step.reads(), &step.writes()),
-        }
-    }
-
-    /// A receive has ended when what it receives has.
-    fn settle(
-        &mut self,
-        program: usize,
-        index: usize,
-        ended: impl Fn(&BTreeMap<ValueId, Slot>, ValueId) -> bool,
-    ) -> bool {
-        let writes = self.recording.programs[program].steps[index].writes();
-        let done = writes.iter().all(|value| ended(&self.slots[program], *value));
-        self.done[program][index] = done;
-        done
-    }
-
-    fn free(&mut self, program: usize, index: usize, value: ValueId) -> bool {
-        let touching = &self.slots[program][&value].touching;
-        let done = touching.iter().all(|other| self.done[program][*other]);
-        self.done[program][index] = done;
-        done
-    }
-
-    fn send(&mut self, program: usize, index: usize, value: ValueId, to: crate::ids::StageId) -> bool {
-        let Some(target) = self.recording.programs.iter().position(|program| program.stage == to) else {
-            return false;
-        };
-        let here = &self.slots[program][&value];
-        let (items, ended) = (here.items, here.ended);
-        let taken = here.taken.get(&index).copied().unwrap_or(0);
-        let Some(there) = self.slots[target].get_mut(&value) else { return false };
-        let moved = (items - taken).min(there.room());
-        there.items += moved;
-        let finished = ended && taken + moved == items;
-        there.ended |= finished;
-        if let Some(here) = self.slots[program].get_mut(&value) {
-            here.taken.insert(index, taken + moved);
-        }
-        self.done[program][index] = finished;
-        moved > 0 || finished
-    }
-
-    /// A step that reads and writes values of its own stage.
-    fn work(&mut self, program: usize, index: usize, reads: &[ValueId], writes: &[ValueId]) -> bool {
-        let slots = &self.slots[program];
-        let is_stream = |value: &ValueId| slots[value].window.is_some();
-        let (streams_in, values_in): (Vec<ValueId>, Vec<ValueId>) =
-            reads.iter().copied().partition(is_stream);
-        let (streams_out, values_out): (Vec<ValueId>, Vec<ValueId>) =
-            writes.iter().copied().partition(is_stream);
-        if !values_in.iter().all(|value| slots[value].ended) {
-            return false;
-        }
-        let room = streams_out.iter().map(|value| slots[value].room()).min().unwrap_or(u64::MAX);
-        let available =
-            |value: &ValueId| slots[value].items - slots[value].taken.get(&index).copied().unwrap_or(0);
-        let moved = if streams_in.is_empty() {
-            let made = streams_out.iter().map(|value| slots[value].items).max().unwrap_or(0);
-            if streams_out.is_empty() { 0 } else { (self.length - made).min(room) }
-        } else {
-            streams_in.iter().map(available).max().unwrap_or(0).min(room)
-        };
-        let takes: Vec<(ValueId, u64)> =
-            streams_in.iter().map(|value| (*value, available(value).min(moved))).collect();
-        for (value, count) in takes {
-            let slot = self.slots[program].get_mut(&value).expect("a read value has a slot");
-            *slot.taken.entry(index).or_default() += count;
-        }
-        for value in &streams_out {
-            self.slots[program].get_mut(value).expect("a written value has a slot").items += moved;
-        }
-        let slots = &self.slots[program];
-        let finished = if streams_in.is_empty() {
-            streams_out.iter().all(|value| slots[value].items == self.length)
-        } else {
-            streams_in.iter().all(|value| slots[value].is_finished_for(index))
-        };
-        if finished {
-            for value in streams_out.iter().chain(&values_out) {
-                let slot = self.slots[program].get_mut(value).expect("a written value has a slot");
-                slot.items = slot.items.max(1);
-                slot.ended = true;
+        for slot in self.slots.iter().filter(|slot| slot.is_stream && slot.holding > 0) {
+            if let Some(filler) = slot.filler {
+                self.tasks[filler].held += 1;
             }
-            self.done[program][index] = true;
         }
-        moved > 0 || finished
     }
-}
 
-fn slots(recording: &Recording, program: &Program) -> BTreeMap<ValueId, Slot> {
-    let mut slots: BTreeMap<ValueId, Slot> = BTreeMap::new();
-    for (index, step) in program.steps.iter().enumerate() {
-        for value in step.writes() {
-            let window = match recording.values[value].ty.form {
-                Form::Stream { window } => Some(u64::from(window).min(MAX_WINDOW)),
-                _ => None,
-            };
-            let slot = slots.entry(value).or_default();
-            slot.window = window;
-            slot.touching.push(index);
+    fn read_slots(&self, task: &Task<'_>) -> impl Iterator<Item = usize> {
+        self.touched[task.reads.clone()].iter().copied()
+    }
+
+    /// Follows what flows and what ends until nothing changes.
+    fn run(&mut self) {
+        self.changed = (0..self.tasks.len()).rev().collect();
+        while let Some(id) = self.changed.pop() {
+            let task = &self.tasks[id];
+            if matches!(task.step, Step::Recv { .. }) {
+                continue;
+            }
+            // A send to a stage that does not receive fills nothing and never ends.
+            let can_flow = task.awaited == 0 && task.held == 0;
+            let leads_nowhere = matches!(task.step, Step::Send { .. }) && task.fills.is_empty();
+            if can_flow && !leads_nowhere && !task.flows {
+                self.tasks[id].flows = true;
+                self.release(id);
+            }
+            let task = &mut self.tasks[id];
+            if task.flows && task.open == 0 && !task.done {
+                task.done = true;
+                self.end(id);
+            }
         }
-        for value in step.reads() {
-            let slot = slots.entry(value).or_default();
-            slot.taken.insert(index, 0);
-            slot.touching.push(index);
+        for task in self.tasks.iter_mut().filter(|task| matches!(task.step, Step::Recv { .. })) {
+            task.done = self.slots[self.touched[task.fills.start]].ended;
         }
     }
-    slots
+
+    /// `id` flows: it no longer holds the streams back that it reads.
+    fn release(&mut self, id: usize) {
+        for place in self.tasks[id].reads.clone() {
+            let slot = &mut self.slots[self.touched[place]];
+            slot.holding -= 1;
+            if slot.is_stream
+                && slot.holding == 0
+                && let Some(filler) = slot.filler
+            {
+                self.tasks[filler].held -= 1;
+                self.changed.push(filler);
+            }
+        }
+    }
+
+    /// `id` is done: what it fills has ended, which its readers learn.
+    fn end(&mut self, id: usize) {
+        for place in self.tasks[id].fills.clone() {
+            let slot = &mut self.slots[self.touched[place]];
+            slot.ended = true;
+            let is_stream = slot.is_stream;
+            let mut read = slot.first_read;
+            while let Some(place) = read {
+                let Read { task, next } = self.reads[place];
+                let waiting = &mut self.tasks[task];
+                if is_stream {
+                    waiting.open -= 1;
+                } else {
+                    waiting.awaited -= 1;
+                }
+                self.changed.push(task);
+                read = next;
+            }
+        }
+    }
 }

@@ -258,6 +258,36 @@ pub(crate) fn input_has_default<'n>(name: impl Into<Spelled<'n>>, declared: Span
         .label(declared, "declared with a default")
 }
 
+/// `largest` is the call with most nodes, and how many.
+pub(crate) fn too_many_nodes(
+    graph: &str,
+    nodes: usize,
+    most: usize,
+    at: Span,
+    largest: Option<(Span, usize)>,
+) -> Diagnostic {
+    let counted = if nodes == usize::MAX { "more than can be counted".to_owned() } else { nodes.to_string() };
+    let message = format!(
+        "graph `{graph}` has {counted} nodes with those of the graphs that it asks; at most {most} can be"
+    );
+    let diagnostic = Diagnostic::new(Code("E0720"), at, message, "too large");
+    let diagnostic = match largest {
+        Some((call, usize::MAX)) => diagnostic.label(call, "more than can be counted are in this call"),
+        Some((call, nodes)) => diagnostic.label(call, format!("{nodes} are in this call")),
+        None => diagnostic,
+    };
+    diagnostic
+        .note("a call is replaced by the nodes of the graph that it asks, so calls of calls multiply")
+        .hint("ask the graph once and use its outputs again, or serve the parts as programs of their own")
+}
+
+pub(crate) fn too_much_recorded(most: usize, route: Span) -> Diagnostic {
+    let message = format!("the recordings have more than {most} nodes together");
+    Diagnostic::new(Code("E0721"), route, message, "with this route there are too many")
+        .note("each route, and each combination of inputs that it may bring, has a recording of its own")
+        .hint("leave routes or `?` out, or serve some of them as a program of their own")
+}
+
 /// Rows E07xx.
 pub(crate) const TABLE: &[Explained] = &[
     Explained {
@@ -350,5 +380,21 @@ that takes a stream can be asked by another graph.",
         text: "\
 An input with a default is never absent, so it is not optional as well. Defaults are constants: numbers,
 truth values, texts, lists of texts and words of an enum.",
+    },
+    Explained {
+        code: Code("E0720"),
+        title: "a graph of too many nodes",
+        text: "\
+A graph has at most 100000 nodes, counted with those of the graphs that it asks: each call is replaced by the
+nodes of the graph that it asks. A graph that asks another twice, which asks a third twice, and so on, is soon
+larger than any machine holds. Ask a graph once and use its outputs again, or split the program.",
+    },
+    Explained {
+        code: Code("E0721"),
+        title: "recordings of too many nodes",
+        text: "\
+Each route, and each combination of optional inputs that it may bring, has a recording of its own, with the
+nodes that it needs. All recordings of a program have at most 600000 nodes together. Leave out routes that
+nobody asks, or split the program.",
     },
 ];
