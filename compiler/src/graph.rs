@@ -135,8 +135,10 @@ pub struct Input {
     pub default: Option<Literal>,
     /// After `specialize`, the one value that requests of this recording bring, if the recording depends on it.
     pub is: Option<Literal>,
-    /// The media that it brings: the second result of its node for a conversation, its own value for a list.
+    /// The media that it brings: result 1 of its node for a conversation, its own value for a list.
     pub media: Option<ValueId>,
+    /// Of which kind each of the media is, in order: result 2 of its node.
+    pub order: Option<ValueId>,
     /// After `specialize`, the kinds of media that occur among them.
     pub kinds: Vec<Modality>,
     /// Where it was declared.
@@ -360,11 +362,12 @@ impl Graph {
             });
             let operands = operands.collect();
             let made = graph.add(node.kind.clone(), operands, node.scope, node.span);
-            let is_whole = matches!(
-                node.kind,
-                NodeKind::Input(_) | NodeKind::Enter { .. } | NodeKind::Adapt(Adaptor::Merge { .. })
-            );
-            for (port, value) in node.results.iter().filter(|(_, value)| is_whole || wanted[*value]) {
+            let stays = |port: u32| match node.kind {
+                NodeKind::Input(_) => port == 0,
+                NodeKind::Enter { .. } | NodeKind::Adapt(Adaptor::Merge { .. }) => true,
+                _ => false,
+            };
+            for (port, value) in node.results.iter().filter(|(port, value)| stays(*port) || wanted[*value]) {
                 renamed[*value] = Some(graph.make(made, *port, self.values[*value].clone()));
             }
         }
@@ -374,7 +377,8 @@ impl Graph {
                 let node = graph.values[value].node;
                 graph.nodes[node].kind = NodeKind::Input(position);
                 let media = input.media.and_then(|media| renamed[media]);
-                graph.inputs.push(Input { value, media, ..input.clone() });
+                let order = input.order.and_then(|order| renamed[order]);
+                graph.inputs.push(Input { value, media, order, ..input.clone() });
             }
         }
         let output =

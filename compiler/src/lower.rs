@@ -67,7 +67,11 @@ fn recording(one: &Specialized, programs: Vec<corn_plan::Program>) -> Recording 
         value: input.value,
         default: input.default.clone(),
         is: input.is.clone(),
-        media: input.media.map(|value| InputMedia { value, kinds: input.kinds.clone() }),
+        media: (input.media.is_some() || input.order.is_some()).then(|| InputMedia {
+            value: input.media,
+            order: input.order,
+            kinds: input.kinds.clone(),
+        }),
     };
     let output = |output: &crate::graph::Output| Output { name: output.name.clone(), value: output.value };
     Recording {

@@ -226,8 +226,10 @@ pub struct Input {
 /// The media that a request brings in one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputMedia {
-    /// The list of them; the input's own value if that is the list.
-    pub value: ValueId,
+    /// The list of them; the input's own value if that is the list. None if the recording does not read them.
+    pub value: Option<ValueId>,
+    /// Of which kind each of them is, in order, if the recording puts something back in that order.
+    pub order: Option<ValueId>,
     /// The kinds that occur among them, each at least once. Requests with others have other recordings.
     pub kinds: Vec<Modality>,
 }
@@ -241,6 +243,13 @@ pub enum Modality {
     Audio,
     /// Pictures that follow each other.
     Video,
+}
+
+impl InputMedia {
+    /// What comes with the input.
+    pub fn values(&self) -> impl Iterator<Item = ValueId> {
+        self.value.into_iter().chain(self.order)
+    }
 }
 
 impl Modality {
@@ -407,7 +416,7 @@ pub enum Adaptor {
     },
     /// The items of one kind in a list of media, in order.
     Pick(Modality),
-    /// What was made of the items of each kind of media, in the order of the media. Reads the media, then a
+    /// What was made of the items of each kind of media, in the order of the media. Reads that order, then a
     /// list for each of these kinds.
     Interleave(Vec<Modality>),
 }

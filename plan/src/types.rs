@@ -205,6 +205,11 @@ impl Kind {
         }
     }
 
+    /// Which kind of media something is: one of the words `image`, `audio` and `video`.
+    pub fn modality() -> Self {
+        Self::Enum(Modality::ALL.map(|modality| modality.name().to_owned()).to_vec())
+    }
+
     /// The word that names the modality: `text`, `image`, `audio`, `tensor`, `int`, …
     pub const fn word(&self) -> &'static str {
         match self {

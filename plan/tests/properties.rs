@@ -189,8 +189,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn recording() -> impl Strategy<Value = Recording> {
-    let media = (value(), prop::collection::vec(modality(), 0..3));
-    let media = prop::option::of(media.prop_map(|(value, kinds)| InputMedia { value, kinds }));
+    let value_or_none = || prop::option::of(value());
+    let media = (value_or_none(), value_or_none(), prop::collection::vec(modality(), 0..3));
+    let media = media.prop_map(|(value, order, kinds)| InputMedia { value, order, kinds });
+    let media = prop::option::of(media);
     let inputs = prop::collection::vec(
         (name(), value(), prop::option::of(literal()), prop::option::of(literal()), media),
         0..3,

@@ -155,10 +155,10 @@ impl Body<'_, '_> {
             declared: param.span,
         };
         let value = self.graph.make(node, 0, value);
-        let media = self.media_brought(node, value);
+        let (media, order) = self.media_brought(node, value).unzip();
         let name = param.name.text.clone();
         let span = param.span;
-        let input = Input { name, value, optional, default, is: None, media, kinds: Vec::new(), span };
+        let input = Input { name, value, optional, default, is: None, media, order, kinds: Vec::new(), span };
         self.graph.inputs.push(input);
         self.enter(&param.name, Eval::Value(value));
         true

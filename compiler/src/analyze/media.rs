@@ -14,18 +14,22 @@ use crate::source::Span;
 use crate::syntax::ast::{Arg, Arm, PatternKind};
 
 impl Body<'_, '_> {
-    /// The media that the input `value`, made by `node`, brings: a second result for a conversation.
-    pub(crate) fn media_brought(&mut self, node: NodeId, value: ValueId) -> Option<ValueId> {
+    /// The media that the input `value`, made by `node`, brings, and their order: results of their own.
+    pub(crate) fn media_brought(&mut self, node: NodeId, value: ValueId) -> Option<(ValueId, ValueId)> {
         let made = self.graph.values[value].clone();
-        match (&made.ty.kind, made.ty.form) {
-            (Kind::Media { .. }, Form::List { .. }) => Some(value),
+        let (media, max) = match (&made.ty.kind, made.ty.form) {
+            (Kind::Media { .. }, Form::List { max }) => (value, max),
             (Kind::Messages { max_parts }, Form::Value) => {
                 let ty = Type::list(Kind::Media { max_bytes: DEFAULT_MEDIA_MAX_BYTES }, *max_parts);
                 let name = format!("{}.media", made.name);
-                Some(self.graph.make(node, 1, Value { name, ty, fixed: false, ..made }))
+                let media = Value { name, ty, fixed: false, ..made.clone() };
+                (self.graph.make(node, 1, media), *max_parts)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        let name = format!("{}.order", made.name);
+        let order = Value { name, ty: Type::list(Kind::modality(), max), fixed: true, ..made };
+        Some((media, self.graph.make(node, 2, order)))
     }
 
     /// The media of a conversation.
@@ -120,7 +124,10 @@ impl Body<'_, '_> {
         let values: Vec<(ValueId, bool, Span)> = made.iter().map(|(value, at)| (*value, true, *at)).collect();
         let Some(mut ty) = self.common_type(&values) else { return Eval::Poison };
         ty.form = self.graph.values[media].ty.form;
-        let operands = std::iter::once(media).chain(made.iter().map(|(value, _)| *value)).zip(0u32..);
+        let order = self.graph.inputs.iter().find(|input| input.media == Some(media));
+        let order =
+            order.and_then(|input| input.order).expect("media are brought by an input with their order");
+        let operands = std::iter::once(order).chain(made.iter().map(|(value, _)| *value)).zip(0u32..);
         let operands = operands.map(|(value, port)| Operand { port, value, each: false }).collect();
         let kind = NodeKind::Adapt(Adaptor::Interleave(kinds));
         Eval::Item(self.made(kind, operands, "match".to_owned(), ty, true, span))

@@ -85,11 +85,10 @@ fn check_edges(graph: &Graph, wrong: &mut Vec<String>) {
         if let NodeKind::Input(position) = node.kind {
             let input = graph.inputs.get(position as usize);
             let makes = |input: &super::Input| {
-                let own = (0, input.value);
-                match input.media.filter(|media| *media != input.value) {
-                    Some(media) => node.results.as_slice() == [own, (1, media)],
-                    None => node.results.as_slice() == [own],
-                }
+                let media = input.media.filter(|media| *media != input.value);
+                let others =
+                    media.map(|media| (1, media)).into_iter().chain(input.order.map(|order| (2, order)));
+                node.results.iter().copied().eq(std::iter::once((0, input.value)).chain(others))
             };
             if !input.is_some_and(makes) {
                 wrong.push(format!("G5: {id} is not input {position}"));

@@ -86,6 +86,7 @@ fn flattened(graph: &Graph, graphs: &IdVec<GraphId, Graph>) -> Graph {
         .map(|input| crate::graph::Input {
             value: name(input.value),
             media: input.media.map(name),
+            order: input.order.map(name),
             ..input.clone()
         })
         .collect();
@@ -119,8 +120,12 @@ fn splice(flat: &mut Graph, callee: &Graph, given: &[(u32, ValueId)], guard: &Ne
             let input = &callee.inputs[position as usize];
             let given = bound[position as usize];
             inner[input.value] = given;
-            if let Some((media, given)) = input.media.zip(given) {
-                inner[media] = Some(media_of(flat, given));
+            if let Some(given) = given {
+                for (port, value) in [(1, input.media), (2, input.order)] {
+                    if let Some(value) = value.filter(|value| *value != input.value) {
+                        inner[value] = brought_with(flat, given, port);
+                    }
+                }
             }
             continue;
         }
@@ -164,10 +169,10 @@ fn in_scopes(kind: &NodeKind, copied: &IdVec<ScopeId, ScopeId>) -> NodeKind {
     kind
 }
 
-/// The media that come with `given`, which an input of `flat` brings.
-fn media_of(flat: &Graph, given: ValueId) -> ValueId {
+/// What comes with `given`, which an input of `flat` brings: its media (port 1), their order (port 2).
+fn brought_with(flat: &Graph, given: ValueId, port: u32) -> Option<ValueId> {
     let results = &flat.nodes[flat.values[given].node].results;
-    results.iter().find(|(port, _)| *port == 1).map_or(given, |(_, media)| *media)
+    results.iter().find(|(of, _)| *of == port).map(|(_, value)| *value)
 }
 
 /// Adds to `needs` what must be brought for `of` to hold in the callee; false if it never does.

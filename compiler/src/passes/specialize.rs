@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Adaptor, ComponentId, IdVec, Kind, Literal, Modality, ValueId};
+use corn_plan::{Adaptor, ComponentId, Dim, Form, IdVec, Kind, Literal, Modality, ValueId};
 
 use crate::diagnostic::semantic::routes::{self, Unmakeable};
 use crate::diagnostic::semantic::{control, unused};
@@ -239,6 +239,7 @@ fn specialized(
     }
     let mut graph = part;
     narrow_media(&mut graph);
+    empty_lists(&mut graph);
     graph.values.ids().for_each(|value| graph.values[value].needs = Needs::default());
     graph.inputs.iter_mut().for_each(|input| input.optional = false);
     graph.outputs.iter_mut().for_each(|output| output.optional = false);
@@ -326,7 +327,6 @@ fn kinds_that_matter<'g>(
             NodeKind::Adapt(Adaptor::Pick(kind)) => {
                 kinds.insert(*kind);
             }
-            NodeKind::Adapt(Adaptor::Interleave(_)) => {}
             _ => kinds.extend(Modality::ALL),
         }
     }
@@ -349,12 +349,32 @@ fn narrow_media(graph: &mut Graph) {
                         node.results.iter().map(|(_, value)| graph.values[*value].ty.kind.max_bytes());
                     most = picked.flatten().fold(most, u64::max);
                 }
-                NodeKind::Adapt(Adaptor::Interleave(_)) => {}
                 _ => is_apart = false,
             }
         }
         if let (true, Kind::Media { max_bytes }) = (is_apart, &mut graph.values[media].ty.kind) {
             *max_bytes = (*max_bytes).min(most.max(1));
+        }
+    }
+}
+
+/// What is made of no media is an empty list: it holds next to nothing.
+fn empty_lists(graph: &mut Graph) {
+    for node in graph.nodes.ids() {
+        let node = &graph.nodes[node];
+        if !matches!(&node.kind, NodeKind::Adapt(Adaptor::Interleave(kinds)) if kinds.is_empty()) {
+            continue;
+        }
+        for (_, value) in node.results.clone() {
+            let ty = &mut graph.values[value].ty;
+            ty.form = Form::List { max: 1 };
+            if let Kind::Tensor { dims, .. } = &mut ty.kind {
+                for dim in dims {
+                    if let Dim::Upto { max, .. } = dim {
+                        *max = 1;
+                    }
+                }
+            }
         }
     }
 }

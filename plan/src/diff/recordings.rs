@@ -107,7 +107,8 @@ fn input_fact(input: &Input, value_name: &dyn Fn(&ValueId) -> String) -> Fact {
     }
     if let Some(media) = media {
         let kinds: Vec<&str> = media.kinds.iter().map(|kind| kind.name()).collect();
-        says = format!("{says}, media {} of {}", value_name(&media.value), kinds.join(", "));
+        let values: Vec<String> = media.values().map(|value| value_name(&value)).collect();
+        says = format!("{says}, media {} of {}", values.join(" and "), kinds.join(", "));
     }
     fact(format!("input {name}"), says)
 }

@@ -402,9 +402,11 @@ fn recording_line(plan: &mut Plan, names: &Names<'_>, line: &mut Line<'_>) -> Pa
 }
 
 fn input_media(line: &mut Line<'_>) -> Parsed<InputMedia> {
-    let value = line.id('v', "a value")?;
+    let is_value = line.peek().is_some() && !line.is_at("order") && !line.is_at("of");
+    let value = if is_value { Some(line.id('v', "a value")?) } else { None };
+    let order = if line.eat("order") { Some(line.id('v', "a value")?) } else { None };
     let kinds = if line.eat("of") { line.list(None, steps::modality)? } else { Vec::new() };
-    Ok(InputMedia { value, kinds })
+    Ok(InputMedia { value, order, kinds })
 }
 
 fn memory_line(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {

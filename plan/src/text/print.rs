@@ -128,8 +128,15 @@ fn write_recording(out: &mut String, plan: &Plan, id: &str, recording: &Recordin
             write!(out, " is {literal}")?;
         }
         if let Some(media) = media {
+            write!(out, " media")?;
+            if let Some(value) = media.value {
+                write!(out, " {value}")?;
+            }
+            if let Some(order) = media.order {
+                write!(out, " order {order}")?;
+            }
             let kinds = list(media.kinds.iter().map(|kind| kind.name()));
-            write!(out, " media {}{}{kinds}", media.value, if kinds.is_empty() { "" } else { " of " })?;
+            write!(out, "{}{kinds}", if kinds.is_empty() { "" } else { " of " })?;
         }
         writeln!(out)?;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::{BlockId, Branch, Loop, all_steps};
 use crate::ids::{RecordingId, StageId, ValueId};
-use crate::plan::{Program, Recording, Step, Transport};
+use crate::plan::{InputMedia, Program, Recording, Step, Transport};
 use crate::types::Kind;
 use crate::verify::Report;
 
@@ -115,7 +115,8 @@ fn check_inside(report: &mut Report<'_>, at: &str, readable: &BTreeSet<ValueId>,
 
 /// A value has one origin: the request, a constant, or one stage's work. Others receive it.
 fn check_origins(report: &mut Report<'_>, id: RecordingId, recording: &Recording) {
-    let media = recording.inputs.iter().filter_map(|input| Some(input.media.as_ref()?.value));
+    let media = recording.inputs.iter().filter_map(|input| input.media.as_ref());
+    let media = media.flat_map(InputMedia::values);
     let inputs: BTreeSet<ValueId> = recording.inputs.iter().map(|input| input.value).chain(media).collect();
     let mut makers: BTreeMap<ValueId, Vec<StageId>> = BTreeMap::new();
     let mut given = BTreeSet::new();

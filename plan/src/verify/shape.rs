@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::all_steps;
-use crate::plan::{Adaptor, Component, Input, Literal, Port, Recording, Run, Step};
+use crate::ids::ValueId;
+use crate::plan::{Adaptor, Component, Input, InputMedia, Literal, Port, Recording, Run, Step};
 use crate::shapes::{Extents, bind_all, resolved};
 use crate::types::{Dim, Form, Kind, Type};
 use crate::verify::Report;
@@ -23,7 +24,8 @@ pub(super) fn check_ids(report: &mut Report<'_>) {
         let mut unknown = BTreeSet::new();
         let values = recording.inputs.iter().map(|input| input.value);
         let values = values.chain(recording.outputs.iter().map(|output| output.value));
-        let media = recording.inputs.iter().filter_map(|input| Some(input.media.as_ref()?.value));
+        let media = recording.inputs.iter().filter_map(|input| input.media.as_ref());
+        let media = media.flat_map(InputMedia::values);
         let values = values.chain(media);
         unknown.extend(values.filter(|id| recording.values.get(*id).is_none()).map(|id| id.to_string()));
         for program in &recording.programs {
@@ -275,9 +277,16 @@ fn input_problem(recording: &Recording, input: &Input) -> Option<String> {
         return Some(format!("input {} is '{ty}', which the recording cannot be chosen by", input.name));
     }
     let media = input.media.as_ref()?;
-    let list = &recording.values[media.value].ty;
-    let is_list = matches!((&list.kind, list.form), (Kind::Media { .. }, Form::List { .. }));
-    (!is_list).then(|| format!("the media of input {} are '{list}', which is no list of media", input.name))
+    let wrong = |value: Option<ValueId>, is_right: &dyn Fn(&Kind) -> bool| {
+        let ty = &recording.values[value?].ty;
+        (!matches!(ty.form, Form::List { .. }) || !is_right(&ty.kind)).then(|| ty.to_string())
+    };
+    let media_wrong = wrong(media.value, &|kind| matches!(kind, Kind::Media { .. }));
+    let wrong = media_wrong.or_else(|| wrong(media.order, &|kind| *kind == Kind::modality()))?;
+    Some(format!(
+        "the media of input {} are '{wrong}', which is no list of media, nor of their kinds",
+        input.name
+    ))
 }
 
 fn mismatch(component: &Component, port: &Port, given: &Type) -> Option<String> {
@@ -369,9 +378,10 @@ fn adapt_fits(adaptor: &Adaptor, operands: &[&Type], result: &Type) -> bool {
                 && Kind::of_media(*modality, max_bytes).word() == result.kind.word()
         }),
         Adaptor::Interleave(kinds) => match operands {
-            [media, made @ ..] => {
-                matches!(media.kind, Kind::Media { .. })
-                    && form_fits(media.form, result.form)
+            [order, made @ ..] => {
+                order.kind == Kind::modality()
+                    && is_list(order)
+                    && (kinds.is_empty() || form_fits(order.form, result.form))
                     && made.len() == kinds.len()
                     && made.iter().all(|ty| is_list(ty) && fits(&ty.kind, &result.kind))
             }
