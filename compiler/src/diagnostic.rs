@@ -19,6 +19,7 @@ use serde::{Serialize, Serializer};
 pub use self::json::{JsonDiagnostic, JsonLabel, to_json};
 pub use self::nearest::nearest;
 pub use self::render::render;
+pub use self::semantic::placement::NEEDS_CLUSTER;
 use crate::source::Span;
 
 /// A stable code: `E0312` for an error, `W0101` for a warning.

@@ -266,6 +266,12 @@ impl Compilation {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
+    /// Whether all that keeps the program from a plan is that it needs GPUs and says nothing of where they are.
+    pub fn lacks_only_a_cluster(&self) -> bool {
+        let mut errors = self.diagnostics.iter().filter(|found| found.is_error()).peekable();
+        errors.peek().is_some() && errors.all(|found| found.code == diagnostic::NEEDS_CLUSTER)
+    }
+
     /// The errors and warnings for a person, with terminal colours if `color` is set.
     pub fn render(&self, color: bool) -> String {
         diagnostic::render(&self.diagnostics, &self.sources, color)

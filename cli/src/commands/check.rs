@@ -28,8 +28,13 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
                 }
             }
             Loaded::Program(compilation) => {
-                is_wrong |= compilation.plan.is_none();
-                if is_json {
+                let is_unplaced = compilation.lacks_only_a_cluster();
+                is_wrong |= compilation.plan.is_none() && !is_unplaced;
+                if is_unplaced {
+                    if !is_json {
+                        print(&unplaced(&name.to_string(), &compilation))?;
+                    }
+                } else if is_json {
                     problems.extend(program::problems(&compilation));
                 } else {
                     program::report(&compilation);
@@ -42,6 +47,15 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
         print(&format!("{}\n", program::json(&problems)?))?;
     }
     if is_wrong { Err(Failure::Program) } else { Ok(()) }
+}
+
+/// What there is of a program that is right and has no plan, since it does not say where its GPUs are.
+fn unplaced(file: &str, compilation: &Compilation) -> String {
+    let recordings = compilation.recordings().map_or(0, |recordings| recordings.len());
+    let s = if recordings == 1 { "" } else { "s" };
+    format!(
+        "{file}: {recordings} recording{s}; it needs GPUs and has no cluster, so it was not placed (corn explain E0922)\n"
+    )
 }
 
 /// `program.corn: 3 recordings of 5 components`, if it compiles.

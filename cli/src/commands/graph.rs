@@ -16,7 +16,9 @@ const NUMBER: &str = "{}";
 pub(crate) fn graph(args: &Graph) -> Result<(), Failure> {
     program::refuse_plan(&args.file, "graph")?;
     let compilation = program::compile(&args.file, &Placement { workers: None, inflight: 1 })?;
-    program::report(&compilation);
+    if !compilation.lacks_only_a_cluster() {
+        program::report(&compilation);
+    }
     let recordings = compilation.recordings().ok_or(Failure::Program)?;
     let wanted = wanted(args, &recordings)?;
     let numbered = args.output.as_deref().is_some_and(|file| file.to_string_lossy().contains(NUMBER));

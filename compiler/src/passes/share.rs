@@ -24,7 +24,8 @@ pub(crate) fn share(all: &mut [Specialized], program: &Program) {
     }
 }
 
-/// For each component the first that is equal to it.
+/// For each component the first that is equal to it. One that no `place` line speaks of goes where an equal one of
+/// which something is said goes.
 pub(crate) fn first_of_equals(
     components: &IdVec<ComponentId, Component>,
     rules: &BTreeMap<ComponentId, Rule>,
@@ -32,22 +33,28 @@ pub(crate) fn first_of_equals(
     let nameless =
         |component: &Component| corn_plan::Component { name: String::new(), ..component.deployed.clone() };
     let rule = |id: ComponentId| rules.get(&id).map(Rule::plain).unwrap_or_default();
+    // Equal components have equal arguments, so only few are compared whole.
     let mut alike: BTreeMap<String, Vec<(ComponentId, corn_plan::Component, Rule)>> = BTreeMap::new();
-    components
-        .enumerate()
-        .map(|(id, component)| {
-            let (component, rule) = (nameless(component), rule(id));
-            // Equal components have equal arguments, so only few are compared whole.
-            let arguments = format!("{} {:?} {:?}", component.kind, component.weights, component.options);
-            let alike = alike.entry(arguments).or_default();
-            let equal = alike.iter().find(|(_, other, others)| *other == component && *others == rule);
-            if let Some((first, ..)) = equal {
-                return *first;
-            }
-            alike.push((id, component, rule));
-            id
-        })
-        .collect()
+    let mut keys: IdVec<ComponentId, String> = IdVec::new();
+    for (id, component) in components.enumerate() {
+        let component = nameless(component);
+        let key = format!("{} {:?} {:?}", component.kind, component.weights, component.options);
+        alike.entry(key.clone()).or_default().push((id, component, rule(id)));
+        keys.push(key);
+    }
+    let first = |id: ComponentId| {
+        let alike = &alike[&keys[id]];
+        let (own, rule) = alike.iter().find(|(other, ..)| *other == id).map(|(_, own, rule)| (own, rule))?;
+        let mut equal = alike.iter().filter(|(_, other, _)| other == own);
+        let unplaced = Rule::default();
+        let found = if *rule == unplaced {
+            equal.clone().find(|(.., rule)| *rule != unplaced).or_else(|| equal.next())
+        } else {
+            equal.find(|(.., other)| other == rule)
+        };
+        found.map(|(first, ..)| *first)
+    };
+    components.ids().map(|id| first(id).unwrap_or(id)).collect()
 }
 
 /// Whether equal ones of this node are one: constants, adaptors, and calls that make whole values. Streams of two

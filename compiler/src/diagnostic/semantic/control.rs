@@ -2,10 +2,9 @@
 
 use corn_plan::Kind;
 
-use super::{Candidate, all, nearest};
+use super::{Candidate, Spelled, all, nearest};
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
-use crate::syntax::ast::Name;
 
 /// Adds where a value was made, unless that is where the problem is.
 fn made_at(diagnostic: Diagnostic, at: Span, made: Span, text: &str) -> Diagnostic {
@@ -183,9 +182,10 @@ pub(crate) fn next_twice(name: &str, at: Span, first: Span) -> Diagnostic {
         .hint("bind the first with a `let` of its own")
 }
 
-pub(crate) fn not_carried(name: &Name, known: &[Candidate]) -> Diagnostic {
+pub(crate) fn not_carried<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate]) -> Diagnostic {
+    let name = name.into();
     let message = format!("the loop does not carry `{}`", name.text);
-    Diagnostic::new(Code("E0611"), name.span, message, "cannot get a next value").meant(&name.text, known)
+    Diagnostic::new(Code("E0611"), name.span, message, "cannot get a next value").meant(name.text, known)
 }
 
 pub(crate) fn carried_changes_type(
@@ -215,9 +215,9 @@ pub(crate) fn stream_from_outside(name: &str, at: Span, made: Span, whole: Span)
         .hint("collect it before the loop: `.collect(max: …)`")
 }
 
-pub(crate) fn media_made(port: &Name, kind: &str) -> Diagnostic {
+pub(crate) fn media_made<'n>(port: impl Into<Spelled<'n>>, kind: &str) -> Diagnostic {
     let message = format!("no component makes `{kind}`");
-    Diagnostic::new(Code("E0613"), port.span, message, "only a request brings it")
+    Diagnostic::new(Code("E0613"), port.into().span, message, "only a request brings it")
         .hint("say what is made: `image`, `audio`, `video` or `text`")
 }
 

@@ -1,5 +1,6 @@
 //! Memory, workers, GPUs, links and stalls. E08xx, E0908 to E0911.
 
+use super::all;
 use crate::diagnostic::{Code, Diagnostic, Explained};
 use crate::source::Span;
 
@@ -12,9 +13,13 @@ pub(crate) fn component_does_not_fit(name: &str, needs: &str, table: &[String], 
     diagnostic.hint("give the workers more memory, use more of them, or choose a smaller model")
 }
 
-pub(crate) fn gpu_without_cluster(name: &str, span: Span) -> Diagnostic {
-    let message = format!("component `{name}` needs a GPU, and nothing says where there is one");
-    Diagnostic::new(Code("E0909"), span, message, "cannot run on the CPU")
+/// The code of programs that need a GPU and do not say where there is one: they are right as far as they go.
+pub const NEEDS_CLUSTER: Code = Code("E0922");
+
+pub(crate) fn gpu_without_cluster(names: &[&str], span: Span) -> Diagnostic {
+    let need = if names.len() == 1 { "needs a GPU" } else { "need GPUs" };
+    let message = format!("{} {need}, and nothing says where there is one", all(names));
+    Diagnostic::new(NEEDS_CLUSTER, span, message, "cannot run on the CPU")
         .note("without a cluster a program is placed on the CPU of the machine that compiles it")
         .hint("write `cluster lab { node a { gpu 1 h200 memory 139GiB } }` and `place GRAPH on lab { *: auto }`")
 }
@@ -245,5 +250,14 @@ but its threads take turns.",
 With the bounds as written, one request may hold more than half of what a worker has left beside its
 components. Requests seldom reach their bounds, but the engine reserves for them, so few can be admitted at
 once. Pictures and lists of pictures are the usual reason.",
+    },
+    Explained {
+        code: NEEDS_CLUSTER,
+        title: "GPUs without a cluster",
+        text: "\
+The program has components that need a GPU, and without a `cluster` it is placed on the CPU of the machine that
+compiles it. As a description of models it may be right all the same: `corn check` and `corn graph` take it. For a
+plan, say where it runs: `cluster lab { node a { gpu 1 h200 memory 139GiB } }` and `place omni on lab { *: auto }`,
+here or in a file of the operator's that uses this one.",
     },
 ];

@@ -15,6 +15,7 @@ use crate::graph::{Component, Specialized};
 use crate::passes::place::{Placement, apart, called};
 use crate::passes::stages::stages;
 use crate::passes::target::{Target, human};
+use crate::source::Span;
 
 /// Places the components that `all` call; `None` if they do not fit, which is reported.
 pub(super) fn place(
@@ -24,10 +25,12 @@ pub(super) fn place(
     found: &mut Diagnostics,
 ) -> Option<Placement> {
     let called: BTreeSet<ComponentId> = all.iter().flat_map(|one| called(&one.graph)).collect();
-    for component in called.iter().map(|id| &components[*id]).filter(|it| it.deployed.needs.gpus > 0) {
-        found.push(placement::gpu_without_cluster(&component.deployed.name, component.span));
-    }
-    if found.has_errors() {
+    let on_gpus = called.iter().map(|id| &components[*id]).filter(|it| it.deployed.needs.gpus > 0);
+    let on_gpus: Vec<(&str, Span)> =
+        on_gpus.map(|component| (component.deployed.name.as_str(), component.span)).collect();
+    if let Some((_, first)) = on_gpus.first() {
+        let names: Vec<&str> = on_gpus.iter().map(|(name, _)| *name).collect();
+        found.push(placement::gpu_without_cluster(&names, *first));
         return None;
     }
     let apart: BTreeSet<(ComponentId, ComponentId)> = all.iter().flat_map(|one| apart(&one.graph)).collect();
