@@ -15,7 +15,7 @@ pub enum Shape {
     /// A quarter of the nodes are shared, and each route has another stretch of them: what a program
     /// of many models looks like.
     Spread,
-    /// Two of three nodes and more are on every route: about the most that recordings can hold.
+    /// More than half of the nodes are on every route.
     Dense,
 }
 
