@@ -47,7 +47,7 @@ pub fn generated(nodes: usize, routes: usize, shape: Shape) -> Generated {
     let mut outputs = Vec::new();
     for part in 0..routes {
         let from = match shape {
-            Shape::Spread => core.len() * (part + 1) / routes - 1,
+            Shape::Spread => (core.len() * (part + 1) / routes).max(1) - 1,
             Shape::Dense => core.len() - 1 - part % (core.len() / 8).max(1),
         };
         let goal = shared + (nodes - shared) * (part + 1) / routes;
