@@ -15,7 +15,7 @@ pub enum Shape {
     /// A quarter of the nodes are shared, and each route has another stretch of them: what a program
     /// of many models looks like.
     Spread,
-    /// Two of three nodes and more are on every route: about the most that recordings can hold.
+    /// More than half of the nodes are on every route.
     Dense,
 }
 
@@ -47,7 +47,7 @@ pub fn generated(nodes: usize, routes: usize, shape: Shape) -> Generated {
     let mut outputs = Vec::new();
     for part in 0..routes {
         let from = match shape {
-            Shape::Spread => core.len() * (part + 1) / routes - 1,
+            Shape::Spread => (core.len() * (part + 1) / routes).max(1) - 1,
             Shape::Dense => core.len() - 1 - part % (core.len() / 8).max(1),
         };
         let goal = shared + (nodes - shared) * (part + 1) / routes;

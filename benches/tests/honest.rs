@@ -37,7 +37,7 @@ fn sixty_four_recordings_that_differ_have_every_node_between_them() {
         let smallest = specialized.iter().map(|one| one.graph.nodes.len()).min().unwrap();
         match shape {
             Shape::Spread => assert!(smallest * 3 < largest, "{smallest} to {largest} nodes"),
-            Shape::Dense => assert!(smallest > 600, "the smallest route has {smallest} nodes"),
+            Shape::Dense => assert!(smallest > 500, "the smallest route has {smallest} nodes"),
         }
         let kinds: BTreeSet<&str> =
             plan.components.iter().map(|component| component.entry.as_str()).collect();

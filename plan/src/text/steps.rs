@@ -92,7 +92,11 @@ fn write_names(out: &mut String, recording: &Recording, values: &[ValueId]) {
     for (place, id) in values.iter().enumerate() {
         out.push_str(if place == 0 { "" } else { ", " });
         let name = recording.values.get(*id).map_or("?", |value| value.name.as_str());
-        out.extend(name.chars().map(|c| if c == '\n' { ' ' } else { c }));
+        if name.contains('\n') {
+            out.push_str(&name.replace('\n', " "));
+        } else {
+            out.push_str(name);
+        }
     }
 }
 
