@@ -107,6 +107,16 @@ impl<I: Id, T> IdVec<I, T> {
         self.items.iter()
     }
 
+    /// The items in order of their ids, to change.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
+        self.items.iter_mut()
+    }
+
+    /// The item that `id` names, if there is one, to change.
+    pub fn get_mut(&mut self, id: I) -> Option<&mut T> {
+        self.items.get_mut(id.index())
+    }
+
     /// The last item, to change.
     pub fn last_mut(&mut self) -> Option<&mut T> {
         self.items.last_mut()

@@ -21,8 +21,8 @@ pub use control::{Arm, BlockId, Branch, Carry, Case, Loop, all_steps};
 pub use ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 pub use plan::{
     Adaptor, Batch, Component, Endpoint, GpuRow, Gpus, Input, InputMedia, Limits, Literal, MemoryRow,
-    Modality, Needs, Operand, Output, Plan, PlanHash, Port, Program, Recording, Run, Serve, Signature, Stage,
-    Step, Transport, Value, Weights, WeightsSource, Worker,
+    Modality, Needs, Offset, Operand, Output, Plan, PlanHash, Port, Program, Recording, Run, Serve,
+    Signature, Stage, Step, Transport, Value, Weights, WeightsSource, Worker,
 };
 pub use text::ParseError;
 pub use types::{Dim, Dtype, Form, Kind, Type};

@@ -291,6 +291,18 @@ pub struct Value {
     pub optional: bool,
     /// Most bytes it holds at once on a worker: `ty.max_bytes()`.
     pub bytes: u64,
+    /// Where it begins in the arena of each stage that holds it, in order of the stages.
+    pub offsets: Vec<Offset>,
+}
+
+/// A place in the arena that a stage keeps for one request: the GPU's for tensors on a worker that has GPUs,
+/// otherwise the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Offset {
+    /// The stage.
+    pub stage: StageId,
+    /// From the arena's beginning.
+    pub bytes: u64,
 }
 
 /// The steps of one stage in one recording, in an order that respects every dependency. A step

@@ -61,7 +61,7 @@ fn report(edits: &[(&str, &str)]) -> String {
         text = text.replacen(from, to, 1);
     }
     let mut plan = Plan::parse(&text).unwrap();
-    plan.memory = plan.memory_rows();
+    plan.lay_out();
     let violations = verify(plan).err().unwrap_or_default();
     violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -17,7 +17,7 @@ fn report(edits: &[(&str, &str)], keep_memory: bool) -> Vec<String> {
     }
     let mut plan = Plan::parse(&text).unwrap();
     if !keep_memory {
-        plan.memory = plan.memory_rows();
+        plan.lay_out();
     }
     verify(plan).err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }

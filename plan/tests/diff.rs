@@ -13,7 +13,7 @@ const SPEAK: &str = include_str!("plans/speak.plan");
 
 fn plan(text: &str) -> Plan {
     let mut plan = Plan::parse(text).unwrap();
-    plan.memory = plan.memory_rows();
+    plan.lay_out();
     verify(plan).unwrap().plan().clone()
 }
 

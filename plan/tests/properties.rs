@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use corn_plan::{
     Adaptor, Arm, Batch, BlockId, Branch, Carry, Case, Component, ComponentId, Dim, Dtype, Form, Input,
-    InputMedia, Kind, Literal, Loop, MemoryRow, Modality, Needs, Operand, Output, Plan, Port, Program,
-    Recording, Run, Stage, StageId, Step, Transport, Type, Value, ValueId, Weights, WeightsSource, Worker,
-    WorkerId, verify,
+    InputMedia, Kind, Literal, Loop, MemoryRow, Modality, Needs, Offset, Operand, Output, Plan, Port,
+    Program, Recording, Run, Stage, StageId, Step, Transport, Type, Value, ValueId, Weights, WeightsSource,
+    Worker, WorkerId, verify,
 };
 use proptest::prelude::*;
 
@@ -198,7 +198,10 @@ fn recording() -> impl Strategy<Value = Recording> {
         0..3,
     );
     let outputs = prop::collection::vec((name(), value()), 1..3);
-    let values = prop::collection::vec((text(), ty(), any::<bool>(), any::<u64>()), 0..4);
+    let offset = (any::<u32>(), any::<u64>());
+    let offset = offset.prop_map(|(stage, bytes)| Offset { stage: StageId(stage), bytes });
+    let offsets = prop::collection::vec(offset, 0..3);
+    let values = prop::collection::vec((text(), ty(), any::<bool>(), any::<u64>(), offsets), 0..4);
     let programs = prop::collection::vec((any::<u32>(), prop::collection::vec(step(), 0..5)), 0..3);
     (name(), name(), inputs, outputs, values, programs).prop_map(
         |(route, graph, inputs, outputs, values, programs)| {
@@ -211,7 +214,7 @@ fn recording() -> impl Strategy<Value = Recording> {
                 outputs: outputs.into_iter().map(|(name, value)| Output { name, value }).collect(),
                 values: values
                     .into_iter()
-                    .map(|(name, ty, optional, bytes)| Value { name, ty, optional, bytes })
+                    .map(|(name, ty, optional, bytes, offsets)| Value { name, ty, optional, bytes, offsets })
                     .collect(),
                 programs: programs.into_iter().map(program).collect(),
             }

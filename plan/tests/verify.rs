@@ -22,7 +22,7 @@ fn violations(text: &str, edits: &[(&str, &str)], keep_memory: bool) -> Vec<Viol
     }
     let mut plan = Plan::parse(&text).unwrap();
     if !keep_memory {
-        plan.memory = plan.memory_rows();
+        plan.lay_out();
     }
     verify(plan).err().unwrap_or_default()
 }
@@ -81,7 +81,7 @@ fn each_rule_is_refused_on_its_own() {
         ("P7 one signature", SPEAK, &[("  output voice v3\n", ""), ("    output v3\n", "")]),
         ("P8 inflight", SPEAK, &[("inflight 4", "inflight 0")]),
         ("P8 batch", SPEAK, &[("batch 4", "batch 0")]),
-        ("P8 bytes", SPEAK, &[("window 2 in 11520000B", "window 2 in 1B")]),
+        ("P8 bytes", SPEAK, &[("window 2 in 11250KiB", "window 2 in 1B")]),
         ("P10 never freed", SPEAK, &[("    free v3\n", "")]),
         ("P10 freed twice", SPEAK, &[("    free v3\n", "    free v3\n    free v3\n")]),
     ];
@@ -172,4 +172,10 @@ fn no_broken_text_makes_it_panic() {
             }
         }
     }
+}
+
+#[test]
+fn a_value_that_overlaps_another_in_its_arena_is_refused() {
+    let edits = [("at s0 4352B, s1 0B", "at s0 4KiB, s1 0B")];
+    insta::assert_snapshot!(report(SPEAK, &edits, true), @"P6: recording r0: v2 is not where it must be in its arenas");
 }

@@ -22,6 +22,7 @@ pub(crate) fn values(graph: &Graph) -> IdVec<ValueId, Value> {
         name: value.name.clone(),
         ty: value.ty.clone(),
         optional: value.optional,
+        offsets: Vec::new(),
         bytes: value.ty.max_bytes().unwrap_or(u64::MAX),
     };
     graph.values.iter().map(value).collect()
@@ -136,7 +137,7 @@ pub(crate) fn allocate(
     components: &IdVec<ComponentId, Component>,
     found: &mut Diagnostics,
 ) {
-    plan.memory = plan.memory_rows();
+    plan.lay_out();
     let stores = Store::all(plan);
     let fullest = stores.iter().enumerate();
     let fullest = fullest.max_by_key(|(place, store)| (store.lacks(plan), std::cmp::Reverse(*place)));

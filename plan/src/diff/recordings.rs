@@ -87,7 +87,8 @@ fn recording_facts(paired: &Paired<'_>, plan: &Plan, recording: &Recording) -> V
     let mut facts = vec![fact("route", route)];
     facts.extend(inputs.iter().map(|input| input_fact(input, &name)));
     facts.extend(outputs.iter().map(|output| fact(format!("output {}", output.name), name(&output.value))));
-    for Value { name, ty, optional, bytes } in values {
+    // Where a value is in its arena follows from the steps and the bytes.
+    for Value { name, ty, optional, bytes, offsets: _ } in values {
         let what = format!("value {}", name.replace('\n', " "));
         facts.push(fact(what, format!("{ty}{} in {}", if *optional { "?" } else { "" }, Bytes(*bytes))));
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 use crate::plan::{
-    Batch, Component, GpuRow, Gpus, Input, InputMedia, Literal, MemoryRow, Needs, Output, Plan, Port,
+    Batch, Component, GpuRow, Gpus, Input, InputMedia, Literal, MemoryRow, Needs, Offset, Output, Plan, Port,
     Program, Recording, Serve, Stage, Value, Weights, WeightsSource, Worker,
 };
 use crate::text::scan::{Line, Token};
@@ -393,12 +393,18 @@ fn recording_line(plan: &mut Plan, names: &Names<'_>, line: &mut Line<'_>) -> Pa
             let ty = ty(line)?;
             let optional = line.eat_mark("?");
             line.keyword("in")?;
-            recording.values.push(Value { name, ty, optional, bytes: line.bytes()? });
+            let bytes = line.bytes()?;
+            let offsets = if line.eat("at") { line.list(None, offset)? } else { Vec::new() };
+            recording.values.push(Value { name, ty, optional, bytes, offsets });
         }
         "on" => recording.programs.push(Program { stage: line.id('s', "a stage")?, steps: Vec::new() }),
         other => return Err(line.error(format!("'{other}' is no line of a recording"))),
     }
     Ok(())
+}
+
+fn offset(line: &mut Line<'_>) -> Parsed<Offset> {
+    Ok(Offset { stage: line.id('s', "a stage")?, bytes: line.bytes()? })
 }
 
 fn input_media(line: &mut Line<'_>) -> Parsed<InputMedia> {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::plan::{Component, Input, Plan, Port, Recording, Weights, WeightsSource};
+use crate::plan::{Component, Input, Offset, Plan, Port, Recording, Weights, WeightsSource};
 use crate::text::steps::{self, joined, list};
 use crate::text::{HEADER, serve};
 use crate::types::{Bytes, Millis};
@@ -145,7 +145,11 @@ fn write_recording(out: &mut String, plan: &Plan, id: &str, recording: &Recordin
     }
     for (id, value) in recording.values.enumerate() {
         let may = if value.optional { "?" } else { "" };
-        writeln!(out, "  value {id} {:?} {}{may} in {}", value.name, value.ty, Bytes(value.bytes))?;
+        write!(out, "  value {id} {:?} {}{may} in {}", value.name, value.ty, Bytes(value.bytes))?;
+        for (number, Offset { stage, bytes }) in value.offsets.iter().enumerate() {
+            write!(out, "{} {stage} {}", if number == 0 { " at" } else { "," }, Bytes(*bytes))?;
+        }
+        out.push('\n');
     }
     for program in &recording.programs {
         writeln!(out, "  on {}", program.stage)?;

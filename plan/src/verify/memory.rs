@@ -12,6 +12,14 @@ pub(super) fn check(report: &mut Report<'_>) {
             "the memory table is not the one that follows from the components and values".to_owned(),
         );
     }
+    for (id, recording) in plan.recordings.enumerate() {
+        let offsets = plan.offsets(recording);
+        let wrong = recording.values.enumerate().find(|(value, of)| of.offsets != offsets[*value]);
+        if let Some((value, _)) = wrong {
+            let message = format!("recording {id}: {value} is not where it must be in its arenas");
+            report.violated("P6", message);
+        }
+    }
     for (id, row) in rows.enumerate() {
         let worker = &plan.workers[id];
         if row.total_bytes(plan.inflight).is_none_or(|total| total > worker.memory_bytes) {

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let Ok(mut plan) = Plan::parse(text) else { return };
-    plan.memory = plan.memory_rows();
+    plan.lay_out();
     match verify(plan) {
         Ok(verified) => {
             let read = Plan::parse(&verified.plan().to_text());

@@ -60,8 +60,8 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
     let mut places = vec![Place::TopLevel];
     // Whether the next brace opens a component's body.
     let mut in_component = false;
-    // Constructs whose brace is still to come, innermost last: whether each is a loop.
-    let mut pending: Vec<bool> = Vec::new();
+    // Constructs whose brace is still to come, innermost last: in how many brackets, and whether it is a loop.
+    let mut pending: Vec<(usize, bool)> = Vec::new();
     let mut index = 0;
     while index < tokens.all.len() {
         let token = &tokens.all[index];
@@ -73,7 +73,7 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
                 in_component = *tok == Tok::Component;
             }
             tok if tok.begins_construct() => {
-                pending.push(*tok == Tok::Loop);
+                pending.push((places.len(), *tok == Tok::Loop));
                 if let (Tok::If | Tok::Match | Tok::Switch, Some(Tok::OpenBrace)) =
                     (tok, tokens.get(index + 1))
                 {
@@ -97,17 +97,20 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
                 places.push(Place::Braces);
             }
             Tok::OpenBrace => {
-                let is_loop = pending.pop().unwrap_or(false);
+                let begun = pending.pop_if(|(depth, _)| *depth == places.len());
+                let is_loop = begun.is_some_and(|(_, is_loop)| is_loop);
                 places.push(if is_loop { Place::LoopBody } else { Place::Braces });
             }
             Tok::OpenParen | Tok::OpenBracket => places.push(Place::Inside),
             tok if tok.closes() && places.len() > 1 => {
                 places.pop();
+                // What was begun inside and has no brace was broken.
+                pending.retain(|(depth, _)| *depth <= places.len());
             }
             Tok::Name(word) if let Some((meant, keyword)) = construct(tokens, index, word) => {
                 found.push(syntax::misspelt_word(tokens.span(index), word, meant));
                 if keyword.begins_construct() {
-                    pending.push(keyword == Tok::Loop);
+                    pending.push((places.len(), keyword == Tok::Loop));
                 }
                 kept.push(Token { tok: keyword, ..token.clone() });
                 index += 1;

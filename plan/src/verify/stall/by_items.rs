@@ -202,8 +202,13 @@ fn recording(choices: &[Choice]) -> Recording {
         kind: Kind::Int,
         form: window.map_or(Form::Value, |window| Form::Stream { window }),
     };
-    let value =
-        |window: Option<u32>| Value { name: "v".to_owned(), ty: ty(window), optional: false, bytes: 8 };
+    let value = |window: Option<u32>| Value {
+        name: "v".to_owned(),
+        ty: ty(window),
+        optional: false,
+        bytes: 8,
+        offsets: Vec::new(),
+    };
     recording.values.push(value(None));
     let mut programs = [0, 1].map(|stage| Program { stage: StageId(stage), steps: Vec::new() });
     programs[0].steps.push(Step::Input { value: ValueId(0) });
