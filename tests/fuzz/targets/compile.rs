@@ -3,7 +3,7 @@
 #![no_main]
 
 use corn_compiler::source::{FileId, SourceFile, Sources};
-use corn_compiler::{Compilation, Emit, Target, compile, syntax};
+use corn_compiler::{Compilation, Drawing, Emit, Target, compile, syntax};
 use corn_fuzz::{Modules, catalog};
 use libfuzzer_sys::fuzz_target;
 
@@ -20,8 +20,9 @@ fuzz_target!(|text: &str| {
     made.render(true);
     let stages = [Emit::Ast, Emit::Graph, Emit::Specialized, Emit::Placed, Emit::Plan];
     let texts: Vec<Option<String>> = stages.iter().map(|stage| made.emit(*stage)).collect();
-    made.drawings(true);
-    made.drawings(false);
+    for drawing in [Drawing::Text, Drawing::Mermaid, Drawing::Dot, Drawing::Svg] {
+        made.drawings(drawing);
+    }
     if made.plan.is_some() {
         let again = compiled(text);
         assert!(stages.iter().zip(&texts).all(|(stage, text)| again.emit(*stage) == *text), "the same again");
