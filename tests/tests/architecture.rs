@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate of ours may depend on, apart from its tests.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("corn-plan", &[]),
     ("corn-compiler", &["corn-plan"]),
     ("corn-core", &["corn-plan"]),
