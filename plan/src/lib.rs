@@ -13,6 +13,7 @@ pub mod ids;
 mod memory;
 pub mod plan;
 pub mod shapes;
+mod signature;
 pub mod text;
 pub mod types;
 pub mod verify;
@@ -21,9 +22,10 @@ pub use control::{Arm, BlockId, Branch, Carry, Case, Loop, all_steps};
 pub use ids::{ComponentId, IdVec, RecordingId, StageId, ValueId, WorkerId};
 pub use plan::{
     Adaptor, Batch, Component, Endpoint, GpuRow, Gpus, Input, InputMedia, Limits, Literal, MemoryRow,
-    Modality, Needs, Offset, Operand, Output, Plan, PlanHash, Port, Program, Recording, Run, Serve,
-    Signature, Stage, Step, Transport, Value, Weights, WeightsSource, Worker,
+    Modality, Needs, Offset, Operand, Output, Plan, PlanHash, Port, Program, Recording, Run, Serve, Stage,
+    Step, Transport, Value, Weights, WeightsSource, Worker,
 };
+pub use signature::Signature;
 pub use text::ParseError;
 pub use types::{Dim, Dtype, Form, Kind, Type};
 pub use verify::{Verified, Violation, verify};

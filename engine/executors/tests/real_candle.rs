@@ -70,7 +70,10 @@ fn joined(items: &[Datum]) -> String {
 fn smollm_answers_and_many_get_what_each_gets_alone() {
     let Some(weights) = standard_weights("smollm2_135m") else { return };
     let start = Instant::now();
-    let mut llama = load("llama.chat", &[("weights", weights)], &[("max_tokens", Literal::Int(60))], 1);
+    // Told so, the first words are far from a tie, and the same with the kernels of any processor.
+    let system = Literal::Text("You answer questions in plain English.".to_owned());
+    let options = [("max_tokens", Literal::Int(60)), ("system", system)];
+    let mut llama = load("llama.chat", &[("weights", weights)], &options, 1);
     eprintln!("loaded in {:?}", start.elapsed());
     let questions =
         ["What is the capital of France?", "Write one sentence about the sea.", "Count from one to ten."];

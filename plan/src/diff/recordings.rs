@@ -7,7 +7,8 @@ use super::placement::Paired;
 use super::steps::Names;
 use super::{Change, Entry};
 use crate::ids::ValueId;
-use crate::plan::{Input, Plan, Program, Recording, Signature, Value};
+use crate::plan::{Input, Plan, Program, Recording, Value};
+use crate::signature::Signature;
 use crate::types::Bytes;
 
 /// Recordings that came, went or changed; those that changed alike are one entry.
