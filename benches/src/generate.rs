@@ -87,7 +87,7 @@ impl Writer {
         }
         let last = self.text(0);
         let output = format!("out{part}");
-        let is_stream = part % 7 == 0;
+        let is_stream = part.is_multiple_of(7);
         let made = if is_stream { format!("shout(words({last}))") } else { format!("upper({last})") };
         self.nodes += if is_stream { 2 } else { 1 };
         self.write(&output, &made);

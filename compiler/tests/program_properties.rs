@@ -161,7 +161,9 @@ proptest! {
         routed in any::<bool>(),
     ) {
         let mut program = Program::new();
-        choices.into_iter().for_each(|choice| program.statement(choice));
+        for choice in choices {
+            program.statement(choice);
+        }
         let text = program.text(routed);
         let made = compile_text("made.corn", &text);
         let Some(plan) = &made.plan else { panic!("{text}\n{}", made.render(false)) };

@@ -6,8 +6,8 @@ mod harness;
 
 use std::fmt::Write;
 
-use corn_compiler::Compilation;
 use corn_compiler::syntax::MAX_SOURCE_BYTES;
+use corn_compiler::{Compilation, Drawing};
 use harness::compile_text;
 
 fn codes(made: &Compilation) -> Vec<&str> {
@@ -38,6 +38,8 @@ fn a_chain_of_many_lets_compiles() {
     let _ = writeln!(text, "a{count} }}");
     let made = compile_text("long.corn", &text);
     assert!(made.plan.is_some(), "{}", made.render(false));
+    let drawn: usize = made.drawings(Drawing::Text).iter().flatten().map(|(_, drawing)| drawing.len()).sum();
+    assert!(drawn < 1 << 20, "a drawing of {drawn} bytes");
 }
 
 /// As many as a file can hold.

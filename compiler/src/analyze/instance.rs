@@ -54,7 +54,7 @@ impl Context<'_> {
         let batch = self.batch(&declared, clauses)?;
         let name = name.map_or_else(|| declared.ast.name.text.to_lowercase(), ToOwned::to_owned);
         let deployed = corn_plan::Component {
-            name: self.free_name(name),
+            name: self.free_name(&name),
             kind: declared.kind.clone(),
             executor: declared.executor.clone(),
             entry: declared.entry.clone(),
@@ -175,10 +175,10 @@ impl Context<'_> {
     }
 
     /// `name`, or with a number behind it if another component has it.
-    fn free_name(&mut self, name: String) -> String {
-        let mut free = name.clone();
+    fn free_name(&mut self, name: &str) -> String {
+        let mut free = name.to_owned();
         while self.next_number.contains_key(&free) {
-            let next = self.next_number.entry(name.clone()).or_insert(2);
+            let next = self.next_number.entry(name.to_owned()).or_insert(2);
             free = format!("{name}_{next}");
             *next += 1;
         }

@@ -21,6 +21,10 @@ pub fn draw(one: &Specialized, components: &IdVec<ComponentId, Component>) -> St
     drawing.out
 }
 
+/// Bytes of indentation after which nothing is drawn below: a chain of many thousand nodes would
+/// fill the memory with it, and no screen is so wide.
+const DEEPEST: usize = 600;
+
 struct Drawing<'a> {
     graph: &'a Graph,
     components: &'a IdVec<ComponentId, Component>,
@@ -37,10 +41,15 @@ impl Drawing<'_> {
             let id = self.graph.values[value].node;
             let known = !self.drawn.insert(id);
             let leaf = self.graph.nodes[id].operands.is_empty();
-            let above = if known && !leaf { " (above)" } else { "" };
+            let is_deep = indent.len() > DEEPEST;
+            let above = match (leaf, known) {
+                (false, true) => " (above)",
+                (false, false) if is_deep => " (and what it is made of)",
+                _ => "",
+            };
             let branch = if is_last { "└─" } else { "├─" };
             let _ = writeln!(self.out, "{indent}{branch} {}{above}", self.line(value));
-            if known {
+            if known || is_deep {
                 continue;
             }
             let indent = indent + if is_last { "   " } else { "│  " };

@@ -38,6 +38,7 @@ pub(crate) fn specialize(program: &Program, found: &mut Diagnostics) -> Vec<Spec
         recorded += nodes_of(all[before..].iter().map(|one| &one.graph));
         if recorded > MOST_RECORDED {
             found.push(routes::too_much_recorded(MOST_RECORDED, route.span));
+            all.clear();
             break;
         }
     }
