@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::{BlockId, Branch, Loop, all_steps};
-use crate::ids::{RecordingId, StageId, ValueId};
+use crate::ids::{IdVec, RecordingId, StageId, ValueId};
 use crate::plan::{InputMedia, Program, Recording, Step, Transport};
 use crate::types::Kind;
 use crate::verify::Report;
@@ -15,101 +15,157 @@ pub(super) fn check(report: &mut Report<'_>) {
             if !stages.insert(program.stage) {
                 report.violated("P1", format!("recording {id} has two programs for {}", program.stage));
             }
-            check_program(report, id, program);
+            check_program(report, id, recording, program);
         }
         check_origins(report, id, recording);
         check_pairs(report, id, recording);
     }
 }
 
-fn check_program(report: &mut Report<'_>, id: RecordingId, program: &Program) {
+fn check_program(report: &mut Report<'_>, id: RecordingId, recording: &Recording, program: &Program) {
     let at = format!("recording {id}, {}", program.stage);
-    let scope = Scope { at: &at, outer: &BTreeSet::new(), given: BTreeSet::new(), handed: BTreeSet::new() };
-    check_steps(report, &scope, &program.steps);
+    let held = recording.values.iter().map(|_| Held::Never).collect();
+    let mut walk = Walk { report, held, scopes: 0 };
+    walk.steps(&Scope { at: &at, given: Vec::new(), handed: Vec::new(), is_inside: false }, &program.steps);
 }
 
 /// What a list of steps has to do with what is around it.
 struct Scope<'a> {
     at: &'a str,
-    /// Values of the steps around, which may be read here and are freed there.
-    outer: &'a BTreeSet<ValueId>,
     /// Values that are there from the start.
-    given: BTreeSet<ValueId>,
+    given: Vec<ValueId>,
     /// Values that are handed on at the end instead of being freed.
-    handed: BTreeSet<ValueId>,
+    handed: Vec<ValueId>,
+    /// Whether a block is around it.
+    is_inside: bool,
 }
 
-fn check_steps(report: &mut Report<'_>, scope: &Scope<'_>, steps: &[Step]) {
-    let at = scope.at;
-    let mut written = scope.given.clone();
-    let mut freed = BTreeSet::new();
-    for step in steps {
-        for value in step.reads() {
-            if freed.contains(&value) {
-                report.violated("P2", format!("{at}: {value} is read after its free"));
-            } else if !written.contains(&value) && !scope.outer.contains(&value) {
-                report.violated("P2", format!("{at}: {value} is read before it is there"));
-            }
-        }
-        if matches!(step, Step::Branch(_) | Step::Loop(_)) {
-            let there = scope.outer.union(&written).copied();
-            let readable: BTreeSet<ValueId> = there.filter(|value| !freed.contains(value)).collect();
-            check_inside(report, at, &readable, step);
-        }
-        for value in step.writes() {
-            if !written.insert(value) || scope.outer.contains(&value) {
-                report.violated("P1", format!("{at}: {value} is written twice"));
-            }
-        }
-        if let Step::Free { value } = step {
-            if !written.contains(value) {
-                report.violated("P10", format!("{at}: {value} is freed where it never was"));
-            }
-            if !freed.insert(*value) {
-                report.violated("P10", format!("{at}: {value} is freed twice"));
-            }
-        }
-    }
-    for value in written.difference(&freed).filter(|value| !scope.handed.contains(value)) {
-        report.violated("P10", format!("{at}: {value} is never freed"));
-    }
-    for value in scope.handed.intersection(&freed) {
-        report.violated("P10", format!("{at}: {value} is freed and then handed on"));
-    }
-    for value in &scope.handed {
-        if !written.contains(value) && !scope.outer.contains(value) {
-            report.violated("P2", format!("{at}: {value} is handed on and never was"));
-        }
-    }
+/// Where a value is on the way through a program.
+#[derive(Clone, Copy, PartialEq)]
+enum Held {
+    /// Not yet, or not any more: what is made inside a block ends there.
+    Never,
+    /// Written by the list of this number.
+    Written(u32),
+    Freed,
 }
 
-/// The steps inside a branch or loop, where `readable` values of the steps around can be read.
-fn check_inside(report: &mut Report<'_>, at: &str, readable: &BTreeSet<ValueId>, step: &Step) {
-    match step {
-        Step::Branch(branch) => {
-            for (number, arm) in branch.arms.iter().enumerate() {
-                let at = format!("{at}, {} case {number}", branch.block);
-                let handed = arm.yields.iter().flatten().copied().collect();
-                let scope = Scope { at: &at, outer: readable, given: BTreeSet::new(), handed };
-                check_steps(report, &scope, &arm.steps);
+/// The way through one program. Lists of steps are numbered as they begin.
+struct Walk<'w, 'r> {
+    report: &'w mut Report<'r>,
+    held: IdVec<ValueId, Held>,
+    scopes: u32,
+}
+
+impl Walk<'_, '_> {
+    fn steps(&mut self, scope: &Scope<'_>, steps: &[Step]) {
+        let at = scope.at;
+        self.scopes += 1;
+        let number = self.scopes;
+        let mut own: Vec<ValueId> = Vec::new();
+        for value in &scope.given {
+            self.write(*value, number, at, &mut own);
+        }
+        for step in steps {
+            for value in step.reads() {
+                match self.held[value] {
+                    Held::Freed => {
+                        self.report.violated("P2", format!("{at}: {value} is read after its free"));
+                    }
+                    Held::Never => {
+                        self.report.violated("P2", format!("{at}: {value} is read before it is there"));
+                    }
+                    Held::Written(_) => {}
+                }
+            }
+            match step {
+                Step::Branch(_) | Step::Loop(_) => self.inside(at, step),
+                Step::Output { value } if scope.is_inside => {
+                    let message = format!("{at}: {value} is sent to the client from inside a block");
+                    self.report.violated("P2", message);
+                }
+                Step::Free { value } => self.free(*value, number, at),
+                _ => {}
+            }
+            for value in step.writes() {
+                self.write(value, number, at, &mut own);
             }
         }
-        Step::Loop(looped) => {
-            let at = format!("{at}, {}", looped.block);
-            let insides = looped.carries.iter().map(|carry| carry.inside);
-            let given = insides.chain(looped.index).collect();
-            let handed = looped.carries.iter().map(|carry| carry.next).collect();
-            let scope = Scope { at: &at, outer: readable, given, handed };
-            check_steps(report, &scope, &looped.steps);
-            let is_there = |value: &ValueId| {
-                readable.contains(value)
-                    || all_steps(&looped.steps).iter().any(|step| step.writes().contains(value))
-            };
-            if looped.until.is_some_and(|until| !is_there(&until)) {
-                report.violated("P2", format!("{at}: what ends the rounds is never there"));
+        self.end(scope, &own);
+    }
+
+    fn write(&mut self, value: ValueId, number: u32, at: &str, own: &mut Vec<ValueId>) {
+        if self.held[value] != Held::Never {
+            self.report.violated("P1", format!("{at}: {value} is written twice"));
+            return;
+        }
+        self.held[value] = Held::Written(number);
+        own.push(value);
+    }
+
+    fn free(&mut self, value: ValueId, number: u32, at: &str) {
+        match self.held[value] {
+            Held::Written(by) if by == number => self.held[value] = Held::Freed,
+            Held::Freed => self.report.violated("P10", format!("{at}: {value} is freed twice")),
+            Held::Never | Held::Written(_) => {
+                self.report.violated("P10", format!("{at}: {value} is freed where it never was"));
             }
         }
-        _ => {}
+    }
+
+    /// What a list has made is freed or handed on, and is not there after it.
+    fn end(&mut self, scope: &Scope<'_>, own: &[ValueId]) {
+        let at = scope.at;
+        for value in &scope.handed {
+            match self.held[*value] {
+                Held::Freed => {
+                    self.report.violated("P10", format!("{at}: {value} is freed and then handed on"));
+                }
+                Held::Never => {
+                    self.report.violated("P2", format!("{at}: {value} is handed on and never was"));
+                }
+                Held::Written(_) => {}
+            }
+        }
+        for value in own {
+            if self.held[*value] != Held::Freed && !scope.handed.contains(value) {
+                self.report.violated("P10", format!("{at}: {value} is never freed"));
+            }
+            if scope.is_inside {
+                self.held[*value] = Held::Never;
+            }
+        }
+    }
+
+    /// The steps inside a branch or loop, which may read what is around it.
+    fn inside(&mut self, at: &str, step: &Step) {
+        match step {
+            Step::Branch(branch) => {
+                for (number, arm) in branch.arms.iter().enumerate() {
+                    let at = format!("{at}, {} case {number}", branch.block);
+                    let handed = arm.yields.iter().flatten().copied().collect();
+                    let scope = Scope { at: &at, given: Vec::new(), handed, is_inside: true };
+                    self.steps(&scope, &arm.steps);
+                }
+            }
+            Step::Loop(looped) => {
+                let at = format!("{at}, {}", looped.block);
+                let insides = looped.carries.iter().map(|carry| carry.inside);
+                let given = insides.chain(looped.index).collect();
+                let handed = looped.carries.iter().map(|carry| carry.next).collect();
+                let is_made = |until: ValueId| {
+                    all_steps(&looped.steps).iter().any(|step| step.writes().contains(&until))
+                };
+                let lost = looped
+                    .until
+                    .filter(|until| !matches!(self.held[*until], Held::Written(_)) && !is_made(*until));
+                if lost.is_some() {
+                    self.report.violated("P2", format!("{at}: what ends the rounds is never there"));
+                }
+                self.steps(&Scope { at: &at, given, handed, is_inside: true }, &looped.steps);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -118,30 +174,21 @@ fn check_origins(report: &mut Report<'_>, id: RecordingId, recording: &Recording
     let media = recording.inputs.iter().filter_map(|input| input.media.as_ref());
     let media = media.flat_map(InputMedia::values);
     let inputs: BTreeSet<ValueId> = recording.inputs.iter().map(|input| input.value).chain(media).collect();
-    let mut makers: BTreeMap<ValueId, Vec<StageId>> = BTreeMap::new();
-    let mut given = BTreeSet::new();
+    // How many stages make a value; a constant or an input is given by none of them.
+    let mut makers: IdVec<ValueId, u32> = recording.values.iter().map(|_| 0).collect();
+    let mut given: IdVec<ValueId, bool> = recording.values.iter().map(|_| false).collect();
     let mut sent = BTreeMap::new();
     for program in &recording.programs {
-        let inside: BTreeSet<ValueId> = program.steps.iter().flat_map(Step::inner_writes).collect();
         for step in all_steps(&program.steps) {
             match step {
-                Step::Output { value } if inside.contains(value) => {
-                    let message =
-                        format!("recording {id}: {value} is sent to the client from inside a block");
-                    report.violated("P2", message);
-                }
-                Step::Input { value } if inputs.contains(value) => {
-                    given.insert(*value);
-                }
+                Step::Input { value } if inputs.contains(value) => given[*value] = true,
                 Step::Input { value } => {
                     report.violated("P2", format!("recording {id}: {value} is no input of the request"));
                 }
-                Step::Const { value, .. } => {
-                    given.insert(*value);
-                }
+                Step::Const { value, .. } => given[*value] = true,
                 Step::Run(_) | Step::Adapt { .. } | Step::Branch(_) | Step::Loop(_) => {
                     for value in step.writes() {
-                        makers.entry(value).or_default().push(program.stage);
+                        makers[value] += 1;
                     }
                 }
                 Step::Output { value } => *sent.entry(*value).or_insert(0) += 1,
@@ -149,8 +196,8 @@ fn check_origins(report: &mut Report<'_>, id: RecordingId, recording: &Recording
             }
         }
     }
-    for (value, stages) in &makers {
-        if stages.len() > 1 || given.contains(value) {
+    for (value, made) in makers.enumerate() {
+        if *made > 1 || (*made == 1 && given[value]) {
             report.violated("P1", format!("recording {id}: {value} has more than one origin"));
         }
     }
