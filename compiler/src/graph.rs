@@ -120,6 +120,8 @@ pub struct Graph {
     pub scopes: IdVec<ScopeId, Option<ScopeId>>,
     /// The values.
     pub values: IdVec<ValueId, Value>,
+    /// What graphs that are called ask of inputs that are passed on to them: see [`Graph::decides`].
+    pub passed: Needs,
 }
 
 /// Something that a request brings.
@@ -302,6 +304,23 @@ impl Graph {
         id
     }
 
+    /// The operands that `node` reads to make those of its results that are wanted. The end of a `switch` reads no
+    /// others; whatever else works reads all.
+    pub fn read_for<'g>(
+        &'g self,
+        node: NodeId,
+        is_wanted: impl Fn(ValueId) -> bool + 'g,
+    ) -> impl Iterator<Item = &'g Operand> {
+        let node = &self.nodes[node];
+        node.operands.iter().filter(move |operand| match node.kind {
+            NodeKind::Switch { outputs, .. } if operand.port > 0 => {
+                let of = (operand.port - 1) % outputs;
+                node.results.iter().any(|(port, value)| *port == of && is_wanted(*value))
+            }
+            _ => true,
+        })
+    }
+
     /// For every value, the nodes that read it, in order.
     pub fn readers(&self) -> IdVec<ValueId, Vec<NodeId>> {
         let mut readers: IdVec<ValueId, Vec<NodeId>> = self.values.iter().map(|_| Vec::new()).collect();
@@ -344,18 +363,23 @@ impl Graph {
         exists: impl Fn(ValueId) -> bool,
     ) -> Self {
         let mut wanted: IdVec<ValueId, bool> = self.values.iter().map(|_| false).collect();
-        let kept = || self.nodes.enumerate().filter(|(id, _)| keep(*id)).map(|(_, node)| node);
-        for operand in kept().flat_map(|node| &node.operands).filter(|operand| exists(operand.value)) {
-            wanted[operand.value] = true;
-        }
+        let kept: Vec<NodeId> = self.nodes.ids().filter(|id| keep(*id)).collect();
         for output in &outputs {
             wanted[output.value] = true;
+        }
+        for id in kept.iter().rev() {
+            let read: Vec<ValueId> =
+                self.read_for(*id, |value| wanted[value]).map(|read| read.value).collect();
+            for value in read.into_iter().filter(|value| exists(*value)) {
+                wanted[value] = true;
+            }
         }
         let scopes = self.scopes.clone();
         let mut graph = Self { name: self.name.clone(), span: self.span, scopes, ..Self::default() };
         let mut renamed: IdVec<ValueId, Option<ValueId>> = self.values.iter().map(|_| None).collect();
-        for node in kept() {
-            let operands = node.operands.iter().filter(|operand| exists(operand.value));
+        for id in kept {
+            let node = &self.nodes[id];
+            let operands = self.read_for(id, |value| wanted[value]).filter(|operand| exists(operand.value));
             let operands = operands.map(|operand| Operand {
                 value: renamed[operand.value].expect("operands of a kept node are kept"),
                 ..*operand

@@ -36,11 +36,19 @@ const CASES: &[Case] = &[
         &[("value v16 \"picture\" image max 3MiB?", "value v16 \"picture\" image max 3MiB")],
     ),
     (
-        "P5 a word that the subject never is",
+        "P5 a number among words",
         &[
-            ("      case \"draw\"", "      case \"paint\""),
-            ("      case \"draw\"", "      case \"paint\""),
-            ("      case \"draw\"", "      case \"paint\""),
+            ("      case \"draw\"", "      case 7"),
+            ("      case \"draw\"", "      case 7"),
+            ("      case \"draw\"", "      case 7"),
+        ],
+    ),
+    (
+        "P5 anything else before the last case",
+        &[
+            ("      case \"draw\"", "      case else"),
+            ("      case \"draw\"", "      case else"),
+            ("      case \"draw\"", "      case else"),
         ],
     ),
     (

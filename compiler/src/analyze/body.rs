@@ -228,6 +228,7 @@ impl Body<'_, '_> {
             Sort::Optional => &[],
         };
         known.extend(words.iter().map(|word| Candidate::named(word)));
+        known.extend(semantic::names::truth_value_like(name).filter(|_| sort == Sort::Value));
         self.context.report(semantic::names::unknown(name, span, &known));
     }
 

@@ -207,6 +207,26 @@ impl Body<'_, '_> {
                 self.context.report(problem);
                 return Eval::Poison;
             }
+            if callee.asks_for(position) && self.graph.values[operand.value].optional {
+                let made = &self.graph.values[operand.value];
+                let problem = semantic::control::may_be_absent_in_callee(
+                    &made.name,
+                    &input.name,
+                    &callee.name,
+                    expr.span,
+                    input.span,
+                );
+                self.context.report(problem);
+                return Eval::Poison;
+            }
+            if let Is::Brought(here) = given_here.is {
+                if callee.decides(position) {
+                    self.graph.passed.choose(here, u64::MAX);
+                }
+                if callee.asks_for(position) {
+                    self.graph.passed.present.insert(here);
+                }
+            }
             given.push(Some(given_here));
             operands.push(operand);
         }

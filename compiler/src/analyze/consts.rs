@@ -96,6 +96,7 @@ impl Context<'_> {
             None => {
                 let mut known = self.visible(place.module, |entity| matches!(entity, Entity::Let(_)));
                 known.extend(place.local.iter().map(|(local, _)| Candidate::named(local)));
+                known.extend(semantic::names::truth_value_like(name));
                 self.report(semantic::names::unknown(name, span, &known));
                 Const::Poison
             }

@@ -1,6 +1,6 @@
 //! What fills a port: is it a value, does it exist here, has it the port's type?
 
-use corn_plan::{Dim, Form, Kind, Literal, Type, ValueId};
+use corn_plan::{Adaptor, Dim, Form, Kind, Literal, Type, ValueId};
 
 use crate::analyze::body::{Body, Eval};
 use crate::analyze::context::Const;
@@ -142,7 +142,11 @@ impl Body<'_, '_> {
     /// Narrows `value`, now of type `given`, to the bound that is wanted, if it may be.
     fn narrowed(&mut self, value: ValueId, given: &Type, wanted: &Wanted<'_>) -> Option<Type> {
         let made = &self.graph.values[value];
-        let narrows = matches!(self.graph.nodes[made.node].kind, NodeKind::Input(_) | NodeKind::Adapt(_));
+        // What `merge` makes are the items of its streams, as they are.
+        let narrows = match &self.graph.nodes[made.node].kind {
+            NodeKind::Adapt(adaptor) => !matches!(adaptor, Adaptor::Merge { .. }),
+            kind => matches!(kind, NodeKind::Input(_)),
+        };
         if made.fixed || !narrows || !wanted.bounded {
             return None;
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::{Kind, Literal};
 
-use super::{Graph, Presence};
+use super::{Graph, NodeId, NodeKind, Presence};
 
 /// What a request must bring: inputs that are present, and parameters with one of certain values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,13 @@ impl Needs {
         let is_chosen =
             |(input, values): (&u32, &u64)| known.chosen.get(input).is_some_and(|known| known & !values == 0);
         self.present.is_subset(&known.present) && self.chosen.iter().all(is_chosen)
+    }
+
+    /// Whether it may still hold where no more than `known` is decided.
+    pub fn may_be_met_by(&self, known: &Self) -> bool {
+        let is_possible =
+            |(input, values): (&u32, &u64)| known.chosen.get(input).is_none_or(|known| known & values != 0);
+        self.present.is_subset(&known.present) && self.chosen.iter().all(is_possible)
     }
 
     /// Adds what `other` needs.
@@ -81,9 +88,17 @@ impl Needs {
 }
 
 impl Graph {
-    /// Whether the value of this input decides what exists.
+    /// Whether the value of this input decides what exists, here or in a graph that is called.
     pub fn decides(&self, input: u32) -> bool {
-        self.values.iter().any(|value| value.needs.chosen.contains_key(&input))
+        self.passed.chosen.contains_key(&input)
+            || self.values.iter().any(|value| value.needs.chosen.contains_key(&input))
+    }
+
+    /// Whether it matters to what exists that this input is present, here or in a graph that is called.
+    pub fn asks_for(&self, input: u32) -> bool {
+        let is_its_own = |node: NodeId| matches!(self.nodes[node].kind, NodeKind::Input(of) if of == input);
+        self.passed.present.contains(&input)
+            || self.values.iter().any(|value| value.needs.present.contains(&input) && !is_its_own(value.node))
     }
 }
 

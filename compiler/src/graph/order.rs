@@ -7,7 +7,7 @@ use corn_plan::{IdVec, ValueId};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::{Graph, NodeId};
+use super::{Graph, NodeId, NodeKind};
 
 /// Groups of things that need each other, what is needed before what needs it. A group of one
 /// that does not need itself is no cycle; [`is_cycle`] tells.
@@ -97,14 +97,26 @@ impl Graph {
         exists: impl Fn(ValueId) -> bool,
     ) -> IdVec<NodeId, bool> {
         let mut needed: IdVec<NodeId, bool> = self.nodes.iter().map(|_| false).collect();
+        let mut wanted: IdVec<ValueId, bool> = self.values.iter().map(|_| false).collect();
+        let mut bodies = BTreeSet::new();
         for value in values {
+            wanted[value] = true;
             needed[self.values[value].node] = true;
         }
         for (id, node) in self.nodes.enumerate().rev() {
-            if needed[id] {
-                for operand in node.operands.iter().filter(|operand| exists(operand.value)) {
-                    needed[self.values[operand.value].node] = true;
-                }
+            // A loop begins even if no round reads what it begins with.
+            needed[id] |= matches!(node.kind, NodeKind::Enter { scope, .. } if bodies.contains(&scope));
+            if !needed[id] {
+                continue;
+            }
+            if let NodeKind::Loop { scope, .. } = node.kind {
+                bodies.insert(scope);
+            }
+            let read: Vec<ValueId> =
+                self.read_for(id, |value| wanted[value]).map(|read| read.value).collect();
+            for value in read.into_iter().filter(|value| exists(*value)) {
+                wanted[value] = true;
+                needed[self.values[value].node] = true;
             }
         }
         needed

@@ -83,6 +83,7 @@ fn is_same(graph: &Graph, one: &Node, other: &Node) -> bool {
 fn share_nodes(one: &mut Specialized) {
     let graph = &mut one.graph;
     let mut stands: IdVec<ValueId, ValueId> = graph.values.ids().collect();
+    let sent: BTreeSet<ValueId> = graph.outputs.iter().map(|output| output.value).collect();
     let mut gone = BTreeSet::new();
     let mut alike: BTreeMap<(String, Vec<ValueId>), Vec<NodeId>> = BTreeMap::new();
     for id in graph.nodes.ids() {
@@ -95,7 +96,11 @@ fn share_nodes(one: &mut Specialized) {
         let node = &graph.nodes[id];
         let operands = node.operands.iter().map(|operand| operand.value).collect();
         let alike = alike.entry((format!("{:?}", node.kind), operands)).or_default();
-        let equal = alike.iter().map(|other| &graph.nodes[*other]).find(|other| is_same(graph, other, node));
+        let is_sent = |node: &Node| node.results.iter().any(|(_, value)| sent.contains(value));
+        let equal = alike.iter().map(|other| &graph.nodes[*other]).find(|other| {
+            // Every output is a value of its own.
+            is_same(graph, other, node) && !(is_sent(other) && is_sent(node))
+        });
         if let Some(equal) = equal {
             for (to, from) in equal.results.iter().zip(&node.results) {
                 stands[from.1] = to.1;

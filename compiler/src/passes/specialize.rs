@@ -72,6 +72,7 @@ impl Asked<'_> {
             return;
         }
         let before = all.len();
+        let can_be_left_out = |input: &u32| self.graph.inputs[*input as usize].optional;
         for some in subsets(maybe) {
             // Said by the caller.
             if nodes_of(all[before..].iter().map(|one| &one.graph)) > MOST_RECORDED {
@@ -91,7 +92,7 @@ impl Asked<'_> {
             for (number, way) in ways.iter().enumerate() {
                 match specialized(self.graph, &self.program.components, way, outputs) {
                     Ok(one) => {
-                        for input in one.idle.iter().filter(|_| number == 0) {
+                        for input in one.idle.iter().filter(|input| number == 0 && can_be_left_out(input)) {
                             let name = &self.graph.inputs[*input as usize].name;
                             found.push(unused::brought_for_nothing(name, &self.route.name, self.route.span));
                         }
@@ -264,53 +265,61 @@ struct Brought {
 }
 
 /// Every way in which what `outputs` are made of can be decided, with `brought` fixed; `None` if there are more
-/// than `most`.
+/// than `most`. What a decision leaves out needs no further ones, so of all requests with the same inputs each
+/// takes exactly one way.
 fn ways(graph: &Graph, brought: &Needs, outputs: &BTreeSet<u32>, most: usize) -> Option<Vec<Brought>> {
-    let outputs = outputs.iter().map(|output| graph.outputs[*output as usize].value);
-    let needed = graph.needed_for(outputs, |_| true);
-    let needed = || graph.nodes.enumerate().filter(|(id, _)| needed[*id]).map(|(_, node)| node);
-    let mut ways = vec![Brought { needs: brought.clone(), media: BTreeMap::new() }];
-    for (position, input) in (0u32..).zip(&graph.inputs) {
-        if input.optional && !brought.present.contains(&position) {
-            continue;
-        }
-        let decides = needed().any(|node| {
-            let results = &node.results;
-            results.iter().any(|(_, value)| graph.values[*value].needs.chosen.contains_key(&position))
-        });
-        if decides && !brought.chosen.contains_key(&position) {
-            let values = needs::literals(&graph.values[input.value].ty.kind).len();
-            ways = multiplied(&ways, values, most, |way, value| {
-                way.needs.choose(position, 1 << value);
-            })?;
-        }
-        let kinds = kinds_that_matter(needed(), input);
-        if !kinds.is_empty() {
-            ways = multiplied(&ways, 1 << kinds.len(), most, |way, chosen| {
+    let outputs: Vec<ValueId> = outputs.iter().map(|output| graph.outputs[*output as usize].value).collect();
+    let mut open = vec![Brought { needs: brought.clone(), media: BTreeMap::new() }];
+    let mut ways = Vec::new();
+    while let Some(way) = open.pop() {
+        let is_possible = |value: ValueId| graph.values[value].needs.may_be_met_by(&way.needs);
+        let needed = graph.needed_for(outputs.iter().copied(), is_possible);
+        let needed: Vec<&Node> =
+            graph.nodes.enumerate().filter(|(id, _)| needed[*id]).map(|(_, node)| node).collect();
+        let before = open.len();
+        if let Some(input) = next_to_decide(graph, &needed, &way.needs) {
+            let kind = &graph.values[graph.inputs[input as usize].value].ty.kind;
+            for value in 0..needs::literals(kind).len() {
+                let mut way = way.clone();
+                way.needs.choose(input, 1 << value);
+                open.push(way);
+            }
+        } else if let Some((input, kinds)) = next_to_see(graph, &needed, &way) {
+            for chosen in 0..1usize << kinds.len() {
                 let chosen = kinds.iter().enumerate().filter(|(place, _)| chosen >> place & 1 == 1);
-                way.media.insert(position, chosen.map(|(_, kind)| *kind).collect());
-            })?;
+                let mut way = way.clone();
+                way.media.insert(input, chosen.map(|(_, kind)| *kind).collect());
+                open.push(way);
+            }
+        } else {
+            ways.push(way);
+        }
+        open[before..].reverse();
+        if ways.len() + open.len() > most {
+            return None;
         }
     }
     Some(ways)
 }
 
-/// Each of `ways` once for each of `count` choices.
-fn multiplied(
-    ways: &[Brought],
-    count: usize,
-    most: usize,
-    choose: impl Fn(&mut Brought, usize),
-) -> Option<Vec<Brought>> {
-    if ways.len().saturating_mul(count) > most {
-        return None;
-    }
-    let chosen = ways.iter().flat_map(|way| (0..count).map(move |choice| (way.clone(), choice)));
-    let chosen = chosen.map(|(mut way, choice)| {
-        choose(&mut way, choice);
-        way
+/// The input to decide next: of those on which something needed depends, one that depends on the fewest others.
+fn next_to_decide(graph: &Graph, needed: &[&Node], known: &Needs) -> Option<u32> {
+    let values = needed.iter().flat_map(|node| &node.results).map(|(_, value)| &graph.values[*value].needs);
+    let open = values.filter(|needs| needs.may_be_met_by(known)).map(|needs| {
+        let open = needs.chosen.keys().copied().filter(|input| !known.chosen.contains_key(input));
+        open.collect::<Vec<u32>>()
     });
-    Some(chosen.collect())
+    open.filter(|open| !open.is_empty()).min_by_key(|open| (open.len(), open[0])).map(|open| open[0])
+}
+
+/// The first input of which kinds of media matter that are not decided, and those kinds.
+fn next_to_see(graph: &Graph, needed: &[&Node], way: &Brought) -> Option<(u32, Vec<Modality>)> {
+    let inputs = (0u32..).zip(&graph.inputs);
+    let open = inputs.filter(|(position, input)| {
+        !way.media.contains_key(position) && (!input.optional || way.needs.present.contains(position))
+    });
+    let kinds = open.map(|(position, input)| (position, kinds_that_matter(needed.iter().copied(), input)));
+    kinds.into_iter().find(|(_, kinds)| !kinds.is_empty())
 }
 
 /// The kinds of media in `input` that some needed node works on.
@@ -480,29 +489,46 @@ fn idle(graph: &Graph, needed: &IdVec<NodeId, bool>, present: &Presence) -> Pres
     brought.map(|(position, _)| position).filter(|position| !used.contains(position)).collect()
 }
 
+/// Every request has one recording: of two for the same inputs and outputs, some choice or some media differ.
 fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
-    let mut seen: BTreeMap<_, (&str, Span)> = BTreeMap::new();
+    let mut alike: BTreeMap<(&str, Vec<&str>, Vec<&str>), Vec<&Specialized>> = BTreeMap::new();
     let mut said: BTreeSet<(Span, Span)> = BTreeSet::new();
     for one in all {
         let graph = &one.graph;
         let inputs = graph.inputs.iter().filter(|input| input.default.is_none());
-        let mut inputs: Vec<String> = inputs.map(|input| input.name.clone()).collect();
-        let mut outputs: Vec<String> = graph.outputs.iter().map(|output| output.name.clone()).collect();
-        for input in &graph.inputs {
-            inputs.extend(input.is.iter().map(|value| format!("{}: {value}", input.name)));
-            inputs.extend(input.kinds.iter().map(|kind| format!("{}.{}", input.name, kind.name())));
+        let mut inputs: Vec<&str> = inputs.map(|input| input.name.as_str()).collect();
+        let mut outputs: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
+        inputs.sort_unstable();
+        outputs.sort_unstable();
+        let others = alike.entry((&graph.name, inputs, outputs)).or_default();
+        let same = others.iter().find(|other| may_meet(&other.graph, graph));
+        if let Some(first) = same.filter(|first| said.insert((first.span, one.span))) {
+            let shown = signature(graph);
+            found.push(routes::same_signature(&shown, &one.route, one.span, &first.route, first.span));
         }
-        inputs.sort();
-        outputs.sort();
-        let shown = format!("{}({}) -> {}", graph.name, inputs.join(", "), outputs.join(" + "));
-        match seen.get(&(graph.name.clone(), inputs.clone(), outputs.clone())) {
-            Some((_, first)) if !said.insert((*first, one.span)) => {}
-            Some((route, first)) => {
-                found.push(routes::same_signature(&shown, &one.route, one.span, route, *first));
-            }
-            None => {
-                seen.insert((graph.name.clone(), inputs, outputs), (&one.route, one.span));
-            }
-        }
+        others.push(one);
     }
+}
+
+/// Whether a request can have all the choices and all the media of both.
+fn may_meet(one: &Graph, other: &Graph) -> bool {
+    one.inputs.iter().all(|input| {
+        let Some(twin) = other.inputs.iter().find(|twin| twin.name == input.name) else { return true };
+        let choice_differs = input.is.is_some() && twin.is.is_some() && input.is != twin.is;
+        !choice_differs && input.kinds == twin.kinds
+    })
+}
+
+/// `assistant(mode: "fast", speech) -> voice`.
+fn signature(graph: &Graph) -> String {
+    let inputs = graph.inputs.iter().filter(|input| input.default.is_none());
+    let mut inputs: Vec<String> = inputs.map(|input| input.name.clone()).collect();
+    for input in &graph.inputs {
+        inputs.extend(input.is.iter().map(|value| format!("{}: {value}", input.name)));
+        inputs.extend(input.kinds.iter().map(|kind| format!("{}.{}", input.name, kind.name())));
+    }
+    let mut outputs: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
+    inputs.sort();
+    outputs.sort_unstable();
+    format!("{}({}) -> {}", graph.name, inputs.join(", "), outputs.join(" + "))
 }

@@ -49,13 +49,37 @@ pub(crate) fn stages(graph: &Graph, stage_of: &BTreeMap<ComponentId, StageId>) -
         }
     }
     enter_loops(graph, &mut stages);
-    for id in graph.nodes.ids() {
-        if matches!(graph.nodes[id].kind, NodeKind::Input(_) | NodeKind::Const(_)) {
-            let read = read_on(&stages, id);
-            stages[id] = if read.is_empty() { BTreeSet::from([first]) } else { read };
+    bring_in(graph, &mut stages, first);
+    stages
+}
+
+/// Inputs and constants are wherever a node reads them, or a block needs them to decide, to begin or to go on.
+fn bring_in(graph: &Graph, stages: &mut Stages, first: StageId) {
+    let is_brought = |node: &Node| matches!(node.kind, NodeKind::Input(_) | NodeKind::Const(_));
+    let mut needed: IdVec<ValueId, BTreeSet<StageId>> =
+        graph.values.iter().map(|_| BTreeSet::new()).collect();
+    for (id, node) in graph.nodes.enumerate().filter(|(_, node)| !is_block(node)) {
+        for operand in &node.operands {
+            needed[operand.value].extend(&stages[id]);
         }
     }
-    stages
+    for block in blocks(graph, stages).values() {
+        for (value, on) in block.before.iter().chain(&block.at_end) {
+            needed[*value].extend(on);
+        }
+    }
+    for (id, node) in graph.nodes.enumerate().filter(|(_, node)| is_brought(node)) {
+        let on = node.results.iter().flat_map(|(_, value)| needed[*value].iter().copied()).collect();
+        stages[id] = on;
+        if stages[id].is_empty() {
+            stages[id].insert(first);
+        }
+    }
+}
+
+/// Whether the node begins or ends a block, which says itself what it needs where.
+const fn is_block(node: &Node) -> bool {
+    matches!(node.kind, NodeKind::Switch { .. } | NodeKind::Enter { .. } | NodeKind::Loop { .. })
 }
 
 const fn works_itself(node: &Node) -> bool {
@@ -108,7 +132,7 @@ pub(crate) fn blocks(graph: &Graph, stages: &Stages) -> BTreeMap<NodeId, Block> 
     for (id, node) in graph.nodes.enumerate() {
         let block = match &node.kind {
             NodeKind::Switch { scopes, .. } => switch_block(graph, stages, id, scopes),
-            NodeKind::Loop { scope, carried, .. } => loop_block(graph, stages, id, *scope, *carried),
+            NodeKind::Loop { scope, carried, .. } => loop_block(graph, stages, id, *scope, *carried, &blocks),
             _ => continue,
         };
         blocks.insert(id, block);
@@ -131,7 +155,14 @@ fn switch_block(graph: &Graph, stages: &Stages, id: NodeId, scopes: &[ScopeId]) 
     }
 }
 
-fn loop_block(graph: &Graph, stages: &Stages, id: NodeId, scope: ScopeId, carried: u32) -> Block {
+fn loop_block(
+    graph: &Graph,
+    stages: &Stages,
+    id: NodeId,
+    scope: ScopeId,
+    carried: u32,
+    inner: &BTreeMap<NodeId, Block>,
+) -> Block {
     let is_enter = |node: &Node| matches!(node.kind, NodeKind::Enter { scope: of, .. } if of == scope);
     let enter = graph.nodes.enumerate().find(|(_, node)| is_enter(node)).map(|(id, _)| id);
     let mut all = of_block(graph, stages, &[scope]);
@@ -143,7 +174,7 @@ fn loop_block(graph: &Graph, stages: &Stages, id: NodeId, scope: ScopeId, carrie
     };
     let made =
         |node: &Node, port: u32| node.results.iter().find(|(of, _)| *of == port).map(|(_, value)| *value);
-    let carried = carried_on(graph, stages, id, begin, carried);
+    let carried = carried_on(graph, stages, id, begin, carried, &all, inner);
     let mut before = Vec::new();
     let mut at_end = Vec::new();
     for (port, on) in (0u32..).zip(&carried) {
@@ -157,14 +188,16 @@ fn loop_block(graph: &Graph, stages: &Stages, id: NodeId, scope: ScopeId, carrie
     Block { node: id, stages: all, before, at_end, carried }
 }
 
-/// The stages that have each carried value: those that read it inside, that which uses it afterwards, and those of a
-/// value whose next one it is.
+/// The stages that have each carried value: those that read it inside, or have an `inner` block that needs it, that
+/// which uses it afterwards, and those of a value whose next one it is.
 fn carried_on(
     graph: &Graph,
     stages: &Stages,
     id: NodeId,
     begin: Option<&Node>,
     count: u32,
+    all: &BTreeSet<StageId>,
+    inner: &BTreeMap<NodeId, Block>,
 ) -> Vec<BTreeSet<StageId>> {
     let node = &graph.nodes[id];
     let inside = |port: u32| {
@@ -172,16 +205,23 @@ fn carried_on(
         results.into_iter().find(|(of, _)| *of == port).map(|(_, value)| *value)
     };
     let readers = |value: ValueId| {
-        let readers = graph.nodes.enumerate().filter(move |(reader, node)| {
-            *reader != id && node.operands.iter().any(|operand| operand.value == value)
+        let readers = graph.nodes.enumerate().filter(move |(_, node)| {
+            !is_block(node) && node.operands.iter().any(|operand| operand.value == value)
         });
-        readers.flat_map(|(reader, _)| stages[reader].iter().copied())
+        let needed = inner.values().flat_map(|block| block.before.iter().chain(&block.at_end));
+        let needed = needed.filter(move |(needed, _)| *needed == value);
+        let needed = needed.flat_map(|(_, on)| on.iter().copied());
+        readers.flat_map(|(reader, _)| stages[reader].iter().copied()).chain(needed)
     };
     let mut on: Vec<BTreeSet<StageId>> = (0..count)
         .map(|port| {
             let mut on: BTreeSet<StageId> = inside(port).into_iter().flat_map(readers).collect();
             if node.results.iter().any(|(of, _)| *of == port) {
                 on.extend(&stages[id]);
+            }
+            let ends = node.operands.iter().find(|operand| operand.port == count);
+            if ends.is_some_and(|until| Some(until.value) == inside(port)) {
+                on.extend(all);
             }
             on
         })

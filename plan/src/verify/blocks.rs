@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::control::{BlockId, Branch, Carry, Case, Loop, all_steps};
+use crate::control::{Arm, BlockId, Branch, Carry, Case, Loop, all_steps};
 use crate::ids::{RecordingId, ValueId};
 use crate::plan::{Literal, Recording, Step};
 use crate::types::{Form, Kind, Type};
@@ -77,11 +77,15 @@ fn branch_problems(recording: &Recording, branch: &Branch) -> Vec<String> {
     if subject.ty.form != Form::Value || subject.optional {
         problems.push(format!("{} cannot decide: it is not one value that is always there", branch.subject));
     }
+    let is_else = |arm: &Arm| matches!(arm.case, Case::Else);
+    if branch.arms.iter().rev().skip(1).any(is_else) {
+        problems.push("'case else' is not the last, so those after it are never taken".to_owned());
+    }
     for arm in &branch.arms {
         if let Case::Is(literal) = &arm.case
             && !decides(&subject.ty.kind, literal)
         {
-            problems.push(format!("'{}' is never {literal}", subject.ty));
+            problems.push(format!("'{}' is never like {literal}", subject.ty));
         }
         if arm.yields.len() != branch.results.len() {
             problems.push(format!("a case yields {} of {} results", arm.yields.len(), branch.results.len()));
@@ -111,11 +115,11 @@ fn yield_problem(recording: &Recording, result: ValueId, made: Option<ValueId>) 
         .then(|| format!("{result} is '{}', and {made} is '{}'", result_value.ty, made_value.ty))
 }
 
-/// Whether a value of `kind` can be `literal`.
+/// Whether values of `kind` can be held against `literal`. It may be a word that this enum never is: a graph that
+/// takes more words may be asked with fewer.
 fn decides(kind: &Kind, literal: &Literal) -> bool {
     match (kind, literal) {
-        (Kind::Enum(words), Literal::Text(word)) => words.contains(word),
-        (Kind::Text { .. }, Literal::Text(_))
+        (Kind::Enum(_) | Kind::Text { .. }, Literal::Text(_))
         | (Kind::Int, Literal::Int(_))
         | (Kind::Bool, Literal::Bool(_)) => true,
         _ => false,

@@ -84,6 +84,10 @@ impl Walk<'_, '_> {
                     let message = format!("{at}: {value} is sent to the client from inside a block");
                     self.report.violated("P2", message);
                 }
+                Step::Input { value } if scope.is_inside => {
+                    let message = format!("{at}: {value} is taken from the request inside a block");
+                    self.report.violated("P2", message);
+                }
                 Step::Free { value } => self.free(*value, number, at),
                 _ => {}
             }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::all_steps;
-use crate::ids::ValueId;
-use crate::plan::{Adaptor, Component, Input, InputMedia, Literal, Port, Recording, Run, Step};
+use crate::ids::{RecordingId, ValueId};
+use crate::plan::{Adaptor, Component, Input, InputMedia, Literal, Modality, Port, Recording, Run, Step};
 use crate::shapes::{Extents, bind_all, resolved};
 use crate::types::{Dim, Form, Kind, Type};
 use crate::verify::Report;
@@ -167,17 +167,39 @@ fn check_stages(report: &mut Report<'_>) {
     }
 }
 
+/// Every request has one recording: of two for the same inputs and outputs, some choice or some media differ.
 fn check_signatures(report: &mut Report<'_>) {
-    let mut seen = BTreeMap::new();
+    let mut alike: BTreeMap<(&str, Vec<&str>, Vec<&str>), Vec<RecordingId>> = BTreeMap::new();
     for (id, recording) in report.plan.recordings.enumerate() {
-        let signature = recording.signature();
         if recording.outputs.is_empty() {
             report.violated("P7", format!("recording {id} makes nothing"));
         }
-        if let Some(other) = seen.insert(signature.clone(), id) {
-            report.violated("P7", format!("recordings {other} and {id} have one signature, {signature}"));
+        let brought = recording.inputs.iter().filter(|input| input.default.is_none());
+        let mut inputs: Vec<&str> = brought.map(|input| input.name.as_str()).collect();
+        let mut outputs: Vec<&str> = recording.outputs.iter().map(|output| output.name.as_str()).collect();
+        inputs.sort_unstable();
+        outputs.sort_unstable();
+        let others = alike.entry((&recording.graph, inputs, outputs)).or_default();
+        let same = others.iter().find(|other| may_meet(&report.plan.recordings[**other], recording));
+        if let Some(other) = same {
+            let message =
+                format!("recordings {other} and {id} answer the same requests: {}", recording.signature());
+            report.violated("P7", message);
         }
+        others.push(id);
     }
+}
+
+/// Whether a request can have all the choices and all the media of both.
+fn may_meet(one: &Recording, other: &Recording) -> bool {
+    let kinds = |input: &Input| -> BTreeSet<Modality> {
+        input.media.iter().flat_map(|media| media.kinds.iter().copied()).collect()
+    };
+    one.inputs.iter().all(|input| {
+        let Some(twin) = other.inputs.iter().find(|twin| twin.name == input.name) else { return true };
+        let choice_differs = input.is.is_some() && twin.is.is_some() && input.is != twin.is;
+        !choice_differs && kinds(input) == kinds(twin)
+    })
 }
 
 fn step_problems(report: &Report<'_>, recording: &Recording, step: &Step) -> Vec<String> {

@@ -18,6 +18,20 @@ pub(crate) fn may_turn_out_absent(name: &str, at: Span, made: Span) -> Diagnosti
         .hint("give that case a value; an optional port, `join` and an output with `?` do without it")
 }
 
+pub(crate) fn may_be_absent_in_callee(
+    name: &str,
+    input: &str,
+    graph: &str,
+    at: Span,
+    declared: Span,
+) -> Diagnostic {
+    let message =
+        format!("`{name}` may turn out absent, and graph `{graph}` asks whether `{input}` is there");
+    Diagnostic::new(Code("E0606"), at, message, "a case of a `switch` makes nothing")
+        .label(declared, "whether it is there is known when a request comes")
+        .hint("give that case a value, or call the graph in the cases of the `switch`")
+}
+
 pub(crate) fn output_may_turn_out_absent(name: &str, at: Span, declared: Span) -> Diagnostic {
     let message = format!("output `{name}` may turn out absent");
     Diagnostic::new(Code("E0606"), at, message, "a case of a `switch` makes nothing")

@@ -9,6 +9,11 @@ pub(crate) fn unknown(name: &str, span: Span, known: &[Candidate]) -> Diagnostic
     Diagnostic::new(Code("E0201"), span, message, "unknown name").meant(name, known)
 }
 
+/// `true` or `false`, if `name` is spelled like it.
+pub(crate) fn truth_value_like(name: &str) -> Option<Candidate> {
+    nearest(name, ["true", "false"]).map(Candidate::named)
+}
+
 pub(crate) fn unknown_module(span: Span, path: &str, why: &str, known: &[Candidate]) -> Diagnostic {
     Diagnostic::new(Code("E0202"), span, format!("there is no module `{path}`"), "not found")
         .note(why)
