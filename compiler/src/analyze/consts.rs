@@ -39,6 +39,9 @@ const UNITS: [(&str, Measure); 13] = [
     ("kHz", |number| Const::Hertz((number * 1e3).round() as u64)),
 ];
 
+/// Most bytes, milliseconds or hertz of a quantity: sums of many stay exact.
+const MOST_OF_A_UNIT: u64 = 1 << 53;
+
 impl Context<'_> {
     /// The value of `expr`; `name` is the name that a component made there gets.
     pub(crate) fn constant(&mut self, expr: &Expr, name: Option<&str>, place: Place<'_>) -> Const {
@@ -70,7 +73,16 @@ impl Context<'_> {
     /// A number with its unit.
     pub(crate) fn quantity(&mut self, number: f64, unit: &str, span: Span) -> Const {
         if let Some((_, make)) = UNITS.iter().find(|(name, _)| *name == unit) {
-            return make(number);
+            let made = make(number);
+            let size = match made {
+                Const::Bytes(size) | Const::Millis(size) | Const::Hertz(size) => size,
+                _ => 0,
+            };
+            if number < 0.0 || size > MOST_OF_A_UNIT {
+                self.report(semantic::types::quantity_out_of_range(unit, span));
+                return Const::Poison;
+            }
+            return made;
         }
         let units = UNITS.map(|(name, _)| Candidate::named(name));
         self.report(semantic::names::unknown_unit(unit, &units, span));

@@ -117,6 +117,13 @@ impl Body<'_, '_> {
         }
         let value = self.whole_value(eval, count.span)?;
         let made = &self.graph.values[value];
+        if let NodeKind::Input(input) = self.graph.nodes[made.node].kind
+            && let Some(Literal::Int(rounds)) = &self.graph.inputs[input as usize].default
+            && let Some(max) = max.filter(|max| !(0..=i64::from(*max)).contains(rounds))
+        {
+            self.context.report(semantic::control::more_rounds_than_bound(*rounds, max, made.declared));
+            return None;
+        }
         if made.ty != Type::value(Kind::Int) {
             let problem =
                 semantic::control::rounds_not_counted(&made.ty.to_string(), count.span, made.declared);

@@ -14,9 +14,9 @@ use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
 
 use crate::analyze::consts::Place;
 use crate::analyze::context::{Const, Context, ParamType};
-use crate::diagnostic::semantic::{self, Candidate};
+use crate::diagnostic::semantic::{self, Candidate, Spelled};
 use crate::source::Span;
-use crate::syntax::ast::{DimExpr, DimExtent, Expr, Name, TypeExpr, TypeKind};
+use crate::syntax::ast::{DimExpr, DimExtent, Expr, Name, Str, TypeExpr, TypeKind};
 
 /// A written type, resolved.
 #[derive(Clone, Debug)]
@@ -150,6 +150,7 @@ impl Context<'_> {
             }
             TypeKind::Enum(words) => {
                 self.no_max(ty)?;
+                self.words_differ(words)?;
                 return Some((Kind::Enum(words.iter().map(|word| word.text.clone()).collect()), true));
             }
             TypeKind::Record(_) => {
@@ -299,6 +300,7 @@ impl Context<'_> {
                     ParamType::Poison
                 }
             },
+            TypeKind::Enum(words) if self.words_differ(words).is_none() => ParamType::Poison,
             TypeKind::Enum(words) => ParamType::Enum(words.iter().map(|word| word.text.clone()).collect()),
             TypeKind::Of { name, item } => match &item.kind {
                 TypeKind::Named(of) if name.text == "list" && of.text == "text" => ParamType::Texts,
@@ -307,5 +309,17 @@ impl Context<'_> {
             TypeKind::Error => ParamType::Poison,
             TypeKind::Rated { .. } | TypeKind::Tensor { .. } | TypeKind::Record(_) => broken(self, ty.span),
         }
+    }
+
+    /// The words of an `enum` are each there once; `None` is reported.
+    fn words_differ(&mut self, words: &[Str]) -> Option<()> {
+        for (place, word) in words.iter().enumerate() {
+            if let Some(first) = words[..place].iter().find(|first| first.text == word.text) {
+                let word = Spelled { text: &word.text, span: word.span };
+                self.report(semantic::names::taken(word, first.span));
+                return None;
+            }
+        }
+        Some(())
     }
 }

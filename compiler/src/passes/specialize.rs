@@ -489,9 +489,12 @@ fn idle(graph: &Graph, needed: &IdVec<NodeId, bool>, present: &Presence) -> Pres
     brought.map(|(position, _)| position).filter(|position| !used.contains(position)).collect()
 }
 
+/// A graph, the inputs that are brought and the outputs that are asked for.
+type Signed<'a> = (&'a str, Vec<&'a str>, Vec<&'a str>);
+
 /// Every request has one recording: of two for the same inputs and outputs, some choice or some media differ.
 fn refuse_same_signatures(all: &[Specialized], found: &mut Diagnostics) {
-    let mut alike: BTreeMap<(&str, Vec<&str>, Vec<&str>), Vec<&Specialized>> = BTreeMap::new();
+    let mut alike: BTreeMap<Signed<'_>, Vec<&Specialized>> = BTreeMap::new();
     let mut said: BTreeSet<(Span, Span)> = BTreeSet::new();
     for one in all {
         let graph = &one.graph;

@@ -118,12 +118,12 @@ fn yield_problem(recording: &Recording, result: ValueId, made: Option<ValueId>) 
 /// Whether values of `kind` can be held against `literal`. It may be a word that this enum never is: a graph that
 /// takes more words may be asked with fewer.
 fn decides(kind: &Kind, literal: &Literal) -> bool {
-    match (kind, literal) {
+    matches!(
+        (kind, literal),
         (Kind::Enum(_) | Kind::Text { .. }, Literal::Text(_))
-        | (Kind::Int, Literal::Int(_))
-        | (Kind::Bool, Literal::Bool(_)) => true,
-        _ => false,
-    }
+            | (Kind::Int, Literal::Int(_))
+            | (Kind::Bool, Literal::Bool(_))
+    )
 }
 
 /// Whether some case is taken whatever the subject is.

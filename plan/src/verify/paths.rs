@@ -10,8 +10,12 @@ use crate::control::{BlockId, Branch, Loop};
 use crate::ids::ValueId;
 use crate::plan::{Adaptor, Operand, Program, Recording, Step};
 
-/// Most ways that are tried one by one. With more, each case of each branch is taken at least once.
+/// Most ways that are all tried. With more, every two cases of every two branches are taken together at least
+/// once, and with more than [`MOST_PAIRS`] of these each case of each branch.
 const MOST_PATHS: usize = 64;
+
+/// Most pairs of cases that are tried together.
+const MOST_PAIRS: usize = 1024;
 
 /// Which case of each branch is taken.
 type Choice = BTreeMap<BlockId, usize>;
@@ -44,9 +48,26 @@ fn choices(branches: &BTreeMap<BlockId, usize>) -> Vec<Choice> {
         return (0..ways).map(nth).collect();
     }
     let most = branches.values().copied().max().unwrap_or(1);
-    (0..most)
-        .map(|number| branches.iter().map(|(block, arms)| (*block, number.min(arms - 1))).collect())
-        .collect()
+    let level = |number: usize| -> Choice {
+        branches.iter().map(|(block, arms)| (*block, number.min(arms.saturating_sub(1)))).collect()
+    };
+    let mut choices: Vec<Choice> = (0..most).map(level).collect();
+    let all: Vec<(BlockId, usize)> = branches.iter().map(|(block, arms)| (*block, *arms)).collect();
+    let mut pairs = Vec::new();
+    for (place, (one, arms)) in all.iter().enumerate() {
+        for (other, of_other) in &all[place + 1..] {
+            if pairs.len() + arms * of_other > MOST_PAIRS {
+                return choices;
+            }
+            for (arm, of) in (0..*arms).flat_map(|arm| (0..*of_other).map(move |of| (arm, of))) {
+                let mut choice = level(most);
+                choice.extend([(*one, arm), (*other, of)]);
+                pairs.push(choice);
+            }
+        }
+    }
+    choices.append(&mut pairs);
+    choices
 }
 
 fn taken(recording: &Recording, choice: &Choice) -> Recording {

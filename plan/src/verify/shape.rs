@@ -167,9 +167,12 @@ fn check_stages(report: &mut Report<'_>) {
     }
 }
 
+/// A graph, the inputs that are brought and the outputs that are asked for.
+type Asked<'a> = (&'a str, Vec<&'a str>, Vec<&'a str>);
+
 /// Every request has one recording: of two for the same inputs and outputs, some choice or some media differ.
 fn check_signatures(report: &mut Report<'_>) {
-    let mut alike: BTreeMap<(&str, Vec<&str>, Vec<&str>), Vec<RecordingId>> = BTreeMap::new();
+    let mut alike: BTreeMap<Asked<'_>, Vec<RecordingId>> = BTreeMap::new();
     for (id, recording) in report.plan.recordings.enumerate() {
         if recording.outputs.is_empty() {
             report.violated("P7", format!("recording {id} makes nothing"));

@@ -274,6 +274,11 @@ pub(crate) fn bad_bound(wanted: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0308"), span, format!("this must be {wanted}"), "is something else, or too small")
 }
 
+pub(crate) fn quantity_out_of_range(unit: &str, span: Span) -> Diagnostic {
+    let message = format!("no number of `{unit}` that can be counted");
+    Diagnostic::new(Code("E0308"), span, message, "below zero, or more than there ever is")
+}
+
 pub(crate) fn not_a_value(name: &str, sort: &str, span: Span) -> Diagnostic {
     let hint = match sort {
         "component" => format!("make one with its arguments, `let x = {name}(…)`, and call that"),
