@@ -227,6 +227,20 @@ fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
 }
 
 /// One file holds one picture: which, or a file for each, has to be said.
+/// What is right and not replayed yet is told apart when a plan is checked.
+#[test]
+fn a_plan_is_checked_for_what_this_engine_replays() {
+    let desk = Desk::new();
+    let text = "use std::reference::{Upper}\nlet upper = Upper()\n\
+                graph g(t: text) -> text { loop x = t max 3 { x = upper(x) } }\n";
+    fs::write(desk.path("rounds.corn"), text).unwrap();
+    desk.run(&["compile", "rounds.corn", "-o", "rounds.plan"]).good();
+    let outcome = desk.run(&["check", "rounds.plan"]);
+    let said = outcome.good().stdout;
+    assert!(said.contains("holds, but not all of it can be replayed"), "{said}");
+    assert!(said.contains("route 'g' cannot be replayed: this engine does not know `loop`"), "{said}");
+}
+
 #[test]
 fn pictures_are_written_one_to_a_file() {
     let desk = Desk::new();

@@ -1,6 +1,7 @@
 //! `corn check`: everything that is wrong with programs and plans.
 
 use corn_compiler::Compilation;
+use corn_plan::Verified;
 
 use crate::args::{Check, Format, Placement};
 use crate::commands::print;
@@ -16,7 +17,7 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
         let name = file.display();
         match program::load_either(file, &placement)? {
             Loaded::Plan(plan) if !is_json => {
-                print(&format!("{name}: plan {} can be replayed\n", plan.hash()))?;
+                print(&held(&name.to_string(), &plan))?;
             }
             Loaded::Plan(_) => {}
             Loaded::WrongPlan(wrong) => {
@@ -47,6 +48,18 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
         print(&format!("{}\n", program::json(&problems)?))?;
     }
     if is_wrong { Err(Failure::Program) } else { Ok(()) }
+}
+
+/// What is said of a plan that holds, and of what in it this engine does not replay.
+fn held(file: &str, plan: &Verified) -> String {
+    let faults = plan.plan().recordings.iter().filter_map(|recording| corn_core::replayable(recording).err());
+    let mut faults: Vec<String> = faults.map(|fault| fault.message).collect();
+    faults.dedup();
+    if faults.is_empty() {
+        return format!("{file}: plan {} can be replayed\n", plan.hash());
+    }
+    let lines: String = faults.iter().map(|fault| format!("  {fault}\n")).collect();
+    format!("{file}: plan {} holds, but not all of it can be replayed\n{lines}", plan.hash())
 }
 
 /// What there is of a program that is right and has no plan, since it does not say where its GPUs are.
