@@ -171,11 +171,12 @@ impl<'a> Search<'a> {
                 && is_one_kind
                 && placed.degree >= group.degree
                 && nodes.all(|node| {
+                    let here = placed.replicas.iter().filter(|(other, _)| *other == node).count() as u64;
                     let gpus = self.cluster.nodes[node].gpus.as_ref().map_or(0, |gpus| gpus.memory_bytes);
                     let share = on_gpu.div_ceil(u64::from(placed.degree.max(1)));
                     Self::is_allowed(group, node)
                         && (placed.degree == 0 || share <= gpus)
-                        && group.host_bytes <= self.rooms[node].host_bytes
+                        && group.host_bytes.saturating_mul(here) <= self.rooms[node].host_bytes
                 })
         };
         let company = self.placed.iter().enumerate().filter(|(_, placed)| fits(placed));
@@ -188,7 +189,7 @@ impl<'a> Search<'a> {
         };
         let best = company.min_by_key(|(position, placed)| (cost(placed), *position))?;
         // On the CPU streams run beside each other in one worker as well.
-        let is_free = cost(best.1) == (0, false) || group.degree == 0;
+        let is_free = cost(best.1) == (0, false) || (group.degree == 0 && best.1.replicas.len() == 1);
         (is_free || !has_room).then_some(best.0)
     }
 
