@@ -1,7 +1,7 @@
 //! What every name of a program stands for and what every expression is worth: what an editor
 //! asks.
 //!
-//! The types are noted while graphs are analysed ([`Noted`]); what names stand for is found by a
+//! The types are noted while graphs are analysed (`Noted`); what names stand for is found by a
 //! walk over the trees afterwards (`walk`), which asks nothing of the analysis but the scopes of
 //! the files. So the index is there however much of the program is broken. It is made only for
 //! those who ask for it.
