@@ -58,8 +58,8 @@ fn held(file: &str, plan: &Verified) -> String {
     if faults.is_empty() {
         return format!("{file}: plan {} can be replayed\n", plan.hash());
     }
-    let lines: String = faults.iter().map(|fault| format!("  {fault}\n")).collect();
-    format!("{file}: plan {} holds, but not all of it can be replayed\n{lines}", plan.hash())
+    let lines = faults.join("\n  ");
+    format!("{file}: plan {} holds, but not all of it can be replayed\n  {lines}\n", plan.hash())
 }
 
 /// What there is of a program that is right and has no plan, since it does not say where its GPUs are.
