@@ -52,7 +52,7 @@ const fn exit_code(blame: Blame) -> u8 {
         Blame::Request => 3,
         Blame::Setup => 4,
         Blame::Component => 5,
-        Blame::Busy => 6,
+        Blame::Busy | Blame::Unavailable | Blame::Lost => 6,
         Blame::Deadline => 124,
         Blame::Cancelled => 130,
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use corn_core::Coordinator;
-use corn_core::message::{CoordinatorAction, CoordinatorEvent, WorkerEvent};
+use corn_core::message::{CoordinatorAction, CoordinatorEvent, Seat, WorkerEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::client::Clients;
@@ -46,8 +46,8 @@ impl Driver {
     }
 
     fn act(&self, action: CoordinatorAction) {
-        let send = |worker: corn_plan::WorkerId, event| {
-            let _ = self.workers[worker.0 as usize].send(event);
+        let send = |to: Seat, event| {
+            let _ = self.workers[to.worker.0 as usize].send(event);
         };
         match action {
             CoordinatorAction::Open { worker, header, stage, inputs } => {
@@ -56,6 +56,8 @@ impl Driver {
             CoordinatorAction::Cancel { worker, request, stage, fault } => {
                 send(worker, WorkerEvent::Cancel { request, stage, fault });
             }
+            // Workers that are threads of this process are never lost.
+            CoordinatorAction::Again(_) | CoordinatorAction::Eject(_) => {}
             CoordinatorAction::Failed(request, fault) => self.clients.fail(request, fault),
             // Its channel closes, and so the answer ends.
             CoordinatorAction::Finished(request) => self.clients.remove(request),

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corn_core::executor::{Loader, Progress};
-use corn_core::message::{CoordinatorEvent, RequestId, Submission, WorkerEvent};
+use corn_core::message::{CoordinatorEvent, Priority, RequestId, Seat, Submission, WorkerEvent};
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
 use corn_plan::{ComponentId, RecordingId, Signature, Step, Verified, WorkerId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -89,6 +89,9 @@ impl Engine {
         let executors = engine.load(recordings, &loader, &progress, &observer).await?;
         engine.spawn_workers(inboxes, executors, &observer, &stopped)?;
         engine.spawn_coordinator(coordinator_events, stopped)?;
+        for worker in engine.plan.plan().workers.ids() {
+            let _ = engine.events.send(CoordinatorEvent::Joined(Seat { worker, epoch: 0 }));
+        }
         Ok(engine)
     }
 
@@ -109,7 +112,7 @@ impl Engine {
 
     /// Submits a request. Its outputs come as they are made, and its faults as well.
     pub fn submit(&self, ask: Ask) -> Answer {
-        let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
+        let request = RequestId::first(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (client, messages) = unbounded_channel();
         self.clients.add(request, client);
         if !self.served.contains(&ask.recording) {
@@ -124,7 +127,8 @@ impl Engine {
         let Ask { recording, mut inputs, .. } = ask;
         if self.served.contains(&recording) {
             self.bring_to_rate(recording, &mut inputs);
-            let submission = Submission { request, recording, inputs, deadline_us };
+            let submission =
+                Submission { request, recording, inputs, deadline_us, priority: Priority::Normal };
             let _ = self.events.send(CoordinatorEvent::Submit(submission));
         }
         Answer {
@@ -216,7 +220,7 @@ impl Engine {
         let ids = self.plan.plan().workers.ids().collect::<Vec<_>>();
         for ((id, events), executors) in ids.into_iter().zip(inboxes).zip(executors) {
             let driver = worker::Driver {
-                worker: Worker::new(id, Arc::clone(&self.plan)),
+                worker: Worker::new(Seat { worker: id, epoch: 0 }, Arc::clone(&self.plan)),
                 clock: self.clock,
                 events,
                 peers: self.workers.clone(),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
-use corn_core::message::{CoordinatorEvent, HandOver, WorkerAction, WorkerEvent};
+use corn_core::message::{CoordinatorEvent, HandOver, Seat, WorkerAction, WorkerEvent};
 use corn_core::{Ledger, Worker};
-use corn_plan::{ComponentId, WorkerId};
+use corn_plan::ComponentId;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::client::{Clients, Message};
@@ -81,7 +81,7 @@ impl Driver {
         }
     }
 
-    fn hand_over(&self, worker: WorkerId, hand_over: HandOver) {
-        let _ = self.peers[worker.0 as usize].send(WorkerEvent::HandOver(hand_over));
+    fn hand_over(&self, to: Seat, hand_over: HandOver) {
+        let _ = self.peers[to.worker.0 as usize].send(WorkerEvent::HandOver(hand_over));
     }
 }

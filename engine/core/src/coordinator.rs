@@ -10,7 +10,7 @@ use corn_plan::{RecordingId, Signature, StageId, Step, Verified, WorkerId};
 
 use crate::datum::Datum;
 use crate::fault::{Blame, Fault};
-use crate::message::{CoordinatorAction, CoordinatorEvent, Header, RequestId, Submission};
+use crate::message::{CoordinatorAction, CoordinatorEvent, Header, RequestId, Seat, Submission};
 
 /// Requests that may wait for admission, for each one that may be in flight.
 const WAITING_PER_INFLIGHT: usize = 4;
@@ -25,12 +25,14 @@ pub struct Coordinator {
     deadlines: BTreeSet<(u64, RequestId)>,
     /// Replays under way on each worker.
     load: Vec<u32>,
+    /// The epoch of each worker that is ready.
+    ready: Vec<Option<u32>>,
 }
 
 /// A request in flight.
 #[derive(Debug)]
 struct Flight {
-    replicas: Arc<[WorkerId]>,
+    replicas: Arc<[Seat]>,
     deadline_us: Option<u64>,
     /// Stages whose replay is not over yet.
     open: BTreeSet<StageId>,
@@ -43,6 +45,7 @@ impl Coordinator {
         let recordings = plan.plan().recordings.enumerate();
         let by_signature = recordings.map(|(id, recording)| (recording.signature(), id)).collect();
         let load = vec![0; plan.plan().workers.len()];
+        let ready = vec![None; plan.plan().workers.len()];
         Self {
             plan,
             by_signature,
@@ -50,6 +53,7 @@ impl Coordinator {
             waiting: VecDeque::new(),
             deadlines: BTreeSet::new(),
             load,
+            ready,
         }
     }
 
@@ -78,6 +82,11 @@ impl Coordinator {
             CoordinatorEvent::Cancel(request) => {
                 self.give_up(request, &Fault::new(Blame::Cancelled, "the request was cancelled"), actions);
             }
+            CoordinatorEvent::Joined(seat) => self.ready[seat.worker.index()] = Some(seat.epoch),
+            CoordinatorEvent::Answered(_)
+            | CoordinatorEvent::Heard(_)
+            | CoordinatorEvent::Lost(_)
+            | CoordinatorEvent::Drain(_) => {}
             CoordinatorEvent::Tick => {
                 while let Some((deadline_us, request)) = self.deadlines.first().copied()
                     && deadline_us <= now_us
@@ -147,7 +156,7 @@ impl Coordinator {
     }
 
     fn admit(&mut self, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
-        let Submission { request, recording: recording_id, inputs, deadline_us } = submission;
+        let Submission { request, recording: recording_id, inputs, deadline_us, .. } = submission;
         let plan = Arc::clone(&self.plan);
         let recording = &plan.plan().recordings[recording_id];
         let replicas = self.replicas();
@@ -163,7 +172,7 @@ impl Coordinator {
             let stage = program.stage;
             let worker = replicas[stage.index()];
             open.insert(stage);
-            self.load[worker.index()] += 1;
+            self.load[worker.worker.index()] += 1;
             let taken = program.steps.iter().filter_map(|step| match step {
                 Step::Input { value } => recording.inputs.iter().find(|input| input.value == *value),
                 _ => None,
@@ -190,11 +199,13 @@ impl Coordinator {
 
     /// For each stage the least loaded of its replicas; among equals one that this request uses
     /// already, so that hand-overs stay on a worker.
-    fn replicas(&self) -> Arc<[WorkerId]> {
-        let mut chosen: Vec<WorkerId> = Vec::new();
+    fn replicas(&self) -> Arc<[Seat]> {
+        let mut chosen: Vec<Seat> = Vec::new();
         for stage in &self.plan.plan().stages {
-            let cost = |worker: &WorkerId| (self.load[worker.index()], !chosen.contains(worker), *worker);
-            let best = stage.replicas.iter().copied().min_by_key(cost);
+            let seat =
+                |worker: &WorkerId| Seat { worker: *worker, epoch: self.ready[worker.index()].unwrap_or(0) };
+            let cost = |seat: &Seat| (self.load[seat.worker.index()], !chosen.contains(seat), seat.worker);
+            let best = stage.replicas.iter().map(seat).min_by_key(cost);
             chosen.push(best.expect("a verified stage has a replica"));
         }
         chosen.into()
@@ -211,7 +222,7 @@ impl Coordinator {
         if !flight.open.remove(&stage) {
             return;
         }
-        self.load[flight.replicas[stage.index()].index()] -= 1;
+        self.load[flight.replicas[stage.index()].worker.index()] -= 1;
         if let Err(fault) = outcome {
             self.fail(request, &fault, actions);
         }

@@ -24,6 +24,10 @@ pub enum Blame {
     Component,
     /// Too much at once: asking again later can succeed.
     Busy,
+    /// No worker that could do it is ready: asking again later can succeed.
+    Unavailable,
+    /// A worker that took part was lost; the request is replayed if nothing of its answer was sent.
+    Lost,
     /// The deadline passed.
     Deadline,
     /// Whoever asked went away or said stop.
@@ -60,7 +64,7 @@ impl Fault {
 
     /// Whether the same request can succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self.blame, Blame::Busy)
+        matches!(self.blame, Blame::Busy | Blame::Unavailable | Blame::Lost)
     }
 }
 

@@ -8,13 +8,54 @@ use crate::datum::Datum;
 use crate::executor::{Call, CallId, Report};
 use crate::fault::Fault;
 
-/// A request, unique while the coordinator lives.
+/// One attempt at a request. A request is unique while the coordinator lives; when a worker is lost
+/// it is replayed as the next attempt, and whatever comes late from the one before is nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
+pub struct RequestId {
+    /// The request.
+    pub number: u64,
+    /// How often it was replayed before.
+    pub attempt: u32,
+}
+
+impl RequestId {
+    /// The first attempt at request `number`.
+    pub const fn first(number: u64) -> Self {
+        Self { number, attempt: 0 }
+    }
+
+    /// The attempt after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self { number: self.number, attempt: self.attempt + 1 }
+    }
+}
 
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "q{}", self.0)
+        match self.attempt {
+            0 => write!(f, "q{}", self.number),
+            attempt => write!(f, "q{}.{attempt}", self.number),
+        }
+    }
+}
+
+/// One life of a worker. A worker that was lost and comes back has another epoch, so what is said to
+/// or by its former life is known for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its life, from 0; the coordinator counts.
+    pub epoch: u32,
+}
+
+impl std::fmt::Display for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.epoch {
+            0 => write!(f, "{}", self.worker),
+            epoch => write!(f, "{} (epoch {epoch})", self.worker),
+        }
     }
 }
 
@@ -28,7 +69,7 @@ pub struct Header {
     /// The recording it replays.
     pub recording: RecordingId,
     /// For each stage of the plan, the worker that replays it for this request.
-    pub replicas: Arc<[WorkerId]>,
+    pub replicas: Arc<[Seat]>,
     /// When the request is given up, in µs of the engine's clock.
     pub deadline_us: Option<u64>,
 }
@@ -95,6 +136,8 @@ pub enum WorkerEvent {
         /// Why.
         fault: Fault,
     },
+    /// Another worker's life is over, or it cannot be reached: what this one replays with it has failed.
+    PeerLost(Seat),
     /// Time has passed.
     Tick,
 }
@@ -113,7 +156,7 @@ pub enum WorkerAction {
     /// Forget a call.
     Abort(ComponentId, CallId),
     /// Hand something over to a stage on another worker.
-    HandOver(WorkerId, HandOver),
+    HandOver(Seat, HandOver),
     /// Send to the client.
     Output {
         /// The request.
@@ -170,10 +213,32 @@ pub enum CoordinatorEvent {
         /// How it ended.
         outcome: Result<(), Fault>,
     },
+    /// The first piece of the answer has reached the client, so the request cannot be replayed any more.
+    Answered(RequestId),
     /// The client went away or said stop.
     Cancel(RequestId),
+    /// A worker has loaded its components and can take replays.
+    Joined(Seat),
+    /// A worker was heard of; every message of it counts.
+    Heard(Seat),
+    /// A worker's life is over: its process ended or its connection broke.
+    Lost(Seat),
+    /// A worker takes no new replays from now on; those under way go on.
+    Drain(WorkerId),
     /// Time has passed.
     Tick,
+}
+
+/// How urgent a request is. Higher classes are admitted first; a request that waits rises with time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// When nothing else waits.
+    Low,
+    /// Most requests.
+    #[default]
+    Normal,
+    /// Before others.
+    High,
 }
 
 /// A request as a client makes it.
@@ -187,6 +252,8 @@ pub struct Submission {
     pub inputs: Vec<(String, Datum)>,
     /// When to give up, in µs of the engine's clock.
     pub deadline_us: Option<u64>,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 /// What the coordinator does.
@@ -195,7 +262,7 @@ pub enum CoordinatorAction {
     /// Open a stage's replay on a worker.
     Open {
         /// The worker.
-        worker: WorkerId,
+        worker: Seat,
         /// The replay.
         header: Header,
         /// The stage.
@@ -206,7 +273,7 @@ pub enum CoordinatorAction {
     /// Give a stage's replay up.
     Cancel {
         /// The worker.
-        worker: WorkerId,
+        worker: Seat,
         /// The request.
         request: RequestId,
         /// The stage.
@@ -216,6 +283,12 @@ pub enum CoordinatorAction {
     },
     /// The request has failed: its client gets this, and nothing after it.
     Failed(RequestId, Fault),
+    /// The request is replayed from its beginning, as this attempt: the client gets what comes of it, and
+    /// nothing that still comes of attempts before.
+    Again(RequestId),
     /// Every replay of the request is over and everything is given back.
     Finished(RequestId),
+    /// A worker has been silent for too long and counts as lost: whoever holds its connection closes it, and
+    /// the workers that are left are told.
+    Eject(Seat),
 }

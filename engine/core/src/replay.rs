@@ -10,14 +10,14 @@ mod run;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use corn_plan::{Plan, StageId, Step, ValueId, Verified, WorkerId};
+use corn_plan::{Plan, StageId, Step, ValueId, Verified};
 
 use crate::adapt::Adapting;
 use crate::datum::Datum;
 use crate::executor::CallId;
 use crate::fault::Fault;
 use crate::ledger::Ledger;
-use crate::message::{Body, CallTrace, HandOver, Header, WorkerAction};
+use crate::message::{Body, CallTrace, HandOver, Header, Seat, WorkerAction};
 use crate::program::LoadedProgram;
 use crate::slot::{Released, Slot};
 
@@ -360,7 +360,7 @@ impl Replay {
         }
     }
 
-    fn replica(&self, stage: StageId) -> WorkerId {
+    fn replica(&self, stage: StageId) -> Seat {
         self.header.replicas[stage.0 as usize]
     }
 

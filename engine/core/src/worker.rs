@@ -12,7 +12,7 @@ use corn_plan::{StageId, Verified, WorkerId};
 
 use crate::fault::{Blame, Fault};
 use crate::ledger::Ledger;
-use crate::message::{Body, HandOver, Header, RequestId, WorkerAction, WorkerEvent};
+use crate::message::{Body, HandOver, Header, RequestId, Seat, WorkerAction, WorkerEvent};
 use crate::program::{LoadedProgram, load};
 use crate::replay::{Calls, Replay, Scope};
 
@@ -23,7 +23,7 @@ const REMEMBERED_PER_INFLIGHT: usize = 64;
 /// A worker's state.
 #[derive(Debug)]
 pub struct Worker {
-    id: WorkerId,
+    seat: Seat,
     plan: Arc<Verified>,
     programs: Vec<Vec<Option<Arc<LoadedProgram>>>>,
     replays: BTreeMap<u64, Replay>,
@@ -57,11 +57,11 @@ impl EndedEarly {
 }
 
 impl Worker {
-    /// Worker `id` of `plan`, with nothing under way.
-    pub fn new(id: WorkerId, plan: Arc<Verified>) -> Self {
+    /// The worker of `seat`, of `plan`, with nothing under way.
+    pub fn new(seat: Seat, plan: Arc<Verified>) -> Self {
         let capacity = plan.plan().inflight as usize * REMEMBERED_PER_INFLIGHT;
         Self {
-            id,
+            seat,
             programs: load(plan.plan()),
             plan,
             replays: BTreeMap::new(),
@@ -76,7 +76,7 @@ impl Worker {
 
     /// Its id.
     pub const fn id(&self) -> WorkerId {
-        self.id
+        self.seat.worker
     }
 
     /// What its values hold.
@@ -122,6 +122,7 @@ impl Worker {
             WorkerEvent::Cancel { request, stage, fault } => {
                 self.give_up(now_us, request, stage, fault, actions);
             }
+            WorkerEvent::PeerLost(_) => {}
             WorkerEvent::Tick => self.expire(now_us, actions),
         }
     }
@@ -182,7 +183,7 @@ impl Worker {
             let (theirs, ours) = (header.plan, self.plan.hash());
             return Err(Fault::setup(format!(
                 "a hand-over of plan {theirs} reached worker {}, which replays {ours}",
-                self.id
+                self.seat
             )));
         }
         let by_stage = self.programs.get(header.recording.0 as usize);

@@ -33,7 +33,7 @@ fn answers_do_not_depend_on_the_order_of_events() {
         cluster.run();
         cluster.assert_at_rest();
         for request in 0..6 {
-            let seen = &cluster.clients[&RequestId(request)];
+            let seen = &cluster.clients[&RequestId::first(request)];
             assert_eq!(seen.failed, None, "seed {seed}");
             assert_eq!(
                 texts(&seen.items[&REPLY]),
@@ -81,19 +81,19 @@ fn a_slow_client_holds_back_only_its_own_request() {
     let plan = plan("assistant");
     for seed in 0..50 {
         let mut cluster = Cluster::new(&plan, seed);
-        cluster.paused.push(RequestId(0));
+        cluster.paused.push(RequestId::first(0));
         let long = "word ".repeat(500);
         cluster.submit(0, CHAT, &[("prompt", Datum::text(long.as_str()))], None);
         cluster.submit(1, CHAT, &[("prompt", Datum::text("Quick one."))], None);
         cluster.run();
-        assert!(cluster.clients[&RequestId(1)].finished);
-        assert!(!cluster.clients[&RequestId(0)].finished);
+        assert!(cluster.clients[&RequestId::first(1)].finished);
+        assert!(!cluster.clients[&RequestId::first(0)].finished);
         let row = plan.plan().memory[corn_plan::WorkerId(0)];
         assert!(cluster.workers[0].ledger().bytes <= row.request_bytes, "within the plan's figure");
         cluster.paused.clear();
         cluster.run();
         cluster.assert_at_rest();
-        assert_eq!(texts(&cluster.clients[&RequestId(0)].items[&REPLY]), long);
+        assert_eq!(texts(&cluster.clients[&RequestId::first(0)].items[&REPLY]), long);
     }
 }
 
@@ -113,11 +113,11 @@ fn cancel_at_every_moment_gives_everything_back() {
             cluster.cancel(0);
             cluster.run();
             cluster.assert_at_rest();
-            let seen = &cluster.clients[&RequestId(0)];
+            let seen = &cluster.clients[&RequestId::first(0)];
             let complete = seen.ended.len() == 2;
             let cancelled = seen.failed.as_ref().is_some_and(|fault| fault.blame == Blame::Cancelled);
             assert!(complete || cancelled, "seed {seed}, moment {moment}: {seen:?}");
-            assert_eq!(cluster.clients[&RequestId(1)].ended.len(), 2, "the other is not touched");
+            assert_eq!(cluster.clients[&RequestId::first(1)].ended.len(), 2, "the other is not touched");
         }
     }
 }
@@ -157,9 +157,9 @@ fn a_fault_in_mid_stream_names_the_component() {
         cluster.submit(1, TALK, &[("prompt", Datum::text("Fine here."))], None);
         cluster.run();
         cluster.assert_at_rest();
-        let fault = cluster.clients[&RequestId(0)].failed.clone().expect("it fails");
+        let fault = cluster.clients[&RequestId::first(0)].failed.clone().expect("it fails");
         assert_eq!((fault.component.as_deref(), fault.blame), (Some("think"), Blame::Component));
-        assert_eq!(cluster.clients[&RequestId(1)].failed, None);
+        assert_eq!(cluster.clients[&RequestId::first(1)].failed, None);
     }
 }
 
@@ -170,7 +170,7 @@ fn an_empty_stream_ends_at_once() {
     cluster.submit(0, TALK, &[("prompt", Datum::text("   "))], None);
     cluster.run();
     cluster.assert_at_rest();
-    let seen = &cluster.clients[&RequestId(0)];
+    let seen = &cluster.clients[&RequestId::first(0)];
     assert!(seen.items.is_empty());
     assert_eq!(seen.ended.len(), 2);
 }
@@ -186,7 +186,7 @@ fn each_keeps_the_order_of_its_list() {
         cluster.submit(1, 0, &[("parts", list(&[])), ("greeting", Datum::text("bye"))], None);
         cluster.run();
         cluster.assert_at_rest();
-        let answer = |request| texts(&cluster.clients[&RequestId(request)].items[&VOICE]);
+        let answer = |request| texts(&cluster.clients[&RequestId::first(request)].items[&VOICE]);
         assert_eq!(answer(0), "hello,A,B,C,D,E", "the default fills what is left out");
         assert_eq!(answer(1), "bye");
     }
@@ -200,7 +200,7 @@ fn a_full_engine_refuses_at_once() {
         cluster.submit(request, CHAT, &[("prompt", Datum::text("Hello there."))], None);
     }
     // Every submission is heard before anything is answered: the clients stay paused.
-    cluster.paused = (0..25).map(RequestId).collect();
+    cluster.paused = (0..25).map(RequestId::first).collect();
     cluster.run();
     cluster.paused.clear();
     cluster.run();
@@ -249,7 +249,7 @@ fn wrong_requests_are_refused_before_anything_is_dispatched() {
         cluster.run();
         cluster.assert_at_rest();
         assert_eq!(cluster.messages.get("open"), None);
-        let fault = cluster.clients[&RequestId(0)].failed.clone().unwrap();
+        let fault = cluster.clients[&RequestId::first(0)].failed.clone().unwrap();
         assert_eq!((fault.message.as_str(), fault.blame), (expected, Blame::Request));
     }
 }

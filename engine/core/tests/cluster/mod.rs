@@ -9,7 +9,8 @@ use std::sync::Arc;
 use corn_core::executor::{CallInput, Executor, Io, Model, Step, Taken, Turn};
 use corn_core::interleaved::Interleaved;
 use corn_core::message::{
-    CallTrace, CoordinatorAction, CoordinatorEvent, RequestId, Submission, WorkerAction, WorkerEvent,
+    CallTrace, CoordinatorAction, CoordinatorEvent, Priority, RequestId, Seat, Submission, WorkerAction,
+    WorkerEvent,
 };
 use corn_core::{Audio, Coordinator, Datum, Fault, Worker};
 use corn_plan::{ComponentId, Plan, StageId, ValueId, Verified, WorkerId, verify};
@@ -21,6 +22,11 @@ pub(crate) fn plan(name: &str) -> Arc<Verified> {
     let path = format!("{}/tests/plans/{name}.plan", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     Arc::new(verify(Plan::parse(&text).unwrap()).unwrap())
+}
+
+/// A worker's first life.
+fn seat(worker: WorkerId) -> Seat {
+    Seat { worker, epoch: 0 }
 }
 
 /// Who may be heard next.
@@ -86,10 +92,14 @@ impl Cluster {
                 }
             }
         }
+        let mut coordinator = Coordinator::new(Arc::clone(plan));
+        for worker in plan.plan().workers.ids() {
+            coordinator.handle(0, CoordinatorEvent::Joined(seat(worker)), &mut Vec::new());
+        }
         Self {
             plan: Arc::clone(plan),
-            coordinator: Coordinator::new(Arc::clone(plan)),
-            workers: plan.plan().workers.ids().map(|id| Worker::new(id, Arc::clone(plan))).collect(),
+            coordinator,
+            workers: plan.plan().workers.ids().map(|id| Worker::new(seat(id), Arc::clone(plan))).collect(),
             executors,
             channels: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -109,16 +119,16 @@ impl Cluster {
         inputs: &[(&str, Datum)],
         deadline_us: Option<u64>,
     ) {
-        let request = RequestId(request);
+        let request = RequestId::first(request);
         self.clients.insert(request, Seen::default());
         let inputs = inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect();
         let recording = corn_plan::RecordingId(recording);
-        let submission = Submission { request, recording, inputs, deadline_us };
+        let submission = Submission { request, recording, inputs, deadline_us, priority: Priority::Normal };
         self.tell_coordinator(Party::Client(request), CoordinatorEvent::Submit(submission));
     }
 
     pub(crate) fn cancel(&mut self, request: u64) {
-        let request = RequestId(request);
+        let request = RequestId::first(request);
         self.tell_coordinator(Party::Client(request), CoordinatorEvent::Cancel(request));
     }
 
@@ -227,7 +237,7 @@ impl Cluster {
     }
 
     fn coordinator_acts(&mut self, action: CoordinatorAction) {
-        let to = |worker: WorkerId| Party::Worker(worker.0 as usize);
+        let to = |seat: Seat| Party::Worker(seat.worker.0 as usize);
         match action {
             CoordinatorAction::Open { worker, header, stage, inputs } => {
                 *self.messages.entry("open").or_default() += 1;
@@ -238,6 +248,7 @@ impl Cluster {
                 let event = WorkerEvent::Cancel { request, stage, fault };
                 self.send(Party::Coordinator, to(worker), Message::Worker(event));
             }
+            CoordinatorAction::Again(_) | CoordinatorAction::Eject(_) => {}
             CoordinatorAction::Failed(request, fault) => {
                 let event = Message::Client(ClientEvent::Failed(fault));
                 self.send(Party::Coordinator, Party::Client(request), event);
@@ -282,7 +293,7 @@ impl Cluster {
                 *self.messages.entry("hand over").or_default() += 1;
                 self.send(
                     from,
-                    Party::Worker(to.0 as usize),
+                    Party::Worker(to.worker.0 as usize),
                     Message::Worker(WorkerEvent::HandOver(hand_over)),
                 );
             }
