@@ -16,7 +16,7 @@ mod slot;
 pub mod worker;
 
 pub use coordinator::Coordinator;
-pub use datum::{Audio, Datum, Image, Tensor};
+pub use datum::{Audio, Conversation, Datum, Frame, Image, Message, Part, Role, Tensor, Video};
 pub use fault::{Blame, Fault};
 pub use ledger::Ledger;
 pub use replayable::replayable;
