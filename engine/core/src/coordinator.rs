@@ -10,6 +10,8 @@ use corn_plan::{RecordingId, Signature, StageId, Step, Verified, WorkerId};
 
 use crate::datum::Datum;
 use crate::fault::{Blame, Fault};
+use crate::intake;
+use crate::look_up::{self, Routes};
 use crate::message::{CoordinatorAction, CoordinatorEvent, Header, RequestId, Seat, Submission};
 
 /// Requests that may wait for admission, for each one that may be in flight.
@@ -19,7 +21,7 @@ const WAITING_PER_INFLIGHT: usize = 4;
 #[derive(Debug)]
 pub struct Coordinator {
     plan: Arc<Verified>,
-    by_signature: BTreeMap<Signature, RecordingId>,
+    routes: Routes,
     flights: BTreeMap<RequestId, Flight>,
     waiting: VecDeque<Submission>,
     deadlines: BTreeSet<(u64, RequestId)>,
@@ -42,13 +44,12 @@ struct Flight {
 impl Coordinator {
     /// A coordinator of `plan` with nothing in flight.
     pub fn new(plan: Arc<Verified>) -> Self {
-        let recordings = plan.plan().recordings.enumerate();
-        let by_signature = recordings.map(|(id, recording)| (recording.signature(), id)).collect();
+        let routes = Routes::new(plan.plan());
         let load = vec![0; plan.plan().workers.len()];
         let ready = vec![None; plan.plan().workers.len()];
         Self {
             plan,
-            by_signature,
+            routes,
             flights: BTreeMap::new(),
             waiting: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -57,9 +58,15 @@ impl Coordinator {
         }
     }
 
-    /// The recording for what a request brings and asks for.
+    /// What a recording is looked up by for a request that brings `inputs` and asks for `outputs` of `graph`: what of
+    /// it decides, be it a word, a truth value or kinds of media.
+    pub fn signature(&self, graph: &str, inputs: &[(String, Datum)], outputs: &[String]) -> Signature {
+        look_up::signature(self.plan.plan(), graph, inputs, outputs)
+    }
+
+    /// The recording for what a request brings and asks for. What decides and is not named is as it is by default.
     pub fn look_up(&self, signature: &Signature) -> Result<RecordingId, Fault> {
-        self.by_signature.get(signature).copied().ok_or_else(|| self.no_recording(signature))
+        self.routes.look_up(self.plan.plan(), signature)
     }
 
     /// Requests in flight.
@@ -102,7 +109,8 @@ impl Coordinator {
     fn submit(&mut self, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
         let request = submission.request;
         assert!(!self.flights.contains_key(&request), "the caller chooses new ids");
-        if let Err(fault) = self.check(&submission) {
+        let recording = &self.plan.plan().recordings[submission.recording];
+        if let Err(fault) = intake::check(recording, &submission.inputs) {
             actions.push(CoordinatorAction::Failed(request, fault));
             actions.push(CoordinatorAction::Finished(request));
             return;
@@ -125,36 +133,6 @@ impl Coordinator {
         }
     }
 
-    /// Every input is there, of its type, and none too many.
-    fn check(&self, submission: &Submission) -> Result<(), Fault> {
-        let recording = &self.plan.plan().recordings[submission.recording];
-        for (name, datum) in &submission.inputs {
-            let Some(input) = recording.inputs.iter().find(|input| input.name == *name) else {
-                let inputs: Vec<&str> = recording.inputs.iter().map(|input| input.name.as_str()).collect();
-                let (route, inputs) = (&recording.route, inputs.join(", "));
-                return Err(Fault::request(format!(
-                    "route '{route}' takes no input '{name}'; it takes {inputs}"
-                )));
-            };
-            if let Some(is) = input.is.as_ref().filter(|is| Datum::from(*is) != *datum) {
-                let route = &recording.route;
-                return Err(Fault::request(format!("route '{route}' is replayed for {name}: {is} here")));
-            }
-            let ty = &recording.values[input.value].ty;
-            datum.check_type(ty).map_err(|problem| Fault::request(format!("input '{name}': {problem}")))?;
-        }
-        for input in &recording.inputs {
-            let given = submission.inputs.iter().filter(|(name, _)| *name == input.name).count();
-            if given > 1 || (given == 0 && input.default.is_none()) {
-                let (name, route) = (&input.name, &recording.route);
-                return Err(Fault::request(format!(
-                    "route '{route}' takes input '{name}' once, not {given} times"
-                )));
-            }
-        }
-        Ok(())
-    }
-
     fn admit(&mut self, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
         let Submission { request, recording: recording_id, inputs, deadline_us, .. } = submission;
         let plan = Arc::clone(&self.plan);
@@ -167,6 +145,7 @@ impl Coordinator {
             replicas: Arc::clone(&replicas),
             deadline_us,
         };
+        let brought = intake::values(recording, &inputs);
         let mut open = BTreeSet::new();
         for program in &recording.programs {
             let stage = program.stage;
@@ -174,17 +153,10 @@ impl Coordinator {
             open.insert(stage);
             self.load[worker.worker.index()] += 1;
             let taken = program.steps.iter().filter_map(|step| match step {
-                Step::Input { value } => recording.inputs.iter().find(|input| input.value == *value),
+                Step::Input { value } => brought.get(value).map(|datum| (*value, datum.clone())),
                 _ => None,
             });
-            let inputs: Vec<_> = taken
-                .map(|input| {
-                    let given =
-                        inputs.iter().find(|(name, _)| *name == input.name).map(|(_, datum)| datum.clone());
-                    let datum = given.or_else(|| input.default.as_ref().map(Datum::from));
-                    (input.value, datum.expect("the check found it given or with a default"))
-                })
-                .collect();
+            let inputs: Vec<_> = taken.collect();
             let receives = program.steps.iter().any(|step| matches!(step, Step::Recv { .. }));
             // A stage that only receives opens with its first hand-over.
             if !inputs.is_empty() || !receives {
@@ -264,33 +236,5 @@ impl Coordinator {
             let worker = flight.replicas[stage.index()];
             actions.push(CoordinatorAction::Cancel { worker, request, stage: *stage, fault: fault.clone() });
         }
-    }
-
-    fn no_recording(&self, asked: &Signature) -> Fault {
-        let of_graph = || self.by_signature.keys().filter(|signature| signature.graph == asked.graph);
-        if of_graph().next().is_none() {
-            let graphs: BTreeSet<&str> =
-                self.by_signature.keys().map(|signature| signature.graph.as_str()).collect();
-            let graphs: Vec<&str> = graphs.into_iter().collect();
-            return Fault::request(format!(
-                "there is no graph '{}'; there is {}",
-                asked.graph,
-                graphs.join(", ")
-            ));
-        }
-        // What one route lacks or has too much of is said by listing the routes that come nearest.
-        let distance = |signature: &Signature| {
-            let count = |ours: &[String], theirs: &[String]| {
-                ours.iter().filter(|name| !theirs.contains(name)).count()
-            };
-            count(&signature.inputs, &asked.inputs)
-                + count(&asked.inputs, &signature.inputs)
-                + count(&signature.outputs, &asked.outputs)
-                + count(&asked.outputs, &signature.outputs)
-        };
-        let mut nearest: Vec<&Signature> = of_graph().collect();
-        nearest.sort_by_key(|signature| distance(signature));
-        let nearest: Vec<String> = nearest.iter().take(3).map(|signature| format!("  {signature}")).collect();
-        Fault::request(format!("no route takes {asked}; the nearest are\n{}", nearest.join("\n")))
     }
 }
