@@ -32,7 +32,7 @@ fn conversation(parts: Vec<Part>, media: Vec<Datum>) -> Datum {
 
 /// A conversation of these media and a question after each.
 fn talk(media: &[Datum]) -> Datum {
-    let part = |item: &Datum| [Part::Media(item.modality().unwrap()), Part::Text("and?".into())];
+    let part = |item: &Datum| [Part::Media(item.modality().expect("a medium")), Part::Text("and?".into())];
     conversation(media.iter().flat_map(part).collect(), media.to_vec())
 }
 

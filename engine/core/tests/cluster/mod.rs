@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code: what is wrong here fails the test")]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod any;
 pub(crate) mod toys;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -328,6 +329,7 @@ impl Cluster {
 fn load(entry: &str, component: &corn_plan::Component) -> Box<dyn Executor> {
     let max = component.batch.max;
     match entry {
+        _ if component.executor == "python" => Box::new(Interleaved::new(any::Any(component.clone()), max)),
         "words" => Box::new(Interleaved::new(Words, max)),
         "tone" => Box::new(Interleaved::new(Tone, max)),
         "upper" => Box::new(Interleaved::new(Upper, max)),

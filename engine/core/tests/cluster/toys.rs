@@ -23,7 +23,8 @@ pub(crate) fn answer(cluster: &Cluster, request: u64, recording: u32) -> Vec<(St
 pub(crate) fn assert_within_figure(cluster: &Cluster, requests: u64) {
     for worker in &cluster.workers {
         let (row, peak) = (&cluster.plan.plan().memory[worker.id()], worker.ledger().peak_bytes);
-        let figure = row.request_bytes * requests;
+        let on_gpus = row.gpu.map_or(0, |gpu| gpu.request_bytes);
+        let figure = (row.request_bytes + on_gpus) * requests;
         assert!(peak <= figure, "{} held {peak} of {figure} bytes", worker.id());
     }
 }
