@@ -13,7 +13,6 @@ mod look_up;
 pub mod message;
 mod program;
 mod replay;
-mod replayable;
 mod slot;
 pub mod worker;
 
@@ -21,5 +20,4 @@ pub use coordinator::Coordinator;
 pub use datum::{Audio, Conversation, Datum, Frame, Image, Message, Part, Role, Tensor, Video};
 pub use fault::{Blame, Fault};
 pub use ledger::Ledger;
-pub use replayable::replayable;
 pub use worker::Worker;
