@@ -130,7 +130,7 @@ async fn lists_and_pictures_pass() {
     let answer = whole(engine.submit(ask(&engine, "shout", &[("lines", lines)], &[&output]))).await;
     assert_eq!(answer.outputs[0], [Datum::List(["A", "B", "C"].map(Datum::text).into())]);
 
-    let image = Image { width: 2, height: 1, rgb: vec![255, 0, 0, 255, 0, 0] };
+    let image = Image { width: 2, height: 1, rgb: vec![255, 0, 0, 255, 0, 0].into() };
     let output =
         engine.plan().plan().recordings.iter().find(|r| r.graph == "colour").unwrap().outputs[0].name.clone();
     let answer =
@@ -217,7 +217,7 @@ async fn a_request_that_no_route_takes_is_refused() {
     assert_eq!(fault.blame, Blame::Request);
     assert!(fault.message.contains("speak(prompt) -> reply"), "{fault}");
 
-    let sound = Datum::Audio(Audio { rate_hz: 8000, samples: vec![0.0; 80] }.into());
+    let sound = Datum::Audio(Audio { rate_hz: 8000, samples: vec![0.0; 80].into() }.into());
     let mut wrong = ask(&engine, "speak", &[("prompt", Datum::text("x"))], &["reply"]);
     wrong.inputs[0].1 = sound;
     let whole = whole(engine.submit(wrong)).await;

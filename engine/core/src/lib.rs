@@ -12,6 +12,7 @@ pub mod message;
 mod program;
 mod replay;
 mod replayable;
+mod samples;
 mod slot;
 pub mod worker;
 
@@ -20,4 +21,5 @@ pub use datum::{Audio, Datum, Image, Tensor};
 pub use fault::{Blame, Fault};
 pub use ledger::Ledger;
 pub use replayable::replayable;
+pub use samples::Samples;
 pub use worker::Worker;

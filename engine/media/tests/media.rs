@@ -67,7 +67,7 @@ fn every_sound_format_gives_the_tone() {
 #[test]
 fn written_sound_reads_back_to_the_last_bit() {
     let samples = (0..=65535).map(|n| (n as f32 - 32768.0) / 32768.0).collect();
-    let audio = Audio { rate_hz: 22_050, samples };
+    let audio = Audio { rate_hz: 22_050, samples: samples.into() };
     let bytes = write_wav(&audio).unwrap();
     assert_eq!(bytes.len(), 44 + 65536 * 2);
     assert_eq!(read_audio(&bytes, AudioLimits::default()).unwrap(), audio);
@@ -88,7 +88,7 @@ fn sound_written_in_pieces_is_the_same_and_playable_after_each_flush() {
 
 #[test]
 fn loud_and_senseless_samples_are_written_as_the_nearest_sound() {
-    let audio = Audio { rate_hz: 8000, samples: vec![2.0, -7.0, f32::NAN, 0.5] };
+    let audio = Audio { rate_hz: 8000, samples: vec![2.0, -7.0, f32::NAN, 0.5].into() };
     let read = read_audio(&write_wav(&audio).unwrap(), AudioLimits::default()).unwrap();
     assert_eq!(read.samples, [32767.0 / 32768.0, -1.0, 0.0, 0.5]);
 }
@@ -182,8 +182,8 @@ fn resampled_lengths_are_rounded_exactly() {
     }
     let same = sine(16_000, 440.0, 100);
     assert_eq!(resample(&same, 16_000), same);
-    let nothing = Audio { rate_hz: 8000, samples: Vec::new() };
-    assert_eq!(resample(&nothing, 16_000), Audio { rate_hz: 16_000, samples: Vec::new() });
+    let nothing = Audio { rate_hz: 8000, samples: Vec::new().into() };
+    assert_eq!(resample(&nothing, 16_000), Audio { rate_hz: 16_000, samples: Vec::new().into() });
 }
 
 #[test]

@@ -384,7 +384,7 @@ impl Model for Tone {
         Ok(match io.take(0) {
             Taken::Item(item) => {
                 let samples = vec![0.5; text(&item).len()];
-                io.emit(0, Datum::Audio(Audio { rate_hz: 16_000, samples }.into()));
+                io.emit(0, Datum::Audio(Audio { rate_hz: 16_000, samples: samples.into() }.into()));
                 Step::More
             }
             Taken::Nothing => Step::Wait,
