@@ -55,6 +55,18 @@ impl Deref for Samples {
     }
 }
 
+impl std::fmt::Debug for Samples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<const N: usize> PartialEq<[f32; N]> for Samples {
+    fn eq(&self, other: &[f32; N]) -> bool {
+        **self == *other
+    }
+}
+
 impl PartialEq for Samples {
     fn eq(&self, other: &Self) -> bool {
         **self == **other

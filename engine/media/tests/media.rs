@@ -67,7 +67,7 @@ fn every_sound_format_gives_the_tone() {
 #[test]
 fn written_sound_reads_back_to_the_last_bit() {
     let samples = (0..=65535).map(|n| (n as f32 - 32768.0) / 32768.0).collect();
-    let audio = Audio { rate_hz: 22_050, samples: samples.into() };
+    let audio = Audio { rate_hz: 22_050, samples };
     let bytes = write_wav(&audio).unwrap();
     assert_eq!(bytes.len(), 44 + 65536 * 2);
     assert_eq!(read_audio(&bytes, AudioLimits::default()).unwrap(), audio);
@@ -235,7 +235,7 @@ fn transparent_pixels_lie_on_white() {
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     image::ImageEncoder::write_image(encoder, &rgba, 3, 1, image::ExtendedColorType::Rgba8).unwrap();
     let picture = read_image(&bytes, ImageLimits::default()).unwrap();
-    assert_eq!(picture.rgb, [200, 100, 0, 255, 255, 255, 244, 224, 204]);
+    assert_eq!(picture.rgb, [200, 100, 0, 255, 255, 255, 244, 224, 204].as_slice());
 }
 
 /// EXIF orientation 6: the camera was held so that the picture must be turned right by 90°.

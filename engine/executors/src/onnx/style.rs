@@ -201,7 +201,7 @@ mod tests {
 
     fn picture(width: u32, height: u32) -> Image {
         let rgb = (0..width * height * 3).map(|index| (index * 7 % 251) as u8).collect();
-        Image { width, height, rgb: rgb.into() }
+        Image { width, height, rgb }
     }
 
     #[test]
