@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
 use corn_core::interleaved::Interleaved;
+use corn_core::message::Priority;
 use corn_core::{Audio, Blame, Datum, Fault, Image};
 use corn_engine::{Answer, Ask, Engine, NoObserver, Piece};
 use corn_plan::{Component, RecordingId, Signature, Verified};
@@ -91,6 +92,7 @@ fn ask(engine: &Engine, graph: &str, inputs: &[(&str, Datum)], outputs: &[&str])
         recording: engine.look_up(&signature).unwrap(),
         inputs: inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect(),
         deadline: None,
+        priority: Priority::Normal,
     }
 }
 
