@@ -57,7 +57,10 @@ impl Driver {
                 send(worker, WorkerEvent::Cancel { request, stage, fault });
             }
             // Workers that are threads of this process are never lost.
-            CoordinatorAction::Again(_) | CoordinatorAction::Eject(_) => {}
+            CoordinatorAction::Again(_)
+            | CoordinatorAction::Eject(_)
+            | CoordinatorAction::PeerLost { .. }
+            | CoordinatorAction::Drained(_) => {}
             CoordinatorAction::Failed(request, fault) => self.clients.fail(request, fault),
             // Its channel closes, and so the answer ends.
             CoordinatorAction::Finished(request) => self.clients.remove(request),

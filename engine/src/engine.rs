@@ -74,7 +74,7 @@ impl Engine {
         let (workers, inboxes): (Vec<_>, Vec<_>) =
             plan.plan().workers.iter().map(|_| unbounded_channel()).unzip();
         let mut engine = Self {
-            coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan)))),
+            coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan), None))),
             ledgers: workers.iter().map(|_| Arc::default()).collect(),
             plan,
             events,

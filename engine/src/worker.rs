@@ -70,6 +70,8 @@ impl Driver {
             WorkerAction::Closed { request, stage, outcome } => {
                 let _ = self.coordinator.send(CoordinatorEvent::Closed { request, stage, outcome });
             }
+            // Workers that are threads of one process are never lost to each other.
+            WorkerAction::Parted { .. } => {}
             WorkerAction::Trace(trace) => self.observer.call(&trace),
         }
     }
