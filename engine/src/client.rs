@@ -95,14 +95,12 @@ impl Clients {
     }
 
     /// The request is replayed as `request`, unless its client has got something of the attempt before in the
-    /// meantime; whether it is.
-    pub(crate) fn again(&self, request: RequestId) -> bool {
-        match self.lock().open.get_mut(&request.number) {
-            Some(client) if !client.is_answered => {
-                client.attempt = request.attempt;
-                true
-            }
-            _ => false,
+    /// meantime.
+    pub(crate) fn again(&self, request: RequestId) {
+        if let Some(client) = self.lock().open.get_mut(&request.number)
+            && !client.is_answered
+        {
+            client.attempt = request.attempt;
         }
     }
 

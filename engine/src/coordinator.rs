@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use corn_core::message::{CoordinatorAction, CoordinatorEvent, Seat, WorkerEvent};
-use corn_core::{Blame, Coordinator, Fault};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use corn_core::message::{CoordinatorAction, CoordinatorEvent, WorkerEvent};
+use corn_core::Coordinator;
+use corn_plan::WorkerId;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::client::Clients;
 use crate::clock::Clock;
@@ -15,10 +16,10 @@ pub(crate) struct Driver {
     pub(crate) coordinator: Arc<Mutex<Coordinator>>,
     pub(crate) clock: Clock,
     pub(crate) events: UnboundedReceiver<CoordinatorEvent>,
-    /// To itself.
-    pub(crate) back: UnboundedSender<CoordinatorEvent>,
     pub(crate) ports: Ports,
     pub(crate) clients: Clients,
+    /// Is told of a worker that drains and has nothing under way any more.
+    pub(crate) drained: Box<dyn Fn(WorkerId) + Send>,
 }
 
 impl Driver {
@@ -56,26 +57,20 @@ impl Driver {
             CoordinatorAction::Cancel { worker, request, stage, fault } => {
                 self.ports.send(worker, WorkerEvent::Cancel { request, stage, fault });
             }
+            CoordinatorAction::PeerLost { worker, peer } => {
+                self.ports.send(worker, WorkerEvent::PeerLost(peer));
+            }
+            CoordinatorAction::Drained(worker) => (self.drained)(worker),
             CoordinatorAction::Failed(request, fault) => self.clients.fail(request, fault),
             CoordinatorAction::Again(request) => {
-                // The client may have got the first piece while this was decided.
-                if !self.clients.again(request) {
-                    let message = "a worker was lost after the first of the answer had been sent; ask again";
-                    self.clients.fail(request, Fault::new(Blame::Lost, message));
-                    let _ = self.back.send(CoordinatorEvent::Cancel(request));
-                }
+                // Unless the client has got a first piece while this was decided: the coordinator hears of that
+                // next, and fails the request.
+                self.clients.again(request);
             }
             // Its channel closes, and so the answer ends.
             CoordinatorAction::Finished(request) => self.clients.remove(request),
             // Whoever holds the worker's connection sees that its port is closed, and ends it.
-            CoordinatorAction::Eject(seat) => self.lose(seat),
-        }
-    }
-
-    fn lose(&self, seat: Seat) {
-        self.ports.close(seat);
-        for other in self.ports.seats() {
-            self.ports.send(other, WorkerEvent::PeerLost(seat));
+            CoordinatorAction::Eject(seat) => self.ports.close(seat),
         }
     }
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use corn_core::executor::{Loader, Progress};
 use corn_core::message::{CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent};
+use corn_core::coordinator::Patience;
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
-use corn_plan::{RecordingId, Signature, StageId, ValueId, Verified};
+use corn_plan::{RecordingId, Signature, StageId, ValueId, Verified, WorkerId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
@@ -75,6 +76,10 @@ impl Outside for Inside {
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
         let _ = self.coordinator.send(CoordinatorEvent::Closed { request, stage, outcome });
     }
+
+    fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
+        let _ = self.coordinator.send(CoordinatorEvent::Parted { worker: self.seat, peer, kept });
+    }
 }
 
 impl Engine {
@@ -94,19 +99,24 @@ impl Engine {
         for id in recordings {
             corn_core::replayable(&plan.plan().recordings[*id])?;
         }
-        let mut engine = Self::without_workers(plan, recordings)?;
+        let mut engine = Self::without_workers(plan, recordings, None, |_| ())?;
         let loading = Loading { loader, progress, observer, clock: engine.clock };
         engine.embed(recordings, &loading).await?;
         Ok(engine)
     }
 
     /// An engine whose workers have yet to join.
-    pub(crate) fn without_workers(plan: Arc<Verified>, recordings: &[RecordingId]) -> Result<Self, Fault> {
+    pub(crate) fn without_workers(
+        plan: Arc<Verified>,
+        recordings: &[RecordingId],
+        patience: Option<Patience>,
+        drained: impl Fn(WorkerId) + Send + 'static,
+    ) -> Result<Self, Fault> {
         let (events, coordinator_events) = unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let workers = plan.plan().workers.len();
         let mut engine = Self {
-            coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan)))),
+            coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan), patience))),
             ledgers: (0..workers).map(|_| Arc::default()).collect(),
             ports: Ports::new(workers),
             plan,
@@ -122,9 +132,9 @@ impl Engine {
             coordinator: Arc::clone(&engine.coordinator),
             clock: engine.clock,
             events: coordinator_events,
-            back: engine.events.clone(),
             ports: engine.ports.clone(),
             clients: engine.clients.clone(),
+            drained: Box::new(drained),
         };
         engine.spawn_driver("corn-coordinator", move || driver.drive(stopped_by(stopped)))?;
         Ok(engine)

@@ -24,6 +24,8 @@ pub(crate) trait Outside {
     fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>);
     /// Tells the coordinator that a replay is over.
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>);
+    /// Tells the coordinator that a worker was lost to this one, and which replays with it go on.
+    fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>);
 }
 
 /// What a worker's thread reaches.
@@ -110,6 +112,7 @@ impl<O: Outside> Driver<O> {
                 self.outside.output(request, stage, value, item);
             }
             WorkerAction::Closed { request, stage, outcome } => self.outside.closed(request, stage, outcome),
+            WorkerAction::Parted { peer, kept } => self.outside.parted(peer, kept),
             WorkerAction::Trace(trace) => self.observer.call(&trace),
         }
     }

@@ -16,7 +16,7 @@ mod samples;
 mod slot;
 pub mod worker;
 
-pub use coordinator::Coordinator;
+pub use coordinator::{Coordinator, Patience};
 pub use datum::{Audio, Datum, Image, Tensor};
 pub use fault::{Blame, Fault};
 pub use ledger::Ledger;

@@ -4,6 +4,7 @@
 //! wait for it on a queue; [`Replay::settle`] lets them fire until nothing moves. No step is
 //! looked at that has no reason to move, so a replay's cost follows its steps, not their waiting.
 
+mod exchange;
 mod flow;
 mod run;
 
@@ -20,6 +21,8 @@ use crate::ledger::Ledger;
 use crate::message::{Body, CallTrace, HandOver, Header, Seat, WorkerAction};
 use crate::program::LoadedProgram;
 use crate::slot::{Released, Slot};
+
+pub(crate) use crate::replay::exchange::Exchange;
 
 /// What a replay may touch of its worker while it moves.
 pub(crate) struct Scope<'a> {

@@ -29,6 +29,8 @@ pub(crate) enum Frame {
     Output { request: RequestId, stage: StageId, value: ValueId, item: Option<Datum> },
     /// A replay is over.
     Closed { request: RequestId, stage: StageId, outcome: Result<(), Fault> },
+    /// A worker lost another; these replays with it go on.
+    Parted { peer: Seat, kept: Vec<(RequestId, StageId)> },
     /// A worker lives.
     Alive(Vitals),
     /// Something that is said once in a while.
@@ -64,6 +66,7 @@ const OUTPUT: u8 = 7;
 const CLOSED: u8 = 8;
 const ALIVE: u8 = 9;
 const CONTROL: u8 = 10;
+const PARTED: u8 = 11;
 
 impl Frame {
     /// Its binary form at `now_us` of this process's clock; contents are lent to `lender`, if there is one.
@@ -126,6 +129,15 @@ impl Frame {
                 to.u32(stage.0);
                 to.option(outcome.as_ref().err(), put_fault);
             }
+            Self::Parted { peer, kept } => {
+                to.u8(PARTED);
+                put_seat(&mut to, *peer);
+                to.u32(kept.len() as u32);
+                for (request, stage) in kept {
+                    put_request(&mut to, *request);
+                    to.u32(stage.0);
+                }
+            }
             Self::Alive(vitals) => {
                 to.u8(ALIVE);
                 vitals.each().into_iter().for_each(|value| to.u64(value));
@@ -184,6 +196,12 @@ impl Frame {
                 let (request, stage) = (get_request(&mut from)?, StageId(from.u32()?));
                 let outcome = from.option(get_fault)?.map_or(Ok(()), Err);
                 Self::Closed { request, stage, outcome }
+            }
+            PARTED => {
+                let peer = get_seat(&mut from)?;
+                let count = from.count(16)?;
+                let kept = (0..count).map(|_| Ok((get_request(&mut from)?, StageId(from.u32()?))));
+                Self::Parted { peer, kept: kept.collect::<Result<_, Malformed>>()? }
             }
             ALIVE => Self::Alive(Vitals::read(&mut from)?),
             other => return Err(Malformed(format!("a frame of kind {other}"))),

@@ -92,7 +92,7 @@ impl Cluster {
                 }
             }
         }
-        let mut coordinator = Coordinator::new(Arc::clone(plan));
+        let mut coordinator = Coordinator::new(Arc::clone(plan), None);
         for worker in plan.plan().workers.ids() {
             coordinator.handle(0, CoordinatorEvent::Joined(seat(worker)), &mut Vec::new());
         }
@@ -248,7 +248,10 @@ impl Cluster {
                 let event = WorkerEvent::Cancel { request, stage, fault };
                 self.send(Party::Coordinator, to(worker), Message::Worker(event));
             }
-            CoordinatorAction::Again(_) | CoordinatorAction::Eject(_) => {}
+            CoordinatorAction::Again(_)
+            | CoordinatorAction::Eject(_)
+            | CoordinatorAction::PeerLost { .. }
+            | CoordinatorAction::Drained(_) => {}
             CoordinatorAction::Failed(request, fault) => {
                 let event = Message::Client(ClientEvent::Failed(fault));
                 self.send(Party::Coordinator, Party::Client(request), event);
@@ -305,6 +308,7 @@ impl Cluster {
                 *self.messages.entry("closed").or_default() += 1;
                 self.tell_coordinator(from, CoordinatorEvent::Closed { request, stage, outcome });
             }
+            WorkerAction::Parted { .. } => {}
             WorkerAction::Trace(trace) => self.traces.push(trace),
         }
     }
