@@ -66,7 +66,7 @@ impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("program.corn"), PROGRAM).unwrap();
-        let image = corn_core::Image { width: 2, height: 2, rgb: vec![10; 12] };
+        let image = corn_core::Image { width: 2, height: 2, rgb: vec![10; 12].into() };
         let png = corn_media::write_image(&image, corn_media::Format::Png).unwrap();
         fs::write(folder.path().join("photo.png"), png).unwrap();
         Self { folder }
@@ -143,7 +143,7 @@ fn files_and_standard_streams_are_inputs_and_outputs() {
     desk.run(&args).good();
     let picture =
         corn_media::read_image(&fs::read(desk.path("out.png")).unwrap(), corn_media::ImageLimits::default());
-    assert_eq!(picture.unwrap().rgb, [245; 12]);
+    assert_eq!(picture.unwrap().rgb, [245; 12].as_slice());
     assert!(fs::read(desk.path("mean.npy")).unwrap().starts_with(b"\x93NUMPY"));
 }
 

@@ -1,12 +1,14 @@
 //! What a client holds of a request: its outputs as they are made, straight from the workers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use corn_core::message::{CoordinatorEvent, RequestId, WorkerEvent};
+use corn_core::message::{CoordinatorEvent, RequestId, Seat, WorkerEvent};
 use corn_core::{Datum, Fault};
-use corn_plan::{RecordingId, StageId, ValueId, Verified, WorkerId};
+use corn_plan::{RecordingId, StageId, ValueId, Verified};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use crate::ports::Ports;
 
 /// Something of a request's answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +37,7 @@ pub(crate) struct Clients {
 
 #[derive(Default)]
 struct Known {
-    open: BTreeMap<RequestId, Client>,
+    open: BTreeMap<u64, Client>,
     /// Why no request can be answered any more.
     closed: Option<Fault>,
 }
@@ -43,40 +45,68 @@ struct Known {
 struct Client {
     messages: UnboundedSender<Message>,
     has_failed: bool,
+    /// The attempt whose pieces count.
+    attempt: u32,
+    /// Something of that attempt has been given to the client.
+    is_answered: bool,
 }
 
 /// What travels to a client. At most a window of items of each output is under way.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Output { worker: WorkerId, stage: StageId, value: ValueId, item: Option<Datum> },
+    Output { worker: Seat, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum> },
     Failed(Fault),
 }
 
 impl Clients {
     pub(crate) fn add(&self, request: RequestId, messages: UnboundedSender<Message>) {
         let mut known = self.lock();
-        let mut client = Client { messages, has_failed: false };
+        let mut client = Client { messages, has_failed: false, attempt: request.attempt, is_answered: false };
         match known.closed.clone() {
             Some(fault) => client.fail(fault),
             None => {
-                known.open.insert(request, client);
+                known.open.insert(request.number, client);
             }
         }
     }
 
-    /// Sends something of an answer, unless the request has failed.
+    /// Sends something of an answer, unless the request has failed or is replayed anew.
     pub(crate) fn send(&self, request: RequestId, message: Message) {
-        if let Some(client) = self.lock().open.get(&request)
+        if let Some(client) = self.lock().open.get(&request.number)
             && !client.has_failed
+            && client.attempt == request.attempt
         {
             // A client that has gone away has cancelled by going.
             let _ = client.messages.send(message);
         }
     }
 
+    /// The client takes a piece of `request` now; whether it is the attempt that counts, and the first of it.
+    fn take(&self, request: RequestId) -> Taken {
+        match self.lock().open.get_mut(&request.number) {
+            Some(client) if client.attempt != request.attempt => Taken::Stale,
+            Some(client) if !client.is_answered => {
+                client.is_answered = true;
+                Taken::First
+            }
+            // What is still under way when the request is over is the client's.
+            _ => Taken::Another,
+        }
+    }
+
+    /// The request is replayed as `request`, unless its client has got something of the attempt before in the
+    /// meantime.
+    pub(crate) fn again(&self, request: RequestId) {
+        if let Some(client) = self.lock().open.get_mut(&request.number)
+            && !client.is_answered
+        {
+            client.attempt = request.attempt;
+        }
+    }
+
     /// Tells a client that its request has failed; it hears nothing after that.
     pub(crate) fn fail(&self, request: RequestId, fault: Fault) {
-        if let Some(client) = self.lock().open.get_mut(&request) {
+        if let Some(client) = self.lock().open.get_mut(&request.number) {
             client.fail(fault);
         }
     }
@@ -92,11 +122,11 @@ impl Clients {
 
     /// The request is over: its answer ends.
     pub(crate) fn remove(&self, request: RequestId) {
-        self.lock().open.remove(&request);
+        self.lock().open.remove(&request.number);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,13 +138,23 @@ impl Client {
     }
 }
 
+/// What a piece is to the client that takes it.
+enum Taken {
+    /// Of an attempt that is given up.
+    Stale,
+    /// The first of its attempt.
+    First,
+    Another,
+}
+
 /// The answer to a request. Dropping it before its end cancels the request.
 pub struct Answer {
     pub(crate) request: RequestId,
     pub(crate) recording: RecordingId,
     pub(crate) plan: Arc<Verified>,
     pub(crate) messages: UnboundedReceiver<Message>,
-    pub(crate) workers: Vec<UnboundedSender<WorkerEvent>>,
+    pub(crate) clients: Clients,
+    pub(crate) workers: Ports,
     pub(crate) coordinator: UnboundedSender<CoordinatorEvent>,
     pub(crate) is_over: bool,
 }
@@ -125,31 +165,50 @@ impl Answer {
         self.request
     }
 
+    /// What is replayed.
+    pub const fn recording(&self) -> RecordingId {
+        self.recording
+    }
+
     /// The next piece; `None` when the request is over and holds nothing any more.
     ///
     /// Cancel safe: a piece is either returned or still there.
     pub async fn next(&mut self) -> Option<Piece> {
-        let Some(message) = self.messages.recv().await else {
-            self.is_over = true;
-            return None;
-        };
-        Some(match message {
-            Message::Failed(fault) => Piece::Failed(fault),
-            Message::Output { worker, stage, value, item } => {
-                let outputs = &self.plan.plan().recordings[self.recording].outputs;
-                let output = outputs.iter().position(|output| output.value == value);
-                let output = output.expect("a worker sends outputs of the recording");
-                match item {
-                    None => Piece::End { output },
-                    Some(datum) => {
-                        let consumed =
-                            WorkerEvent::Consumed { request: self.request, stage, value, count: 1 };
-                        let _ = self.workers[worker.0 as usize].send(consumed);
-                        Piece::Item { output, datum }
+        loop {
+            let Some(message) = self.messages.recv().await else {
+                self.is_over = true;
+                return None;
+            };
+            match message {
+                Message::Failed(fault) => return Some(Piece::Failed(fault)),
+                Message::Output { worker, request, stage, value, item } => {
+                    match self.clients.take(request) {
+                        Taken::Stale => continue,
+                        Taken::First => {
+                            let _ = self.coordinator.send(CoordinatorEvent::Answered(request));
+                        }
+                        Taken::Another => {}
                     }
+                    return Some(self.piece(worker, request, stage, value, item));
                 }
             }
-        })
+        }
+    }
+
+    fn piece(
+        &self,
+        worker: Seat,
+        request: RequestId,
+        stage: StageId,
+        value: ValueId,
+        item: Option<Datum>,
+    ) -> Piece {
+        let outputs = &self.plan.plan().recordings[self.recording].outputs;
+        let output = outputs.iter().position(|output| output.value == value);
+        let output = output.expect("a worker sends outputs of the recording");
+        let Some(datum) = item else { return Piece::End { output } };
+        self.workers.send(worker, WorkerEvent::Consumed { request, stage, value, count: 1 });
+        Piece::Item { output, datum }
     }
 
     /// Gives the request up. What is left of the answer is the fault that says so.

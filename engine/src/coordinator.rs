@@ -1,33 +1,37 @@
-//! The task that drives the coordinator's state machine.
+//! Drives the coordinator's state machine.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corn_core::Coordinator;
-use corn_core::message::{CoordinatorAction, CoordinatorEvent, Seat, WorkerEvent};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use corn_core::message::{CoordinatorAction, CoordinatorEvent, WorkerEvent};
+use corn_plan::WorkerId;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::client::Clients;
 use crate::clock::Clock;
+use crate::ports::Ports;
 
 /// What the coordinator's thread reaches.
 pub(crate) struct Driver {
     pub(crate) coordinator: Arc<Mutex<Coordinator>>,
     pub(crate) clock: Clock,
     pub(crate) events: UnboundedReceiver<CoordinatorEvent>,
-    pub(crate) workers: Vec<UnboundedSender<WorkerEvent>>,
+    pub(crate) ports: Ports,
     pub(crate) clients: Clients,
-    pub(crate) stop: tokio::sync::watch::Receiver<bool>,
+    /// Is told of a worker that drains and has nothing under way any more.
+    pub(crate) drained: Box<dyn Fn(WorkerId) + Send>,
 }
 
 impl Driver {
-    /// Drives the coordinator until the engine stops.
-    pub(crate) async fn drive(mut self) {
+    /// Drives the coordinator until `stop` ends.
+    pub(crate) async fn drive(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
         let mut actions = Vec::new();
         loop {
             let deadline_us = self.lock().next_deadline_us();
             let event = tokio::select! {
                 biased;
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = &mut stop => return,
                 event = self.events.recv() => match event {
                     Some(event) => event,
                     None => return,
@@ -41,26 +45,32 @@ impl Driver {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Coordinator> {
+    fn lock(&self) -> MutexGuard<'_, Coordinator> {
         self.coordinator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn act(&self, action: CoordinatorAction) {
-        let send = |to: Seat, event| {
-            let _ = self.workers[to.worker.0 as usize].send(event);
-        };
         match action {
             CoordinatorAction::Open { worker, header, stage, inputs } => {
-                send(worker, WorkerEvent::Open { header, stage, inputs });
+                self.ports.send(worker, WorkerEvent::Open { header, stage, inputs });
             }
             CoordinatorAction::Cancel { worker, request, stage, fault } => {
-                send(worker, WorkerEvent::Cancel { request, stage, fault });
+                self.ports.send(worker, WorkerEvent::Cancel { request, stage, fault });
             }
-            // Workers that are threads of this process are never lost.
-            CoordinatorAction::Again(_) | CoordinatorAction::Eject(_) => {}
+            CoordinatorAction::PeerLost { worker, peer } => {
+                self.ports.send(worker, WorkerEvent::PeerLost(peer));
+            }
+            CoordinatorAction::Drained(worker) => (self.drained)(worker),
             CoordinatorAction::Failed(request, fault) => self.clients.fail(request, fault),
+            CoordinatorAction::Again(request) => {
+                // Unless the client has got a first piece while this was decided: the coordinator hears of that
+                // next, and fails the request.
+                self.clients.again(request);
+            }
             // Its channel closes, and so the answer ends.
             CoordinatorAction::Finished(request) => self.clients.remove(request),
+            // Whoever holds the worker's connection sees that its port is closed, and ends it.
+            CoordinatorAction::Eject(seat) => self.ports.close(seat),
         }
     }
 }

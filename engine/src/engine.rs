@@ -1,35 +1,41 @@
-//! The embedded engine: one process in which every worker of a plan is a thread.
+//! The engine: admits requests and gives their answers, wherever its workers are.
+//!
+//! Embedded, every worker of the plan is a thread of this process. In front of a deployment, the workers are
+//! processes, which join and leave; see [`crate::deployment`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use corn_core::coordinator::Patience;
 use corn_core::executor::{Loader, Progress};
-use corn_core::message::{CoordinatorEvent, Priority, RequestId, Seat, Submission, WorkerEvent};
+use corn_core::message::{CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent};
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
-use corn_plan::{ComponentId, RecordingId, Signature, Step, Verified, WorkerId};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use corn_plan::{RecordingId, Signature, StageId, ValueId, Verified, WorkerId};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::client::{Answer, Clients};
+use crate::client::{Answer, Clients, Message};
 use crate::clock::Clock;
-use crate::executor::{Command, Host};
+use crate::coordinator;
+use crate::load::{Loading, Loads, needed};
+use crate::machine;
 use crate::observe::Observer;
-use crate::{coordinator, machine, worker};
+use crate::ports::Ports;
+use crate::worker::{Driver, Outside};
 
-/// A plan being replayed in this process.
+/// A plan being replayed.
 pub struct Engine {
     plan: Arc<Verified>,
-    coordinator: Arc<Mutex<Coordinator>>,
-    events: UnboundedSender<CoordinatorEvent>,
-    workers: Vec<UnboundedSender<WorkerEvent>>,
+    pub(crate) coordinator: Arc<Mutex<Coordinator>>,
+    pub(crate) events: UnboundedSender<CoordinatorEvent>,
+    pub(crate) ports: Ports,
+    pub(crate) clients: Clients,
+    pub(crate) clock: Clock,
     ledgers: Vec<Arc<Mutex<Ledger>>>,
-    clients: Clients,
-    clock: Clock,
     next_request: AtomicU64,
     /// The recordings whose components are loaded.
     served: BTreeSet<RecordingId>,
@@ -46,14 +52,40 @@ pub struct Ask {
     pub inputs: Vec<(String, Datum)>,
     /// When to give up, from now.
     pub deadline: Option<Duration>,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
-/// The executors of a worker, by component.
-type Executors = BTreeMap<ComponentId, Sender<Command>>;
+/// A worker that is a thread of this process, and everybody else around it.
+struct Inside {
+    seat: Seat,
+    ports: Ports,
+    coordinator: UnboundedSender<CoordinatorEvent>,
+    clients: Clients,
+}
+
+impl Outside for Inside {
+    fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
+        self.ports.send(to, WorkerEvent::HandOver(hand_over));
+    }
+
+    fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>) {
+        self.clients.send(request, Message::Output { worker: self.seat, request, stage, value, item });
+    }
+
+    fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
+        let _ = self.coordinator.send(CoordinatorEvent::Closed { request, stage, outcome });
+    }
+
+    fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
+        let _ = self.coordinator.send(CoordinatorEvent::Parted { worker: self.seat, peer, kept });
+    }
+}
 
 impl Engine {
-    /// Loads what `recordings` need and starts to serve them. Ends when every component is ready,
-    /// or with the first that cannot be loaded, or with what the plan asks of machines that are not here.
+    /// Loads what `recordings` need and starts to serve them, with every worker a thread of this process. Ends when
+    /// every component is ready, or with the first that cannot be loaded, or with what the plan asks of machines
+    /// that are not here.
     pub async fn start(
         plan: Arc<Verified>,
         recordings: &[RecordingId],
@@ -64,32 +96,80 @@ impl Engine {
         if let Some(first) = machine::problems(plan.plan()).first() {
             return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
         }
-        let clock = Clock::new();
+        let mut engine = Self::without_workers(plan, recordings, None, |_| ())?;
+        let loading = Loading { loader, progress, observer, clock: engine.clock };
+        engine.embed(recordings, &loading).await?;
+        Ok(engine)
+    }
+
+    /// An engine whose workers have yet to join.
+    pub(crate) fn without_workers(
+        plan: Arc<Verified>,
+        recordings: &[RecordingId],
+        patience: Option<Patience>,
+        drained: impl Fn(WorkerId) + Send + 'static,
+    ) -> Result<Self, Fault> {
         let (events, coordinator_events) = unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let clients = Clients::default();
-        let (workers, inboxes): (Vec<_>, Vec<_>) =
-            plan.plan().workers.iter().map(|_| unbounded_channel()).unzip();
+        let workers = plan.plan().workers.len();
         let mut engine = Self {
-            coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan)))),
-            ledgers: workers.iter().map(|_| Arc::default()).collect(),
+            coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan), patience))),
+            ledgers: (0..workers).map(|_| Arc::default()).collect(),
+            ports: Ports::new(workers),
             plan,
             events,
-            workers,
-            clients,
-            clock,
+            clients: Clients::default(),
+            clock: Clock::new(),
             next_request: AtomicU64::new(0),
             served: recordings.iter().copied().collect(),
             stop,
             threads: Vec::new(),
         };
-        let executors = engine.load(recordings, &loader, &progress, &observer).await?;
-        engine.spawn_workers(inboxes, executors, &observer, &stopped)?;
-        engine.spawn_coordinator(coordinator_events, stopped)?;
-        for worker in engine.plan.plan().workers.ids() {
-            let _ = engine.events.send(CoordinatorEvent::Joined(Seat { worker, epoch: 0 }));
-        }
+        let driver = coordinator::Driver {
+            coordinator: Arc::clone(&engine.coordinator),
+            clock: engine.clock,
+            events: coordinator_events,
+            ports: engine.ports.clone(),
+            clients: engine.clients.clone(),
+            drained: Box::new(drained),
+        };
+        engine.spawn_driver("corn-coordinator", move || driver.drive(stopped_by(stopped)))?;
         Ok(engine)
+    }
+
+    /// Makes every worker of the plan a thread of this process, and lets it join.
+    async fn embed(&mut self, recordings: &[RecordingId], loading: &Loading) -> Result<(), Fault> {
+        let plan = Arc::clone(&self.plan);
+        let mut loads = Vec::new();
+        for worker in plan.plan().workers.ids() {
+            let (port, events) = unbounded_channel();
+            let components = needed(plan.plan(), recordings, worker);
+            loads.push((worker, Loads::begin(plan.plan(), &components, &port, loading)?, port, events));
+        }
+        for (worker, loads, port, events) in loads {
+            let seat = Seat { worker, epoch: 0 };
+            let (executors, threads) = loads.ready().await?;
+            self.threads.extend(threads);
+            self.ports.open(seat, port);
+            let driver = Driver {
+                worker: Worker::new(seat, Arc::clone(&plan)),
+                clock: self.clock,
+                events,
+                executors,
+                outside: Inside {
+                    seat,
+                    ports: self.ports.clone(),
+                    coordinator: self.events.clone(),
+                    clients: self.clients.clone(),
+                },
+                observer: Arc::clone(&loading.observer),
+                ledger: Arc::clone(&self.ledgers[worker.0 as usize]),
+            };
+            let stopped = self.stop.subscribe();
+            self.spawn_driver(&format!("corn-{worker}"), move || driver.drive(stopped_by(stopped)))?;
+            let _ = self.events.send(CoordinatorEvent::Joined(seat));
+        }
+        Ok(())
     }
 
     /// The plan.
@@ -121,11 +201,10 @@ impl Engine {
         let deadline_us = ask.deadline.map(|deadline| {
             self.clock.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
         });
-        let Ask { recording, mut inputs, .. } = ask;
+        let Ask { recording, mut inputs, priority, .. } = ask;
         if self.served.contains(&recording) {
             self.bring_to_rate(recording, &mut inputs);
-            let submission =
-                Submission { request, recording, inputs, deadline_us, priority: Priority::Normal };
+            let submission = Submission { request, recording, inputs, deadline_us, priority };
             let _ = self.events.send(CoordinatorEvent::Submit(submission));
         }
         Answer {
@@ -133,7 +212,8 @@ impl Engine {
             recording,
             plan: Arc::clone(&self.plan),
             messages,
-            workers: self.workers.clone(),
+            clients: self.clients.clone(),
+            workers: self.ports.clone(),
             coordinator: self.events.clone(),
             is_over: false,
         }
@@ -164,96 +244,11 @@ impl Engine {
         }
     }
 
-    /// Loads each needed component on a thread of its own, which then drives its executor.
-    async fn load(
-        &mut self,
-        recordings: &[RecordingId],
-        loader: &Arc<dyn Loader>,
-        progress: &Arc<dyn Progress>,
-        observer: &Arc<dyn Observer>,
-    ) -> Result<Vec<Executors>, Fault> {
-        let mut executors: Vec<Executors> = self.workers.iter().map(|_| Executors::new()).collect();
-        let (ready, mut is_ready) = unbounded_channel();
-        let mut loading = 0;
-        for (id, worker) in needed(&self.plan, recordings) {
-            let component = self.plan.plan().components[id].clone();
-            let (commands, receiver) = channel();
-            let ready = Loading { component: component.name.clone(), ready: Some(ready.clone()) };
-            let host = Host {
-                id,
-                component,
-                commands: receiver,
-                worker: self.workers[worker.0 as usize].clone(),
-                observer: Arc::clone(observer),
-                clock: self.clock,
-            };
-            let (loader, progress) = (Arc::clone(loader), Arc::clone(progress));
-            self.spawn(&format!("corn-{}", host.component.name), move || {
-                match loader.load(&host.component, progress.as_ref()) {
-                    Ok(executor) => {
-                        ready.ended(Ok(()));
-                        host.drive(executor);
-                    }
-                    Err(fault) => ready.ended(Err(fault)),
-                }
-            })?;
-            executors[worker.0 as usize].insert(id, commands);
-            loading += 1;
-        }
-        while loading > 0 {
-            is_ready.recv().await.expect("each thread says how its load ended")?;
-            loading -= 1;
-        }
-        Ok(executors)
-    }
-
-    fn spawn_workers(
-        &mut self,
-        inboxes: Vec<UnboundedReceiver<WorkerEvent>>,
-        executors: Vec<Executors>,
-        observer: &Arc<dyn Observer>,
-        stopped: &watch::Receiver<bool>,
-    ) -> Result<(), Fault> {
-        let ids = self.plan.plan().workers.ids().collect::<Vec<_>>();
-        for ((id, events), executors) in ids.into_iter().zip(inboxes).zip(executors) {
-            let driver = worker::Driver {
-                worker: Worker::new(Seat { worker: id, epoch: 0 }, Arc::clone(&self.plan)),
-                clock: self.clock,
-                events,
-                peers: self.workers.clone(),
-                executors,
-                coordinator: self.events.clone(),
-                clients: self.clients.clone(),
-                observer: Arc::clone(observer),
-                ledger: Arc::clone(&self.ledgers[id.0 as usize]),
-                stop: stopped.clone(),
-            };
-            self.spawn_driver(&format!("corn-{id}"), driver.drive())?;
-        }
-        Ok(())
-    }
-
-    fn spawn_coordinator(
-        &mut self,
-        events: UnboundedReceiver<CoordinatorEvent>,
-        stop: watch::Receiver<bool>,
-    ) -> Result<(), Fault> {
-        let driver = coordinator::Driver {
-            coordinator: Arc::clone(&self.coordinator),
-            clock: self.clock,
-            events,
-            workers: self.workers.clone(),
-            clients: self.clients.clone(),
-            stop,
-        };
-        self.spawn_driver("corn-coordinator", driver.drive())
-    }
-
-    /// Runs `driver` on a thread of its own, so that workers are truly apart.
-    fn spawn_driver(
+    /// Runs a driver on a thread of its own, so that workers are truly apart.
+    fn spawn_driver<F: Future<Output = ()> + 'static>(
         &mut self,
         name: &str,
-        driver: impl Future<Output = ()> + Send + 'static,
+        driver: impl FnOnce() -> F + Send + 'static,
     ) -> Result<(), Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| Fault::setup(format!("no event loop for {name}: {error}")))?;
@@ -261,7 +256,7 @@ impl Engine {
         self.spawn(name, move || {
             // A driver that panics is a bug of ours. Its requests would never end; so they fail, now
             // and from now on.
-            if catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver()))).is_err() {
                 clients.close(&Fault::component("a thread of the engine panicked; this is a bug of corn"));
             }
         })
@@ -275,29 +270,10 @@ impl Engine {
     }
 }
 
-/// Says how a load ended, also if it panicked.
-struct Loading {
-    component: String,
-    ready: Option<UnboundedSender<Result<(), Fault>>>,
-}
-
-impl Loading {
-    fn ended(mut self, outcome: Result<(), Fault>) {
-        self.tell(outcome);
-    }
-
-    fn tell(&mut self, outcome: Result<(), Fault>) {
-        if let Some(ready) = self.ready.take() {
-            // Nobody waits any more if another component has failed to load.
-            let _ = ready.send(outcome.map_err(|fault| fault.in_component(&self.component)));
-        }
-    }
-}
-
-impl Drop for Loading {
-    fn drop(&mut self) {
-        self.tell(Err(Fault::setup("it panicked while it loaded")));
-    }
+/// Ends when the engine stops.
+async fn stopped_by(mut stop: watch::Receiver<bool>) {
+    // An engine that is gone has stopped as well.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 impl Drop for Engine {
@@ -307,22 +283,4 @@ impl Drop for Engine {
         // Workers end first; with them the executors' commands end, and so their threads.
         let _ = self.stop.send(true);
     }
-}
-
-/// The components that `recordings` call, with the worker of each replica of their stages.
-fn needed(plan: &Verified, recordings: &[RecordingId]) -> Vec<(ComponentId, WorkerId)> {
-    let plan = plan.plan();
-    let steps =
-        recordings.iter().flat_map(|id| &plan.recordings[*id].programs).flat_map(|program| &program.steps);
-    let called: BTreeSet<ComponentId> = steps
-        .filter_map(|step| match step {
-            Step::Run(run) => Some(run.component),
-            _ => None,
-        })
-        .collect();
-    let placed = plan.stages.iter().flat_map(|stage| {
-        let here = stage.components.iter().filter(|id| called.contains(id));
-        here.flat_map(|id| stage.replicas.iter().map(|worker| (*id, *worker)))
-    });
-    placed.collect()
 }

@@ -1,13 +1,13 @@
-//! The thread that drives one component's executor.
+//! What drives one component's executor: a thread of its own, or, if it is light, its worker's.
 //!
-//! It alone touches the executor. What waits for it is bounded by the plan: calls by the requests
+//! Nobody else touches the executor. What waits for it is bounded by the plan: calls by the requests
 //! in flight, items by the windows of their streams. A panic inside an executor ends its calls
 //! with a fault and nothing else.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use corn_core::executor::{Call, CallId, CallInput, Executor, Report, Turn};
 use corn_core::message::WorkerEvent;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::clock::Clock;
 use crate::observe::Observer;
 
-/// What an executor's thread is told.
+/// What an executor is told.
 #[derive(Debug)]
 pub(crate) enum Command {
     Start(Call),
@@ -28,110 +28,170 @@ pub(crate) enum Command {
     Abort(CallId),
 }
 
+/// How a worker reaches an executor.
+pub(crate) enum Runner {
+    /// It has a thread of its own.
+    Thread(Sender<Command>),
+    /// The worker's thread drives it.
+    Here(Box<Light>),
+}
+
 /// One component on one worker.
 pub(crate) struct Host {
     pub(crate) id: ComponentId,
     pub(crate) component: Component,
-    pub(crate) commands: Receiver<Command>,
-    pub(crate) worker: UnboundedSender<WorkerEvent>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,
 }
 
-impl Host {
-    /// Drives `executor` until nobody can send commands any more.
-    pub(crate) fn drive(self, mut executor: Box<dyn Executor>) {
-        // Calls that the executor has not ended yet.
-        let mut open = BTreeSet::new();
-        let mut turn = Turn::Idle;
-        loop {
-            let command = match turn {
-                Turn::Idle => match self.commands.recv() {
-                    Ok(command) => Some(command),
-                    Err(_) => return,
-                },
-                Turn::Busy => match self.commands.try_recv() {
-                    Ok(command) => Some(command),
-                    Err(TryRecvError::Empty) => None,
-                    Err(TryRecvError::Disconnected) => return,
-                },
-            };
-            let is_command = command.is_some();
-            let outcome = catch_unwind(AssertUnwindSafe(|| match command {
-                Some(command) => {
-                    self.command(executor.as_mut(), command, &mut open);
-                    Turn::Busy
-                }
-                None => self.advance(executor.as_mut(), &mut open),
-            }));
-            turn = match outcome {
-                // Every command that waits is heard before the next turn of work.
-                Ok(_) if is_command => Turn::Busy,
-                Ok(turn) => turn,
-                Err(_) => {
-                    self.break_off(&open);
-                    return;
-                }
-            };
+/// An executor that its worker's thread drives.
+pub(crate) struct Light {
+    driven: Driven,
+    turn: Turn,
+}
+
+/// An executor and its calls.
+struct Driven {
+    host: Host,
+    executor: Box<dyn Executor>,
+    /// Calls that it has not ended yet.
+    open: BTreeSet<CallId>,
+    is_broken: bool,
+    /// Calls that came after it broke.
+    refused: Vec<CallId>,
+}
+
+impl Light {
+    pub(crate) fn new(host: Host, executor: Box<dyn Executor>) -> Self {
+        Self { driven: Driven::new(host, executor), turn: Turn::Idle }
+    }
+
+    pub(crate) const fn is_busy(&self) -> bool {
+        matches!(self.turn, Turn::Busy)
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.driven.command(command);
+        self.turn = Turn::Busy;
+    }
+
+    /// One bounded turn of work.
+    pub(crate) fn turn(&mut self, reports: impl FnMut(Report)) {
+        self.turn = self.driven.advance(reports);
+    }
+}
+
+/// Drives `executor` on this thread until nobody can send commands any more.
+pub(crate) fn drive(
+    host: Host,
+    executor: Box<dyn Executor>,
+    commands: &Receiver<Command>,
+    worker: &UnboundedSender<WorkerEvent>,
+) {
+    let id = host.id;
+    let mut driven = Driven::new(host, executor);
+    let mut turn = Turn::Idle;
+    loop {
+        let command = match turn {
+            Turn::Idle => match commands.recv() {
+                Ok(command) => Some(command),
+                Err(_) => return,
+            },
+            Turn::Busy => match commands.try_recv() {
+                Ok(command) => Some(command),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => return,
+            },
+        };
+        turn = match command {
+            // Every command that waits is heard before the next turn of work.
+            Some(command) => {
+                driven.command(command);
+                Turn::Busy
+            }
+            // The worker is gone only when the engine stops, and then nobody wants the report.
+            None => driven.advance(|report| drop(worker.send(WorkerEvent::Report(id, report)))),
+        };
+    }
+}
+
+impl Driven {
+    fn new(host: Host, executor: Box<dyn Executor>) -> Self {
+        Self { host, executor, open: BTreeSet::new(), is_broken: false, refused: Vec::new() }
+    }
+
+    fn command(&mut self, command: Command) {
+        if self.is_broken {
+            if let Command::Start(call) = command {
+                self.refused.push(call.id);
+            }
+            return;
+        }
+        if let Command::Start(call) = &command {
+            self.open.insert(call.id);
+        }
+        if let Command::Abort(call) = &command {
+            self.open.remove(call);
+        }
+        let Self { host, executor, .. } = self;
+        if catch_unwind(AssertUnwindSafe(|| tell(executor.as_mut(), &host.component, command))).is_err() {
+            self.is_broken = true;
         }
     }
 
-    fn command(&self, executor: &mut dyn Executor, command: Command, open: &mut BTreeSet<CallId>) {
-        match command {
-            Command::Start(mut call) => {
-                open.insert(call.id);
-                for (input, port) in call.inputs.iter_mut().zip(&self.component.inputs) {
-                    if let CallInput::Value(datum) = input {
-                        convert(datum, &port.ty.kind);
-                    }
-                }
-                executor.start(call);
-            }
-            Command::Feed(call, port, mut item) => {
-                convert(&mut item, &self.component.inputs[port as usize].ty.kind);
-                executor.feed(call, port, item);
-            }
-            Command::End(call, port) => executor.end(call, port),
-            Command::Grant(call, port, count) => executor.grant(call, port, count),
-            Command::Abort(call) => {
-                open.remove(&call);
-                executor.cancel(call);
-            }
+    fn advance(&mut self, mut reports: impl FnMut(Report)) -> Turn {
+        if self.is_broken {
+            self.break_off(reports);
+            return Turn::Idle;
         }
-    }
-
-    fn advance(&self, executor: &mut dyn Executor, open: &mut BTreeSet<CallId>) -> Turn {
-        let mut from_us = self.clock.now_us();
-        let turn = executor.advance(&mut |report| {
-            // Told before the report: whoever hears that a call is done knows what it took.
-            let now_us = self.clock.now_us();
-            self.observer.busy(self.id, from_us, now_us);
-            from_us = now_us;
-            if let Report::Done { call } | Report::Failed { call, .. } = &report {
-                open.remove(call);
-            }
-            self.report(report);
-        });
-        self.observer.busy(self.id, from_us, self.clock.now_us());
-        turn
+        let Self { host, executor, open, .. } = self;
+        let mut from_us = host.clock.now_us();
+        let turn = catch_unwind(AssertUnwindSafe(|| {
+            executor.advance(&mut |report| {
+                // Told before the report: whoever hears that a call is done knows what it took.
+                let now_us = host.clock.now_us();
+                host.observer.busy(host.id, from_us, now_us);
+                from_us = now_us;
+                if let Report::Done { call } | Report::Failed { call, .. } = &report {
+                    open.remove(call);
+                }
+                reports(report);
+            })
+        }));
+        self.host.observer.busy(self.host.id, from_us, self.host.clock.now_us());
+        turn.unwrap_or_else(|_| {
+            self.is_broken = true;
+            Turn::Busy
+        })
     }
 
     /// The executor's state cannot be trusted any more: its calls fail, now and from now on.
-    fn break_off(&self, open: &BTreeSet<CallId>) {
+    fn break_off(&mut self, mut reports: impl FnMut(Report)) {
         let fault = || Fault::component("it panicked; this is a bug of the component or of its executor");
-        for call in open {
-            self.report(Report::Failed { call: *call, fault: fault() });
-        }
-        while let Ok(command) = self.commands.recv() {
-            if let Command::Start(call) = command {
-                self.report(Report::Failed { call: call.id, fault: fault() });
-            }
+        let calls = std::mem::take(&mut self.open).into_iter().chain(self.refused.drain(..));
+        for call in calls {
+            reports(Report::Failed { call, fault: fault() });
         }
     }
+}
 
-    fn report(&self, report: Report) {
-        // The worker is gone only when the engine stops, and then nobody wants the report.
-        let _ = self.worker.send(WorkerEvent::Report(self.id, report));
+fn tell(executor: &mut dyn Executor, component: &Component, command: Command) {
+    match command {
+        Command::Start(mut call) => {
+            for (input, port) in call.inputs.iter_mut().zip(&component.inputs) {
+                if let CallInput::Value(datum) = input {
+                    convert(datum, &port.ty.kind);
+                }
+            }
+            executor.start(call);
+        }
+        Command::Feed(call, port, mut item) => {
+            convert(&mut item, &component.inputs[port as usize].ty.kind);
+            executor.feed(call, port, item);
+        }
+        Command::End(call, port) => executor.end(call, port),
+        Command::Grant(call, port, count) => executor.grant(call, port, count),
+        Command::Abort(call) => executor.cancel(call),
     }
 }
 

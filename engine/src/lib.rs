@@ -3,13 +3,17 @@
 //! The state machines of `corn-core` decide; this crate gives them threads, channels, a clock and
 //! executors. See [`Engine`].
 
+mod arena;
 mod client;
 mod clock;
 mod coordinator;
 mod engine;
 mod executor;
+mod load;
 mod machine;
 mod observe;
+mod ports;
+mod wire;
 mod worker;
 
 pub use client::{Answer, Piece};

@@ -1,58 +1,102 @@
-//! The thread that drives one worker's state machine.
+//! Drives one worker's state machine, and those of its executors that are light enough to need no
+//! thread of their own.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use corn_core::message::{CoordinatorEvent, HandOver, Seat, WorkerAction, WorkerEvent};
-use corn_core::{Ledger, Worker};
-use corn_plan::ComponentId;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use corn_core::message::{HandOver, RequestId, Seat, WorkerAction, WorkerEvent};
+use corn_core::{Datum, Fault, Ledger, Worker};
+use corn_plan::{ComponentId, StageId, ValueId};
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::client::{Clients, Message};
 use crate::clock::Clock;
-use crate::executor::Command;
+use crate::executor::{Command, Runner};
 use crate::observe::Observer;
 
+/// Turns of light executors after which others on this thread are let on.
+const TURNS_AT_ONCE: u32 = 64;
+
+/// What a worker says to everybody else.
+pub(crate) trait Outside {
+    /// Hands something over to a stage on another worker, or on this one.
+    fn hand_over(&mut self, to: Seat, hand_over: HandOver);
+    /// Sends something of an answer to the client.
+    fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>);
+    /// Tells the coordinator that a replay is over.
+    fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>);
+    /// Tells the coordinator that a worker was lost to this one, and which replays with it go on.
+    fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>);
+}
+
 /// What a worker's thread reaches.
-pub(crate) struct Driver {
+pub(crate) struct Driver<O> {
     pub(crate) worker: Worker,
     pub(crate) clock: Clock,
     pub(crate) events: UnboundedReceiver<WorkerEvent>,
-    pub(crate) peers: Vec<UnboundedSender<WorkerEvent>>,
-    pub(crate) executors: BTreeMap<ComponentId, Sender<Command>>,
-    pub(crate) coordinator: UnboundedSender<CoordinatorEvent>,
-    pub(crate) clients: Clients,
+    pub(crate) executors: BTreeMap<ComponentId, Runner>,
+    pub(crate) outside: O,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
-    pub(crate) stop: tokio::sync::watch::Receiver<bool>,
 }
 
-impl Driver {
-    /// Drives the worker until the engine stops.
-    pub(crate) async fn drive(mut self) {
+impl<O: Outside> Driver<O> {
+    /// Drives the worker until `stop` ends or nobody can say anything to it any more.
+    pub(crate) async fn drive(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
         let mut actions = Vec::new();
         loop {
+            let is_busy = self.turns(&mut actions);
             let deadline_us = self.worker.next_deadline_us();
             let event = tokio::select! {
                 biased;
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = &mut stop => return,
                 event = self.events.recv() => match event {
                     Some(event) => event,
                     None => return,
                 },
                 () = self.clock.wait_until(deadline_us) => WorkerEvent::Tick,
+                () = tokio::task::yield_now(), if is_busy => continue,
             };
-            self.worker.handle(self.clock.now_us(), event, &mut actions);
-            // Seen before anyone can hear that a replay has closed.
-            *self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.worker.ledger();
-            for action in actions.drain(..) {
-                self.act(action);
-            }
+            self.hear(event, &mut actions);
         }
     }
 
-    fn act(&self, action: WorkerAction) {
+    /// Lets light executors work, a turn each, until none has anything to do or others wait; whether any still has.
+    fn turns(&mut self, actions: &mut Vec<WorkerAction>) -> bool {
+        let mut reports = Vec::new();
+        for _ in 0..TURNS_AT_ONCE {
+            let mut is_busy = false;
+            for (id, runner) in &mut self.executors {
+                if let Runner::Here(light) = runner
+                    && light.is_busy()
+                {
+                    is_busy = true;
+                    light.turn(|report| reports.push(WorkerEvent::Report(*id, report)));
+                }
+            }
+            if !is_busy {
+                return false;
+            }
+            for report in reports.drain(..) {
+                self.hear(report, actions);
+            }
+            if !self.events.is_empty() {
+                break;
+            }
+        }
+        true
+    }
+
+    fn hear(&mut self, event: WorkerEvent, actions: &mut Vec<WorkerAction>) {
+        self.worker.handle(self.clock.now_us(), event, actions);
+        // Seen before anyone can hear that a replay has closed.
+        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = self.worker.ledger();
+        for action in actions.drain(..) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: WorkerAction) {
         match action {
             WorkerAction::Start(component, call) => self.command(component, Command::Start(call)),
             WorkerAction::Feed(component, call, port, item) => {
@@ -63,25 +107,22 @@ impl Driver {
                 self.command(component, Command::Grant(call, port, count));
             }
             WorkerAction::Abort(component, call) => self.command(component, Command::Abort(call)),
-            WorkerAction::HandOver(worker, hand_over) => self.hand_over(worker, hand_over),
+            WorkerAction::HandOver(to, hand_over) => self.outside.hand_over(to, hand_over),
             WorkerAction::Output { request, stage, value, item } => {
-                self.clients.send(request, Message::Output { worker: self.worker.id(), stage, value, item });
+                self.outside.output(request, stage, value, item);
             }
-            WorkerAction::Closed { request, stage, outcome } => {
-                let _ = self.coordinator.send(CoordinatorEvent::Closed { request, stage, outcome });
-            }
+            WorkerAction::Closed { request, stage, outcome } => self.outside.closed(request, stage, outcome),
+            WorkerAction::Parted { peer, kept } => self.outside.parted(peer, kept),
             WorkerAction::Trace(trace) => self.observer.call(&trace),
         }
     }
 
-    fn command(&self, component: ComponentId, command: Command) {
-        if let Some(executor) = self.executors.get(&component) {
+    fn command(&mut self, component: ComponentId, command: Command) {
+        match self.executors.get_mut(&component) {
+            Some(Runner::Here(light)) => light.command(command),
             // The thread ends only with the engine.
-            let _ = executor.send(command);
+            Some(Runner::Thread(commands)) => drop(commands.send(command)),
+            None => {}
         }
-    }
-
-    fn hand_over(&self, to: Seat, hand_over: HandOver) {
-        let _ = self.peers[to.worker.0 as usize].send(WorkerEvent::HandOver(hand_over));
     }
 }

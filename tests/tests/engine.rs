@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
 use corn_core::interleaved::Interleaved;
+use corn_core::message::Priority;
 use corn_core::{Audio, Blame, Datum, Fault, Image};
 use corn_engine::{Answer, Ask, Engine, NoObserver, Piece};
 use corn_plan::{Component, RecordingId, Signature, Verified};
@@ -91,6 +92,7 @@ fn ask(engine: &Engine, graph: &str, inputs: &[(&str, Datum)], outputs: &[&str])
         recording: engine.look_up(&signature).unwrap(),
         inputs: inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect(),
         deadline: None,
+        priority: Priority::Normal,
     }
 }
 
@@ -130,7 +132,7 @@ async fn lists_and_pictures_pass() {
     let answer = whole(engine.submit(ask(&engine, "shout", &[("lines", lines)], &[&output]))).await;
     assert_eq!(answer.outputs[0], [Datum::List(["A", "B", "C"].map(Datum::text).into())]);
 
-    let image = Image { width: 2, height: 1, rgb: vec![255, 0, 0, 255, 0, 0] };
+    let image = Image { width: 2, height: 1, rgb: vec![255, 0, 0, 255, 0, 0].into() };
     let output =
         engine.plan().plan().recordings.iter().find(|r| r.graph == "colour").unwrap().outputs[0].name.clone();
     let answer =
@@ -217,7 +219,7 @@ async fn a_request_that_no_route_takes_is_refused() {
     assert_eq!(fault.blame, Blame::Request);
     assert!(fault.message.contains("speak(prompt) -> reply"), "{fault}");
 
-    let sound = Datum::Audio(Audio { rate_hz: 8000, samples: vec![0.0; 80] }.into());
+    let sound = Datum::Audio(Audio { rate_hz: 8000, samples: vec![0.0; 80].into() }.into());
     let mut wrong = ask(&engine, "speak", &[("prompt", Datum::text("x"))], &["reply"]);
     wrong.inputs[0].1 = sound;
     let whole = whole(engine.submit(wrong)).await;

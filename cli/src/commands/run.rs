@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use corn_core::message::Priority;
 use corn_core::{Blame, Fault};
 use corn_engine::{Answer, Ask, Engine, NoObserver, Observer, Piece};
 use corn_executors::Executors;
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let outputs = Outputs::open(&plan.plan().recordings[recording], &asked, args.json)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
-    let ask = Ask { recording, inputs, deadline: args.deadline };
+    let ask = Ask { recording, inputs, deadline: args.deadline, priority: Priority::Normal };
     let (store, interrupt) = open_store(&args.file, args.offline)?;
     let executors = Executors::new(store, pins(&args.file)?);
     let is_loading = AtomicBool::new(true);

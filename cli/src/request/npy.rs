@@ -64,7 +64,7 @@ pub(crate) fn read(file: &[u8]) -> Result<Tensor, String> {
     if expected != Some(bytes.len() as u64) {
         return Err(format!("its shape {shape:?} does not fit its {} bytes", bytes.len()));
     }
-    Ok(Tensor { dtype, shape, bytes: bytes.to_vec() })
+    Ok(Tensor { dtype, shape, bytes: bytes.to_vec().into() })
 }
 
 #[cfg(test)]

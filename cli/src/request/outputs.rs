@@ -185,7 +185,7 @@ impl Wav {
         if let Some(writer) = self.writer.take() {
             writer.finish().map_err(|error| error.to_string())?;
         } else {
-            let silence = corn_core::Audio { rate_hz: 16_000, samples: Vec::new() };
+            let silence = corn_core::Audio { rate_hz: 16_000, samples: Vec::new().into() };
             let bytes = write_wav(&silence).map_err(|error| error.to_string())?;
             self.pending.file.write_all(&bytes).map_err(|error| error.to_string())?;
         }

@@ -148,20 +148,19 @@ fn collect(items: Vec<Datum>, result: &Type) -> Result<Datum, Fault> {
 
 /// Sounds one after the other; `silence_hz` is the rate of the answer when there are none.
 pub(crate) fn append(items: &[Datum], silence_hz: u32) -> Result<Datum, Fault> {
-    let mut whole = Audio { rate_hz: 0, samples: Vec::new() };
+    let mut rate = 0;
+    let mut whole: Vec<f32> = Vec::new();
     for item in items {
         let Datum::Audio(audio) = item else {
             return Err(Fault::component(format!("a {} among sounds", item.word())));
         };
-        if whole.rate_hz != 0 && whole.rate_hz != audio.rate_hz {
-            let (one, other) = (whole.rate_hz, audio.rate_hz);
+        if rate != 0 && rate != audio.rate_hz {
+            let (one, other) = (rate, audio.rate_hz);
             return Err(Fault::component(format!("sounds of {one} Hz and of {other} Hz cannot be appended")));
         }
-        whole.rate_hz = audio.rate_hz;
-        whole.samples.extend_from_slice(&audio.samples);
+        rate = audio.rate_hz;
+        whole.extend_from_slice(&audio.samples);
     }
-    if whole.rate_hz == 0 {
-        whole.rate_hz = silence_hz;
-    }
-    Ok(Datum::Audio(whole.into()))
+    let rate_hz = if rate == 0 { silence_hz } else { rate };
+    Ok(Datum::Audio(Audio { rate_hz, samples: whole.into() }.into()))
 }

@@ -1,60 +1,95 @@
 //! The coordinator: looks recordings up, admits requests, chooses replicas, and sends one message
 //! to each stage that takes an input. No step of a replay returns here; it hears of a request
 //! again only when a stage's replay is over.
+//!
+//! It holds the inputs of a request until its answer has begun. If a worker is lost before that, the stages that
+//! are left are given up, and when all are closed, so that nothing is held twice, the request is replayed on
+//! workers that are ready. After that a lost worker ends the request with a fault that names what was lost.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod intake;
+mod look_up;
+mod queue;
+mod roster;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use corn_plan::ids::Id;
-use corn_plan::{RecordingId, Signature, StageId, Step, Verified, WorkerId};
+use corn_plan::{RecordingId, Signature, StageId, Verified, WorkerId};
 
+use crate::coordinator::intake::{Ask, Part, check, parts};
+use crate::coordinator::look_up::Routes;
+use crate::coordinator::queue::Queue;
+use crate::coordinator::roster::{Roster, Silence};
 use crate::datum::Datum;
 use crate::fault::{Blame, Fault};
-use crate::intake;
-use crate::look_up::{self, Routes};
 use crate::message::{CoordinatorAction, CoordinatorEvent, Header, RequestId, Seat, Submission};
+
+pub use crate::coordinator::roster::Patience;
 
 /// Requests that may wait for admission, for each one that may be in flight.
 const WAITING_PER_INFLIGHT: usize = 4;
+
+/// How often a request is tried in all. Whoever loses three workers in a row is not helped by a fourth.
+const ATTEMPTS: u32 = 3;
 
 /// The coordinator's state.
 #[derive(Debug)]
 pub struct Coordinator {
     plan: Arc<Verified>,
     routes: Routes,
-    flights: BTreeMap<RequestId, Flight>,
-    waiting: VecDeque<Submission>,
-    deadlines: BTreeSet<(u64, RequestId)>,
-    /// Replays under way on each worker.
-    load: Vec<u32>,
-    /// The epoch of each worker that is ready.
-    ready: Vec<Option<u32>>,
+    /// By recording, then one for each stage that takes part.
+    parts: Vec<Vec<Part>>,
+    flights: BTreeMap<u64, Flight>,
+    waiting: Queue,
+    deadlines: BTreeSet<(u64, u64)>,
+    roster: Roster,
+    /// Workers (first) that were asked what goes on in spite of a broken link to another (second).
+    asked: BTreeSet<(Seat, Seat)>,
 }
 
 /// A request in flight.
 #[derive(Debug)]
 struct Flight {
+    ask: Ask,
     replicas: Arc<[Seat]>,
-    deadline_us: Option<u64>,
     /// Stages whose replay is not over yet.
     open: BTreeSet<StageId>,
-    failed: bool,
+    course: Course,
+    /// Whether a piece of the answer has reached the client.
+    is_answered: bool,
+    /// What made the coordinator replay it, the last time.
+    loss: Option<Fault>,
+    /// Workers that could not reach each other.
+    avoided: Vec<WorkerId>,
+}
+
+/// Where a request in flight is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// To its answer.
+    On,
+    /// To its next attempt, when everything of this one is closed.
+    Again,
+    /// To its end: its client has the fault.
+    Failed,
 }
 
 impl Coordinator {
-    /// A coordinator of `plan` with nothing in flight.
-    pub fn new(plan: Arc<Verified>) -> Self {
-        let routes = Routes::new(plan.plan());
-        let load = vec![0; plan.plan().workers.len()];
-        let ready = vec![None; plan.plan().workers.len()];
+    /// A coordinator of `plan` with nothing in flight and no worker ready.
+    ///
+    /// Workers that are silent for longer than `patience` are given up; without it, only those that are said to
+    /// be [lost](CoordinatorEvent::Lost).
+    pub fn new(plan: Arc<Verified>, patience: Option<Patience>) -> Self {
         Self {
-            plan,
-            routes,
+            routes: Routes::new(plan.plan()),
+            parts: parts(plan.plan()),
             flights: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            waiting: Queue::default(),
             deadlines: BTreeSet::new(),
-            load,
-            ready,
+            roster: Roster::new(plan.plan(), patience),
+            asked: BTreeSet::new(),
+            plan,
         }
     }
 
@@ -74,167 +109,395 @@ impl Coordinator {
         self.flights.len()
     }
 
+    /// Requests that wait for admission.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The seat for a worker that connects now: its next life. It gets replays once it has
+    /// [joined](CoordinatorEvent::Joined) with it.
+    pub fn welcome(&mut self, worker: WorkerId) -> Seat {
+        self.roster.welcome(worker)
+    }
+
     /// When it must be told that time has passed.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        self.deadlines.first().map(|(deadline_us, _)| *deadline_us)
+        let deadline_us = self.deadlines.first().map(|(deadline_us, _)| *deadline_us);
+        deadline_us.into_iter().chain(self.roster.next_due_us()).min()
     }
 
     /// Hears `event` at `now_us` and appends what to do to `actions`.
     pub fn handle(&mut self, now_us: u64, event: CoordinatorEvent, actions: &mut Vec<CoordinatorAction>) {
         match event {
-            CoordinatorEvent::Submit(submission) => self.submit(submission, actions),
+            CoordinatorEvent::Submit(submission) => self.submit(now_us, submission, actions),
             CoordinatorEvent::Closed { request, stage, outcome } => {
-                self.closed(request, stage, outcome, actions);
+                self.closed(now_us, request, stage, outcome, actions);
             }
+            CoordinatorEvent::Answered(request) => self.answered(request, actions),
             CoordinatorEvent::Cancel(request) => {
-                self.give_up(request, &Fault::new(Blame::Cancelled, "the request was cancelled"), actions);
+                let fault = Fault::new(Blame::Cancelled, "the request was cancelled");
+                self.give_up(request.number, &fault, actions);
             }
-            CoordinatorEvent::Joined(seat) => self.ready[seat.worker.index()] = Some(seat.epoch),
-            CoordinatorEvent::Answered(_)
-            | CoordinatorEvent::Heard(_)
-            | CoordinatorEvent::Lost(_)
-            | CoordinatorEvent::Drain(_) => {}
-            CoordinatorEvent::Tick => {
-                while let Some((deadline_us, request)) = self.deadlines.first().copied()
-                    && deadline_us <= now_us
-                {
-                    self.deadlines.pop_first();
-                    let message = "the deadline passed before the request was done";
-                    self.give_up(request, &Fault::new(Blame::Deadline, message), actions);
+            CoordinatorEvent::Joined(seat) => self.joined(now_us, seat, actions),
+            CoordinatorEvent::Heard(seat) => self.roster.heard(now_us, seat),
+            CoordinatorEvent::Lost(seat) => self.lost(now_us, seat, actions),
+            CoordinatorEvent::Parted { worker, peer, kept } => {
+                self.parted(now_us, worker, peer, &kept, actions);
+            }
+            CoordinatorEvent::Drain(worker) => {
+                if self.roster.drain(worker) {
+                    actions.push(CoordinatorAction::Drained(worker));
+                }
+                self.refuse_waiting(actions);
+            }
+            CoordinatorEvent::Tick => self.tick(now_us, actions),
+        }
+        while self.flights.len() < self.plan.plan().inflight as usize
+            && let Some(next) = self.waiting.pop()
+        {
+            self.admit(next, actions);
+        }
+    }
+
+    fn tick(&mut self, now_us: u64, actions: &mut Vec<CoordinatorAction>) {
+        while let Some((deadline_us, number)) = self.deadlines.first().copied()
+            && deadline_us <= now_us
+        {
+            self.deadlines.pop_first();
+            self.give_up(number, &deadline_passed(), actions);
+        }
+        while let Some(silence) = self.roster.silence(now_us) {
+            match silence {
+                Silence::Suspect => self.refuse_waiting(actions),
+                Silence::Eject(seat) => {
+                    actions.push(CoordinatorAction::Eject(seat));
+                    self.lost(now_us, seat, actions);
                 }
             }
         }
     }
 
-    fn submit(&mut self, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
+    fn submit(&mut self, now_us: u64, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
         let request = submission.request;
-        assert!(!self.flights.contains_key(&request), "the caller chooses new ids");
-        let recording = &self.plan.plan().recordings[submission.recording];
-        if let Err(fault) = intake::check(recording, &submission.inputs) {
-            actions.push(CoordinatorAction::Failed(request, fault));
-            actions.push(CoordinatorAction::Finished(request));
-            return;
+        let is_new = !self.flights.contains_key(&request.number) && !self.waiting.contains(request.number);
+        assert!(is_new, "the caller chooses new ids");
+        let ask = match check(&self.plan.plan().recordings[submission.recording], submission) {
+            Ok(ask) => ask,
+            Err(fault) => return refuse(request, fault, actions),
+        };
+        if let Some(stage) = self.roster.lacking(self.plan.plan(), &self.parts[ask.recording.index()]) {
+            return refuse(request, self.unavailable(stage), actions);
         }
         let inflight = self.plan.plan().inflight as usize;
-        if self.waiting.is_empty() && self.flights.len() < inflight {
-            self.admit(submission, actions);
-        } else if self.waiting.len() < inflight * WAITING_PER_INFLIGHT {
-            if let Some(deadline_us) = submission.deadline_us {
-                self.deadlines.insert((deadline_us, request));
-            }
-            self.waiting.push_back(submission);
-        } else {
+        let is_free = self.waiting.is_empty() && self.flights.len() < inflight;
+        if !is_free && self.waiting.len() >= inflight * WAITING_PER_INFLIGHT {
             let message = format!(
                 "{inflight} requests are in flight and {} wait; the plan admits no more: try again later",
                 self.waiting.len()
             );
-            actions.push(CoordinatorAction::Failed(request, Fault::new(Blame::Busy, message)));
-            actions.push(CoordinatorAction::Finished(request));
+            return refuse(request, Fault::new(Blame::Busy, message), actions);
+        }
+        if let Some(deadline_us) = ask.deadline_us {
+            self.deadlines.insert((deadline_us, request.number));
+        }
+        if is_free {
+            self.admit(ask, actions);
+        } else {
+            self.waiting.push(now_us, ask);
         }
     }
 
-    fn admit(&mut self, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
-        let Submission { request, recording: recording_id, inputs, deadline_us, .. } = submission;
-        let plan = Arc::clone(&self.plan);
-        let recording = &plan.plan().recordings[recording_id];
-        let replicas = self.replicas();
-        let header = Header {
-            plan: plan.hash(),
-            request,
-            recording: recording_id,
-            replicas: Arc::clone(&replicas),
-            deadline_us,
+    /// Begins a request's first attempt.
+    fn admit(&mut self, ask: Ask, actions: &mut Vec<CoordinatorAction>) {
+        let parts = &self.parts[ask.recording.index()];
+        let replicas = match self.roster.choose(self.plan.plan(), parts, &[]) {
+            Ok(replicas) => replicas,
+            Err(stage) => {
+                self.forget_deadline(&ask);
+                return refuse(ask.request, self.unavailable(stage), actions);
+            }
         };
-        let brought = intake::values(recording, &inputs);
-        let mut open = BTreeSet::new();
-        for program in &recording.programs {
-            let stage = program.stage;
-            let worker = replicas[stage.index()];
-            open.insert(stage);
-            self.load[worker.worker.index()] += 1;
-            let taken = program.steps.iter().filter_map(|step| match step {
-                Step::Input { value } => brought.get(value).map(|datum| (*value, datum.clone())),
-                _ => None,
-            });
-            let inputs: Vec<_> = taken.collect();
-            let receives = program.steps.iter().any(|step| matches!(step, Step::Recv { .. }));
-            // A stage that only receives opens with its first hand-over.
-            if !inputs.is_empty() || !receives {
-                actions.push(CoordinatorAction::Open { worker, header: header.clone(), stage, inputs });
+        let number = ask.request.number;
+        let flight = Flight {
+            ask,
+            replicas,
+            open: BTreeSet::new(),
+            course: Course::On,
+            is_answered: false,
+            loss: None,
+            avoided: Vec::new(),
+        };
+        self.flights.insert(number, flight);
+        self.open(number, actions);
+    }
+
+    /// Opens the stages of an attempt whose replicas are chosen.
+    fn open(&mut self, number: u64, actions: &mut Vec<CoordinatorAction>) {
+        let flight = self.flights.get_mut(&number).expect("it was admitted");
+        let ask = &flight.ask;
+        let header = Header {
+            plan: self.plan.hash(),
+            request: ask.request,
+            recording: ask.recording,
+            replicas: Arc::clone(&flight.replicas),
+            deadline_us: ask.deadline_us,
+        };
+        for part in &self.parts[ask.recording.index()] {
+            let worker = flight.replicas[part.stage.index()];
+            flight.open.insert(part.stage);
+            self.roster.load(worker.worker);
+            if part.is_opened {
+                let inputs = part.inputs.iter().map(|place| ask.inputs[*place].clone());
+                let (header, stage) = (header.clone(), part.stage);
+                actions.push(CoordinatorAction::Open { worker, header, stage, inputs: inputs.collect() });
             }
         }
-        if let Some(deadline_us) = deadline_us {
-            self.deadlines.insert((deadline_us, request));
-        }
-        self.flights.insert(request, Flight { replicas, deadline_us, open, failed: false });
-    }
-
-    /// For each stage the least loaded of its replicas; among equals one that this request uses
-    /// already, so that hand-overs stay on a worker.
-    fn replicas(&self) -> Arc<[Seat]> {
-        let mut chosen: Vec<Seat> = Vec::new();
-        for stage in &self.plan.plan().stages {
-            let seat =
-                |worker: &WorkerId| Seat { worker: *worker, epoch: self.ready[worker.index()].unwrap_or(0) };
-            let cost = |seat: &Seat| (self.load[seat.worker.index()], !chosen.contains(seat), seat.worker);
-            let best = stage.replicas.iter().map(seat).min_by_key(cost);
-            chosen.push(best.expect("a verified stage has a replica"));
-        }
-        chosen.into()
     }
 
     fn closed(
         &mut self,
+        now_us: u64,
         request: RequestId,
         stage: StageId,
         outcome: Result<(), Fault>,
         actions: &mut Vec<CoordinatorAction>,
     ) {
-        let Some(flight) = self.flights.get_mut(&request) else { return };
-        if !flight.open.remove(&stage) {
+        let Some(flight) = self.flights.get_mut(&request.number) else { return };
+        if flight.ask.request != request || !flight.open.remove(&stage) {
             return;
         }
-        self.load[flight.replicas[stage.index()].worker.index()] -= 1;
-        if let Err(fault) = outcome {
-            self.fail(request, &fault, actions);
+        let seat = flight.replicas[stage.index()];
+        self.roster.heard(now_us, seat);
+        if self.roster.unload(seat.worker) {
+            actions.push(CoordinatorAction::Drained(seat.worker));
         }
-        let flight = &self.flights[&request];
-        if flight.open.is_empty() {
-            if let Some(deadline_us) = flight.deadline_us {
-                self.deadlines.remove(&(deadline_us, request));
-            }
-            self.flights.remove(&request);
-            actions.push(CoordinatorAction::Finished(request));
-            while self.flights.len() < self.plan.plan().inflight as usize
-                && let Some(next) = self.waiting.pop_front()
-            {
-                self.admit(next, actions);
-            }
+        match outcome {
+            Ok(()) => {}
+            Err(fault) if fault.blame == Blame::Lost => self.part(now_us, request.number, fault, actions),
+            // On the way to the next attempt, what else went wrong with this one is of no account.
+            Err(_) if flight.course == Course::Again => {}
+            Err(fault) => self.fail(request.number, &fault, actions),
+        }
+        self.settle(request.number, actions);
+    }
+
+    fn answered(&mut self, request: RequestId, actions: &mut Vec<CoordinatorAction>) {
+        let Some(flight) = self.flights.get_mut(&request.number) else { return };
+        flight.is_answered = true;
+        // They were held to replay it.
+        flight.ask.inputs = Vec::new();
+        let is_late = flight.ask.request != request || flight.course == Course::Again;
+        if is_late && let Some(loss) = flight.loss.clone() {
+            self.fail(request.number, &loss, actions);
         }
     }
 
-    fn give_up(&mut self, request: RequestId, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
-        if let Some(place) = self.waiting.iter().position(|waiting| waiting.request == request) {
-            if let Some(deadline_us) = self.waiting.remove(place).and_then(|waiting| waiting.deadline_us) {
-                self.deadlines.remove(&(deadline_us, request));
+    fn joined(&mut self, now_us: u64, seat: Seat, actions: &mut Vec<CoordinatorAction>) {
+        if !self.roster.may_join(seat) {
+            return;
+        }
+        if let Some(known) = self.roster.seat(seat.worker) {
+            self.lost(now_us, known, actions);
+        }
+        self.roster.join(now_us, seat);
+    }
+
+    fn lost(&mut self, now_us: u64, seat: Seat, actions: &mut Vec<CoordinatorAction>) {
+        let was_draining = self.roster.is_draining(seat.worker);
+        if !self.roster.leave(seat) {
+            return;
+        }
+        self.asked.retain(|(worker, peer)| *worker != seat && *peer != seat);
+        if was_draining {
+            actions.push(CoordinatorAction::Drained(seat.worker));
+        }
+        let others = self.roster.seats();
+        actions.extend(others.map(|worker| CoordinatorAction::PeerLost { worker, peer: seat }));
+        let numbers: Vec<u64> = self.flights.keys().copied().collect();
+        for number in numbers {
+            let Some(flight) = self.flights.get_mut(&number) else { continue };
+            let here = |stage: &StageId| flight.replicas[stage.index()] == seat;
+            let stages: Vec<StageId> = flight.open.iter().copied().filter(here).collect();
+            if !stages.is_empty() {
+                flight.open.retain(|stage| !stages.contains(stage));
+                let message = format!("worker {seat} was lost while it worked on this request");
+                let fault = lost_fault(&self.plan, &stages, &message);
+                self.interrupt(now_us, number, fault, actions);
+                self.settle(number, actions);
             }
-            actions.push(CoordinatorAction::Failed(request, fault.clone()));
-            actions.push(CoordinatorAction::Finished(request));
-        } else if self.flights.contains_key(&request) {
-            self.fail(request, fault, actions);
+        }
+        self.refuse_waiting(actions);
+    }
+
+    /// A link between two workers broke. The one that tells has closed what it knows to be incomplete. What it
+    /// does not know of, since the message that would have opened it was lost, is given up from here; and the
+    /// other is asked the same, for it may not have noticed.
+    fn parted(
+        &mut self,
+        now_us: u64,
+        worker: Seat,
+        peer: Seat,
+        kept: &[(RequestId, StageId)],
+        actions: &mut Vec<CoordinatorAction>,
+    ) {
+        self.roster.heard(now_us, worker);
+        let kept: BTreeSet<(RequestId, StageId)> = kept.iter().copied().collect();
+        let numbers: Vec<u64> = self.flights.keys().copied().collect();
+        for number in numbers {
+            let flight = &self.flights[&number];
+            let with_peer = |part: &&Part| {
+                flight.replicas[part.stage.index()] == worker
+                    && part.peers.iter().any(|stage| flight.replicas[stage.index()] == peer)
+            };
+            let parts = self.parts[flight.ask.recording.index()].iter().filter(with_peer);
+            let stages = parts.map(|part| part.stage);
+            let lost = stages
+                .filter(|stage| flight.open.contains(stage) && !kept.contains(&(flight.ask.request, *stage)));
+            let lost: Vec<StageId> = lost.collect();
+            if !lost.is_empty() {
+                let message = format!("worker {worker} lost {peer} while both worked on this request");
+                let fault = lost_fault(&self.plan, &lost, &message);
+                self.part(now_us, number, fault, actions);
+                self.settle(number, actions);
+            }
+        }
+        let is_answer = self.asked.remove(&(worker, peer));
+        let can_ask = self.roster.seat(peer.worker) == Some(peer);
+        let can_tell = self.roster.seat(worker.worker) == Some(worker);
+        if !is_answer && can_ask && can_tell && self.asked.insert((peer, worker)) {
+            actions.push(CoordinatorAction::PeerLost { worker: peer, peer: worker });
+        }
+    }
+
+    /// Two workers of a request cannot reach each other: its next attempt keeps away from both.
+    fn part(&mut self, now_us: u64, number: u64, fault: Fault, actions: &mut Vec<CoordinatorAction>) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let parts = self.parts[flight.ask.recording.index()].iter().filter(|part| !part.peers.is_empty());
+        flight.avoided = parts.map(|part| flight.replicas[part.stage.index()].worker).collect();
+        self.interrupt(now_us, number, fault, actions);
+    }
+
+    /// An attempt cannot come to its end: the request goes on to the next one if it may, and fails if not.
+    fn interrupt(&mut self, now_us: u64, number: u64, fault: Fault, actions: &mut Vec<CoordinatorAction>) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        if flight.course != Course::On {
+            return;
+        }
+        let ask = &flight.ask;
+        if ask.deadline_us.is_some_and(|deadline_us| deadline_us <= now_us) {
+            self.fail(number, &deadline_passed(), actions);
+        } else if flight.is_answered || ask.request.attempt + 1 >= ATTEMPTS {
+            self.fail(number, &fault, actions);
+        } else {
+            flight.course = Course::Again;
+            cancel_open(flight, &fault, actions);
+            flight.loss = Some(fault);
+        }
+    }
+
+    /// A request of which every stage is closed goes where it is going.
+    fn settle(&mut self, number: u64, actions: &mut Vec<CoordinatorAction>) {
+        let Some(flight) = self.flights.get_mut(&number).filter(|flight| flight.open.is_empty()) else {
+            return;
+        };
+        if flight.course == Course::Again {
+            let parts = &self.parts[flight.ask.recording.index()];
+            match self.roster.choose(self.plan.plan(), parts, &flight.avoided) {
+                Ok(replicas) => {
+                    flight.course = Course::On;
+                    flight.replicas = replicas;
+                    flight.ask.request = flight.ask.request.next();
+                    actions.push(CoordinatorAction::Again(flight.ask.request));
+                    return self.open(number, actions);
+                }
+                Err(stage) => {
+                    let fault = self.unavailable(stage);
+                    self.fail(number, &fault, actions);
+                }
+            }
+        }
+        if let Some(flight) = self.flights.remove(&number) {
+            self.forget_deadline(&flight.ask);
+            actions.push(CoordinatorAction::Finished(flight.ask.request));
+        }
+    }
+
+    fn give_up(&mut self, number: u64, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
+        if let Some(ask) = self.waiting.remove(number) {
+            self.forget_deadline(&ask);
+            refuse(ask.request, fault.clone(), actions);
+        } else {
+            self.fail(number, fault, actions);
         }
     }
 
     /// The client hears of the first failure; every stage that is still open is told to give up.
-    fn fail(&mut self, request: RequestId, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
-        let Some(flight) = self.flights.get_mut(&request) else { return };
-        if std::mem::replace(&mut flight.failed, true) {
-            return;
-        }
-        actions.push(CoordinatorAction::Failed(request, fault.clone()));
-        for stage in &flight.open {
-            let worker = flight.replicas[stage.index()];
-            actions.push(CoordinatorAction::Cancel { worker, request, stage: *stage, fault: fault.clone() });
+    fn fail(&mut self, number: u64, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        match std::mem::replace(&mut flight.course, Course::Failed) {
+            Course::Failed => {}
+            // The stages were told already.
+            Course::Again => actions.push(CoordinatorAction::Failed(flight.ask.request, fault.clone())),
+            Course::On => {
+                actions.push(CoordinatorAction::Failed(flight.ask.request, fault.clone()));
+                cancel_open(flight, fault, actions);
+            }
         }
     }
+
+    /// What waits for a stage that nobody would take need not wait for it.
+    fn refuse_waiting(&mut self, actions: &mut Vec<CoordinatorAction>) {
+        let lacking = |recording: &RecordingId| {
+            self.roster.lacking(self.plan.plan(), &self.parts[recording.index()]).is_some()
+        };
+        let recordings: Vec<RecordingId> = self.plan.plan().recordings.ids().filter(lacking).collect();
+        for ask in self.waiting.remove_all(&recordings) {
+            self.forget_deadline(&ask);
+            let lacking = self.roster.lacking(self.plan.plan(), &self.parts[ask.recording.index()]);
+            let stage = lacking.expect("its recording was found to lack one");
+            refuse(ask.request, self.unavailable(stage), actions);
+        }
+    }
+
+    fn forget_deadline(&mut self, ask: &Ask) {
+        if let Some(deadline_us) = ask.deadline_us {
+            self.deadlines.remove(&(deadline_us, ask.request.number));
+        }
+    }
+
+    fn unavailable(&self, stage: StageId) -> Fault {
+        let message = "no worker that has it is ready: try again later";
+        Fault::new(Blame::Unavailable, message).in_component(components(&self.plan, &[stage]))
+    }
+}
+
+fn refuse(request: RequestId, fault: Fault, actions: &mut Vec<CoordinatorAction>) {
+    actions.push(CoordinatorAction::Failed(request, fault));
+    actions.push(CoordinatorAction::Finished(request));
+}
+
+fn cancel_open(flight: &Flight, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
+    let request = flight.ask.request;
+    actions.extend(flight.open.iter().map(|stage| {
+        let (worker, fault) = (flight.replicas[stage.index()], fault.clone());
+        CoordinatorAction::Cancel { worker, request, stage: *stage, fault }
+    }));
+}
+
+fn deadline_passed() -> Fault {
+    Fault::new(Blame::Deadline, "the deadline passed before the request was done")
+}
+
+/// The names of the components of `stages`.
+pub(crate) fn components(plan: &Verified, stages: &[StageId]) -> String {
+    let components = stages.iter().flat_map(|stage| &plan.plan().stages[*stage].components);
+    let names: Vec<&str> =
+        components.map(|component| plan.plan().components[*component].name.as_str()).collect();
+    names.join(", ")
+}
+
+/// Work on `stages` was lost: `message` says how.
+pub(crate) fn lost_fault(plan: &Verified, stages: &[StageId], message: &str) -> Fault {
+    let message = format!("{message}; asking again can succeed");
+    Fault::new(Blame::Lost, message).in_component(components(plan, stages))
 }

@@ -1,16 +1,20 @@
 //! Values at run time.
 //!
-//! A [`Datum`] is one item of a value. Large contents sit behind an `Arc`: handing a datum to
-//! several readers in one process copies a pointer, never the bytes.
+//! A [`Datum`] is one item of a value. Large contents are shared: handing a datum to several
+//! readers in one process copies a pointer, never the bytes. Whose memory the bytes lie in, this
+//! process's or that of a worker on the same host, is nobody's business who reads them.
 
 mod conversation;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use corn_plan::types::MAX_AUDIO_RATE_HZ;
 use corn_plan::{Dim, Dtype, Form, Kind, Literal, Modality, Type};
 
 pub use conversation::{Conversation, Message, Part, Role};
+
+use crate::samples::Samples;
 
 /// One item of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +49,7 @@ pub struct Image {
     /// Rows.
     pub height: u32,
     /// `width × height × 3` bytes.
-    pub rgb: Vec<u8>,
+    pub rgb: Bytes,
 }
 
 /// Mono sound.
@@ -54,7 +58,7 @@ pub struct Audio {
     /// Samples a second.
     pub rate_hz: u32,
     /// Samples in −1..1.
-    pub samples: Vec<f32>,
+    pub samples: Samples,
 }
 
 /// Pictures that follow each other, each with its time.
@@ -81,7 +85,7 @@ pub struct Tensor {
     /// Extents, outermost first; empty for a scalar.
     pub shape: Vec<u64>,
     /// `shape` product × dtype size bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 impl std::fmt::Debug for Image {
@@ -121,7 +125,7 @@ impl Tensor {
         Self {
             dtype: Dtype::F32,
             shape: vec![values.len() as u64],
-            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
         }
     }
 

@@ -100,6 +100,11 @@ pub trait Executor: Send {
     fn advance(&mut self, reports: &mut dyn FnMut(Report)) -> Turn;
     /// Memory held now by weights and sessions, in bytes, as far as it is known.
     fn memory_bytes(&self) -> u64;
+    /// Whether a turn is over sooner than another thread could be woken for it, some ten µs. Such an executor is
+    /// driven by its worker's own thread.
+    fn is_light(&self) -> bool {
+        false
+    }
 }
 
 /// What tells a waiting person how far a load is.
@@ -132,6 +137,10 @@ pub trait Model: Send {
     fn step(&mut self, session: &mut Self::Session, io: &mut dyn Io) -> Result<Step, Fault>;
     /// Memory held by the weights, in bytes.
     fn memory_bytes(&self) -> u64;
+    /// Whether each step is light, as [`Executor::is_light`] says of a turn.
+    fn is_light(&self) -> bool {
+        false
+    }
 }
 
 /// What a session needs next.

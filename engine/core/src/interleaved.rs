@@ -128,6 +128,10 @@ impl<M: Model> Executor for Interleaved<M> {
     fn memory_bytes(&self) -> u64 {
         self.model.memory_bytes()
     }
+
+    fn is_light(&self) -> bool {
+        self.model.is_light()
+    }
 }
 
 impl Io for Streams {

@@ -68,7 +68,8 @@ pub struct Header {
     pub request: RequestId,
     /// The recording it replays.
     pub recording: RecordingId,
-    /// For each stage of the plan, the worker that replays it for this request.
+    /// For each stage of the plan, the worker that replays it for this request; anyone for stages that take no
+    /// part in the recording.
     pub replicas: Arc<[Seat]>,
     /// When the request is given up, in µs of the engine's clock.
     pub deadline_us: Option<u64>,
@@ -146,8 +147,16 @@ pub enum WorkerEvent {
         /// Why.
         fault: Fault,
     },
-    /// Another worker's life is over, or it cannot be reached: what this one replays with it has failed.
+    /// Another worker's life is over, or it cannot be reached: what this one replays with it has failed, unless
+    /// all that was to be handed over is. Comes once for each link that breaks, before anything of the next link
+    /// to the same worker, and again whenever something could not be sent to it; and from the coordinator, by
+    /// [`CoordinatorAction::PeerLost`].
     PeerLost(Seat),
+    /// The connection to the coordinator broke: this life is over. Everything is given back, and nothing is taken
+    /// until the next one.
+    Forsaken,
+    /// The coordinator gives this worker its next life.
+    Seated(Seat),
     /// Time has passed.
     Tick,
 }
@@ -187,6 +196,14 @@ pub enum WorkerAction {
         /// How it ended.
         outcome: Result<(), Fault>,
     },
+    /// Tell the coordinator that `peer` was lost to this worker, after telling it what has closed because of that:
+    /// what `peer` had sent last may never have come, so that a replay was not even opened.
+    Parted {
+        /// The worker that cannot be reached, or was not for a moment.
+        peer: Seat,
+        /// The replays with it that go on, because everything was handed over.
+        kept: Vec<(RequestId, StageId)>,
+    },
     /// What a call took.
     Trace(CallTrace),
 }
@@ -223,14 +240,26 @@ pub enum CoordinatorEvent {
         /// How it ended.
         outcome: Result<(), Fault>,
     },
-    /// The first piece of the answer has reached the client, so the request cannot be replayed any more.
+    /// The first piece of this attempt's answer has reached the client, so the request cannot be replayed any
+    /// more. If it is being replayed already, because this and [`Self::Lost`] crossed, it fails.
     Answered(RequestId),
-    /// The client went away or said stop.
+    /// The client went away or said stop. Whichever attempt is named, the request is meant.
     Cancel(RequestId),
-    /// A worker has loaded its components and can take replays.
+    /// A worker has loaded its components and can take replays. Its life before, if that was not lost yet, is
+    /// lost by that; a life that is older than the one known is nobody's.
     Joined(Seat),
-    /// A worker was heard of; every message of it counts.
+    /// A worker was heard of; every message of it counts. What has come already must be heard before a tick:
+    /// otherwise a coordinator that was held up takes all its workers for silent.
     Heard(Seat),
+    /// Worker `worker` has told that it lost `peer`; see [`WorkerAction::Parted`].
+    Parted {
+        /// The worker that tells.
+        worker: Seat,
+        /// The worker that it lost.
+        peer: Seat,
+        /// The replays of `worker` with it that go on.
+        kept: Vec<(RequestId, StageId)>,
+    },
     /// A worker's life is over: its process ended or its connection broke.
     Lost(Seat),
     /// A worker takes no new replays from now on; those under way go on.
@@ -294,11 +323,23 @@ pub enum CoordinatorAction {
     /// The request has failed: its client gets this, and nothing after it.
     Failed(RequestId, Fault),
     /// The request is replayed from its beginning, as this attempt: the client gets what comes of it, and
-    /// nothing that still comes of attempts before.
+    /// nothing that still comes of attempts before. Whoever passes pieces on to clients holds them against the
+    /// attempt: it passes those of the newest that it was told of, and no other. If it has passed one on already
+    /// (its [`CoordinatorEvent::Answered`] is on its way, then) it passes no piece of the new attempt either: the
+    /// request fails as soon as that is heard.
     Again(RequestId),
     /// Every replay of the request is over and everything is given back.
     Finished(RequestId),
-    /// A worker has been silent for too long and counts as lost: whoever holds its connection closes it, and
-    /// the workers that are left are told.
+    /// A worker has been silent for too long and counts as lost: whoever holds its connection closes it. The
+    /// workers that are left are told by [`Self::PeerLost`].
     Eject(Seat),
+    /// Tell `worker` that `peer` is lost, or that a link between them broke: [`WorkerEvent::PeerLost`].
+    PeerLost {
+        /// Who is told.
+        worker: Seat,
+        /// Who is lost.
+        peer: Seat,
+    },
+    /// Nothing is under way on a worker that drains: it can be replaced.
+    Drained(WorkerId),
 }

@@ -8,6 +8,7 @@
 //! whose list is not under way is done: nothing wakes it.
 
 mod blocks;
+mod exchange;
 mod flow;
 mod hand_over;
 mod run;
@@ -27,6 +28,8 @@ use crate::program::{LoadedProgram, Op, Operand, WHOLE, Writer};
 use crate::replay::blocks::{Round, RoundCount};
 use crate::replay::hand_over::Inbox;
 use crate::slot::{Released, Slot};
+
+pub(crate) use crate::replay::exchange::Exchange;
 
 /// What a replay may touch of its worker while it moves.
 pub(crate) struct Scope<'a> {
@@ -87,8 +90,6 @@ pub(crate) struct Replay {
     /// For each list of steps how many of them are not done.
     unfinished: Vec<usize>,
     rounds: Vec<RoundCount>,
-    /// Rounds that have ended here and not yet where something was sent to in them; below zero if they are ahead.
-    unconfirmed: i64,
     inboxes: Vec<Inbox>,
     /// For each value that leaves how often it has.
     left: Vec<u64>,
@@ -173,7 +174,6 @@ impl Replay {
             steps: program.steps.iter().map(|_| idle()).collect(),
             unfinished: vec![0; program.lists.len()],
             rounds: program.loops.iter().map(RoundCount::new).collect(),
-            unconfirmed: 0,
             inboxes: program.arriving.iter().map(Inbox::new).collect(),
             left: vec![0; program.leaving.len()],
             queue: VecDeque::with_capacity(program.lists[WHOLE].steps.len()),
@@ -185,7 +185,7 @@ impl Replay {
 
     /// Whether every step is done, so that everything is given back, and nothing more is on its way here.
     pub(crate) fn is_finished(&self) -> bool {
-        self.unfinished[WHOLE] == 0 && self.unconfirmed == 0
+        self.unfinished[WHOLE] == 0 && self.rounds.iter().all(RoundCount::is_over)
     }
 
     /// Gives everything back without finishing.

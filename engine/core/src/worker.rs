@@ -4,17 +4,21 @@
 //! since every hand-over says what it belongs to. It closes when all its steps are done, when a
 //! call fails, when it is cancelled or when its deadline passes; in each case everything that it
 //! held has been given back before the coordinator hears of it.
+//!
+//! It also closes when a worker is lost with which it has yet to exchange something. What is said to or by a
+//! former life of this worker or for it is nobody's: a header names the life that each stage is replayed in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use corn_plan::{StageId, Verified, WorkerId};
 
+use crate::coordinator::lost_fault;
 use crate::fault::{Blame, Fault};
 use crate::ledger::Ledger;
 use crate::message::{Body, HandOver, Header, RequestId, Seat, WorkerAction, WorkerEvent};
 use crate::program::{LoadedProgram, load};
-use crate::replay::{Calls, Replay, Scope};
+use crate::replay::{Calls, Exchange, Replay, Scope};
 
 /// Requests that ended early are remembered for this many times the plan's inflight, so that what
 /// was on its way to them does not open them again.
@@ -24,6 +28,8 @@ const REMEMBERED_PER_INFLIGHT: usize = 64;
 #[derive(Debug)]
 pub struct Worker {
     seat: Seat,
+    /// Whether this life is over and the next has not begun.
+    is_forsaken: bool,
     plan: Arc<Verified>,
     programs: Vec<Vec<Option<Arc<LoadedProgram>>>>,
     replays: BTreeMap<u64, Replay>,
@@ -62,6 +68,7 @@ impl Worker {
         let capacity = plan.plan().inflight as usize * REMEMBERED_PER_INFLIGHT;
         Self {
             seat,
+            is_forsaken: false,
             programs: load(plan.plan()),
             plan,
             replays: BTreeMap::new(),
@@ -72,6 +79,11 @@ impl Worker {
             calls: Calls::default(),
             ledger: Ledger::default(),
         }
+    }
+
+    /// Its present life, or the last one.
+    pub const fn seat(&self) -> Seat {
+        self.seat
     }
 
     /// Its id.
@@ -122,7 +134,14 @@ impl Worker {
             WorkerEvent::Cancel { request, stage, fault } => {
                 self.give_up(now_us, request, stage, fault, actions);
             }
-            WorkerEvent::PeerLost(_) => {}
+            WorkerEvent::PeerLost(peer) => self.peer_lost(now_us, peer, actions),
+            WorkerEvent::Forsaken => self.forsaken(now_us, actions),
+            WorkerEvent::Seated(seat) => {
+                // What is left of the life before is over with it, whether or not that was said.
+                self.forsaken(now_us, actions);
+                self.seat = seat;
+                self.is_forsaken = false;
+            }
             WorkerEvent::Tick => self.expire(now_us, actions),
         }
     }
@@ -131,7 +150,9 @@ impl Worker {
         let HandOver { header, from, to, value, turn, body } = hand_over;
         if let Body::Credit(count) = body {
             // A producer that has ended needs no credit, and must not be opened by one.
-            if let Some(number) = self.numbers.get(&(header.request, to)).copied() {
+            if self.is_for_us(&header, to) == Ok(true)
+                && let Some(number) = self.numbers.get(&(header.request, to)).copied()
+            {
                 self.change(now_us, number, actions, |replay, _| {
                     replay.arrive_credit(value, from, turn, count);
                     Ok(())
@@ -157,18 +178,36 @@ impl Worker {
         if self.ended_early.known.contains(&key) {
             return;
         }
-        let number = match self.numbers.get(&key) {
-            Some(number) => *number,
-            None => match self.open(now_us, header, stage, actions) {
-                Ok(number) => number,
-                Err(fault) => {
-                    self.ended_early.remember(key);
-                    actions.push(WorkerAction::Closed { request: key.0, stage, outcome: Err(fault) });
-                    return;
-                }
-            },
+        let number = match (self.is_for_us(&header, stage), self.numbers.get(&key)) {
+            (Ok(false), _) => return,
+            (Ok(true), Some(number)) => Ok(*number),
+            (Ok(true), None) => self.open(now_us, header, stage, actions),
+            (Err(fault), _) => Err(fault),
         };
-        self.change(now_us, number, actions, change);
+        match number {
+            Ok(number) => self.change(now_us, number, actions, change),
+            Err(fault) => {
+                self.ended_early.remember(key);
+                actions.push(WorkerAction::Closed { request: key.0, stage, outcome: Err(fault) });
+            }
+        }
+    }
+
+    /// Whether `header` is for this life of this worker. What is for a former life came late; what is for another
+    /// worker, or for a life that has not begun, should not have come.
+    fn is_for_us(&self, header: &Header, stage: StageId) -> Result<bool, Fault> {
+        let named = header.replicas.get(stage.0 as usize).copied();
+        match named {
+            Some(named) if named == self.seat => Ok(!self.is_forsaken),
+            Some(named) if named.worker == self.seat.worker && named.epoch < self.seat.epoch => Ok(false),
+            _ => {
+                let named = named.map_or_else(|| "nobody".to_owned(), |named| named.to_string());
+                Err(Fault::setup(format!(
+                    "what {stage} of {} takes reached worker {}, and is for {named}",
+                    header.request, self.seat
+                )))
+            }
+        }
     }
 
     fn open(
@@ -247,6 +286,41 @@ impl Worker {
         let mut scope = Scope::new(&self.plan, now_us, &mut self.ledger, &mut self.calls, actions);
         replay.abandon(&mut scope);
         actions.push(WorkerAction::Closed { request, stage, outcome: Err(fault) });
+    }
+
+    /// Closes what has yet to exchange something with `peer`, and says what has not.
+    fn peer_lost(&mut self, now_us: u64, peer: Seat, actions: &mut Vec<WorkerAction>) {
+        let mut lost = Vec::new();
+        let mut kept = Vec::new();
+        for (number, replay) in &self.replays {
+            let stages = self.plan.plan().stages.ids().zip(replay.header.replicas.iter());
+            let theirs = stages.filter(|(_, seat)| **seat == peer).map(|(stage, _)| stage);
+            let exchanges: Vec<(StageId, Exchange)> =
+                theirs.map(|stage| (stage, replay.exchange(stage))).collect();
+            let open = exchanges.iter().filter(|(_, exchange)| *exchange == Exchange::Open);
+            let open: Vec<StageId> = open.map(|(stage, _)| *stage).collect();
+            if !open.is_empty() {
+                lost.push((*number, open));
+            } else if exchanges.iter().any(|(_, exchange)| *exchange == Exchange::Over) {
+                kept.push((replay.header.request, replay.stage));
+            }
+        }
+        for (number, stages) in lost {
+            let message = format!("worker {} lost {peer} while both worked on this request", self.seat);
+            self.close_early(now_us, number, lost_fault(&self.plan, &stages, &message), actions);
+        }
+        actions.push(WorkerAction::Parted { peer, kept });
+    }
+
+    /// Gives everything back. Nobody waits to hear what closed: to the coordinator, all of it has.
+    fn forsaken(&mut self, now_us: u64, actions: &mut Vec<WorkerAction>) {
+        self.is_forsaken = true;
+        self.numbers.clear();
+        self.deadlines.clear();
+        for (_, replay) in std::mem::take(&mut self.replays) {
+            let mut scope = Scope::new(&self.plan, now_us, &mut self.ledger, &mut self.calls, actions);
+            replay.abandon(&mut scope);
+        }
     }
 
     fn forget(&mut self, number: u64) -> Replay {

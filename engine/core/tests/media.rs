@@ -11,15 +11,15 @@ use corn_core::{Audio, Blame, Conversation, Datum, Fault, Frame, Image, Message,
 use corn_plan::{Modality, ValueId};
 
 fn image(width: u32) -> Datum {
-    Datum::Image(Image { width, height: 1, rgb: vec![0; width as usize * 3] }.into())
+    Datum::Image(Image { width, height: 1, rgb: vec![0; width as usize * 3].into() }.into())
 }
 
 fn sound(samples: usize) -> Datum {
-    Datum::Audio(Audio { rate_hz: 16_000, samples: vec![0.5; samples] }.into())
+    Datum::Audio(Audio { rate_hz: 16_000, samples: vec![0.5; samples].into() }.into())
 }
 
 fn video(frames: u64) -> Datum {
-    let picture = Arc::new(Image { width: 1, height: 1, rgb: vec![0; 3] });
+    let picture = Arc::new(Image { width: 1, height: 1, rgb: vec![0; 3].into() });
     let frame = |number| Frame { time_us: number * 40_000, image: Arc::clone(&picture) };
     Datum::Video(Video { frames: (0..frames).map(frame).collect() }.into())
 }

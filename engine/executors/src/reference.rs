@@ -81,32 +81,35 @@ pub const ENTRIES: &[Entry] = &[
 pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
     let max = component.batch.max;
     Ok(match component.entry.as_str() {
-        "text.upper" => whole(max, |text| Datum::text(as_text(text).to_uppercase())),
+        "text.upper" => whole(max, LIGHT, |text| Datum::text(as_text(text).to_uppercase())),
         "text.words" => source(max, |text| Ok(words(text))),
         "text.shout" => {
-            item_wise(max, |text| Ok(Datum::text(format!("{}!\n", as_text(text).to_uppercase()))))
+            item_wise(max, LIGHT, |text| Ok(Datum::text(format!("{}!\n", as_text(text).to_uppercase()))))
         }
-        "text.count" => whole(max, |text| Datum::Int(as_text(text).split_whitespace().count() as i64)),
-        "text.embed" => whole(max, |text| Datum::Tensor(embed(as_text(text)).into())),
-        "tone.speak" => item_wise(max, |text| Ok(Datum::Audio(tone(as_text(text)).into()))),
-        "image.mean" => whole(max, mean_colour),
-        "image.invert" => whole(max, invert),
+        "text.count" => whole(max, LIGHT, |text| Datum::Int(as_text(text).split_whitespace().count() as i64)),
+        "text.embed" => whole(max, LIGHT, |text| Datum::Tensor(embed(as_text(text)).into())),
+        "tone.speak" => item_wise(max, !LIGHT, |text| Ok(Datum::Audio(tone(as_text(text)).into()))),
+        "image.mean" => whole(max, !LIGHT, mean_colour),
+        "image.invert" => whole(max, !LIGHT, invert),
         "stream.ticks" => source(max, ticks),
-        "stream.sum" => item_wise(max, sum),
+        "stream.sum" => item_wise(max, LIGHT, sum),
         other => return Err(Fault::setup(format!("the reference executor has no entry {other:?}"))),
     })
 }
 
-fn whole(max: u32, make: fn(&Datum) -> Datum) -> Box<dyn Executor> {
-    Box::new(Interleaved::new(Whole::new(make), max))
+/// Light unless it makes much: pictures and sounds take a thread of their own.
+const LIGHT: bool = true;
+
+fn whole(max: u32, is_light: bool, make: fn(&Datum) -> Datum) -> Box<dyn Executor> {
+    Box::new(Interleaved::new(Whole::new(make, is_light), max))
 }
 
 fn source(max: u32, make: fn(&Datum) -> Result<Items, Fault>) -> Box<dyn Executor> {
     Box::new(Interleaved::new(Source::new(make), max))
 }
 
-fn item_wise(max: u32, make: fn(&Datum) -> Result<Datum, Fault>) -> Box<dyn Executor> {
-    Box::new(Interleaved::new(ItemWise::new(make), max))
+fn item_wise(max: u32, is_light: bool, make: fn(&Datum) -> Result<Datum, Fault>) -> Box<dyn Executor> {
+    Box::new(Interleaved::new(ItemWise::new(make, is_light), max))
 }
 
 /// The first input of a call, which is whole.

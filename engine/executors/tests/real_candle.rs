@@ -113,7 +113,7 @@ fn picture(name: &str) -> Option<CallInput> {
         "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
     )?;
     let rgb = image::open(path).unwrap().to_rgb8();
-    let picture = Image { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() };
+    let picture = Image { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw().into() };
     Some(CallInput::Value(Datum::Image(picture.into())))
 }
 
@@ -219,9 +219,9 @@ fn whisper_writes_down_what_is_said() {
         eprintln!("word error rate {rate:.3}");
         assert!(rate < 0.05, "{file}: {rate}");
     }
-    let silence = Audio { rate_hz: 16_000, samples: vec![0.0; 50_000] };
+    let silence = Audio { rate_hz: 16_000, samples: vec![0.0; 50_000].into() };
     assert_eq!(transcribe(silence), "");
-    assert_eq!(transcribe(Audio { rate_hz: 16_000, samples: Vec::new() }), "");
+    assert_eq!(transcribe(Audio { rate_hz: 16_000, samples: Vec::new().into() }), "");
 }
 
 #[test]

@@ -259,6 +259,6 @@ fn a_photo_is_repainted_in_its_own_size() {
     let fault = restyle(&mut executor, photo(40, 40), Some(26)).unwrap_err();
     assert_eq!(fault.blame, Blame::Request);
     insta::assert_snapshot!(fault.message, @"style 26 does not exist: this network has the styles 0 to 25");
-    let empty = Image { width: 0, height: 0, rgb: Vec::new() };
+    let empty = Image { width: 0, height: 0, rgb: Vec::new().into() };
     assert_eq!(restyle(&mut executor, empty, None).unwrap_err().blame, Blame::Request);
 }

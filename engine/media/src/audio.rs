@@ -148,7 +148,7 @@ impl Taken {
             return Err(malformed(self.kind, format!("sample {index} is not a number")));
         }
         self.mono.iter_mut().for_each(|sample| *sample = sample.clamp(-1.0, 1.0));
-        Ok(Audio { rate_hz: self.rate_hz, samples: self.mono })
+        Ok(Audio { rate_hz: self.rate_hz, samples: self.mono.into() })
     }
 }
 

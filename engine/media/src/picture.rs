@@ -91,7 +91,7 @@ fn decode(
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| failed(kind, error))?;
     picture.apply_orientation(orientation);
     let (width, height) = (picture.width(), picture.height());
-    Ok(Image { width, height, rgb: flatten(picture) })
+    Ok(Image { width, height, rgb: flatten(picture).into() })
 }
 
 /// RGB, with what is transparent laid on white.

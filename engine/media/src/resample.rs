@@ -20,7 +20,7 @@ const FILTER_FRAMES: usize = 512;
 pub fn resample(audio: &Audio, rate_hz: u32) -> Audio {
     assert!(audio.rate_hz > 0 && rate_hz > 0, "a sample rate is at least 1 Hz");
     if audio.rate_hz == rate_hz || audio.samples.is_empty() {
-        return Audio { rate_hz, samples: audio.samples.clone() };
+        return Audio { rate_hz, samples: audio.samples.clone().into() };
     }
     let (from, to) = (audio.rate_hz as usize, rate_hz as usize);
     let frames = audio.samples.len();
@@ -39,7 +39,7 @@ pub fn resample(audio: &Audio, rate_hz: u32) -> Audio {
     let output = resampler.process_all(&input, frames, None).expect("the buffers fit the resampler");
     let mut samples = output.take_data();
     samples.resize(wanted, 0.0);
-    Audio { rate_hz, samples }
+    Audio { rate_hz, samples: samples.into() }
 }
 
 /// Input frames of one block: a multiple of the shortest span that is whole at both rates, and an

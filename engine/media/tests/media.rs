@@ -88,7 +88,7 @@ fn sound_written_in_pieces_is_the_same_and_playable_after_each_flush() {
 
 #[test]
 fn loud_and_senseless_samples_are_written_as_the_nearest_sound() {
-    let audio = Audio { rate_hz: 8000, samples: vec![2.0, -7.0, f32::NAN, 0.5] };
+    let audio = Audio { rate_hz: 8000, samples: vec![2.0, -7.0, f32::NAN, 0.5].into() };
     let read = read_audio(&write_wav(&audio).unwrap(), AudioLimits::default()).unwrap();
     assert_eq!(read.samples, [32767.0 / 32768.0, -1.0, 0.0, 0.5]);
 }
@@ -182,8 +182,8 @@ fn resampled_lengths_are_rounded_exactly() {
     }
     let same = sine(16_000, 440.0, 100);
     assert_eq!(resample(&same, 16_000), same);
-    let nothing = Audio { rate_hz: 8000, samples: Vec::new() };
-    assert_eq!(resample(&nothing, 16_000), Audio { rate_hz: 16_000, samples: Vec::new() });
+    let nothing = Audio { rate_hz: 8000, samples: Vec::new().into() };
+    assert_eq!(resample(&nothing, 16_000), Audio { rate_hz: 16_000, samples: Vec::new().into() });
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn transparent_pixels_lie_on_white() {
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     image::ImageEncoder::write_image(encoder, &rgba, 3, 1, image::ExtendedColorType::Rgba8).unwrap();
     let picture = read_image(&bytes, ImageLimits::default()).unwrap();
-    assert_eq!(picture.rgb, [200, 100, 0, 255, 255, 255, 244, 224, 204]);
+    assert_eq!(picture.rgb, [200, 100, 0, 255, 255, 255, 244, 224, 204].as_slice());
 }
 
 /// EXIF orientation 6: the camera was held so that the picture must be turned right by 90°.

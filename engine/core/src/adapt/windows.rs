@@ -74,7 +74,7 @@ fn stack_tensors(first: &Tensor, items: &[Datum]) -> Result<Datum, Fault> {
             }
         }
     }
-    Ok(Datum::Tensor(Tensor { dtype: first.dtype, shape, bytes }.into()))
+    Ok(Datum::Tensor(Tensor { dtype: first.dtype, shape, bytes: bytes.into() }.into()))
 }
 
 #[cfg(test)]

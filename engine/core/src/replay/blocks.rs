@@ -28,15 +28,27 @@ pub(super) struct Round {
 pub(super) struct RoundCount {
     /// Rounds that have begun here.
     begun: u64,
-    /// Rounds that have ended at each of the receivers.
-    ended: Vec<u64>,
+    /// Rounds that have ended here, of which the receivers tell as well.
+    ended: u64,
+    /// Rounds of which each of the receivers has told that they have ended.
+    told: Vec<u64>,
     /// Whether the round under way is the last, as far as was seen.
     is_last: bool,
 }
 
 impl RoundCount {
     pub(super) fn new(plan: &LoopPlan) -> Self {
-        Self { begun: 0, ended: vec![0; plan.receivers.len()], is_last: false }
+        Self { begun: 0, ended: 0, told: vec![0; plan.receivers.len()], is_last: false }
+    }
+
+    /// Whether every receiver has told of all the rounds that have ended here.
+    pub(super) fn is_over(&self) -> bool {
+        self.told.iter().all(|told| *told == self.ended)
+    }
+
+    /// The same of receiver number `place`.
+    pub(super) fn is_over_for(&self, place: usize) -> bool {
+        self.told[place] == self.ended
     }
 }
 
@@ -205,8 +217,8 @@ impl Replay {
 
     /// Whoever handed something over in the round that has ended here may do so in the one after the next.
     fn tell_round_ended(&mut self, plan: &LoopPlan, number: usize, scope: &mut Scope<'_>) {
-        self.unconfirmed += plan.receivers.len() as i64;
-        let turn = self.rounds[number].begun - 1;
+        let turn = self.rounds[number].ended;
+        self.rounds[number].ended += 1;
         for sender in &plan.senders {
             self.tell(*sender, turn, Body::RoundEnded(plan.block), scope);
         }
@@ -220,13 +232,12 @@ impl Replay {
             let receivers = &program.loops[number].receivers;
             Some((number, receivers.iter().position(|(stage, _)| *stage == from)?))
         });
-        let known = receiver.filter(|(number, place)| self.rounds[*number].ended[*place] == turn);
+        let known = receiver.filter(|(number, place)| self.rounds[*number].told[*place] == turn);
         let Some((number, place)) = known else {
             let stage = self.stage;
             return Err(Fault::component(format!("{from} told {stage} that round {turn} of {block} ended")));
         };
-        self.rounds[number].ended[place] += 1;
-        self.unconfirmed -= 1;
+        self.rounds[number].told[place] += 1;
         program.loops[number].receivers[place].1.iter().for_each(|step| self.wake(*step));
         Ok(())
     }
@@ -238,7 +249,7 @@ impl Replay {
             let (plan, count) = (&self.program.loops[number], &self.rounds[number]);
             let place = plan.receivers.iter().position(|(stage, _)| *stage == to);
             let place = place.expect("every stage that is sent to is a receiver");
-            if count.ended[place] + 1 < count.begun {
+            if count.told[place] + 1 < count.begun {
                 return false;
             }
             within = plan.outer;

@@ -131,7 +131,9 @@ fn of_kind(kind: &Kind, digest: u64) -> Datum {
         Kind::Audio { rate_hz, max_ms } => {
             let rate_hz = rate_hz.unwrap_or(16_000);
             let samples = (u64::from(rate_hz) * max_ms / 1000).min(LARGEST / 4);
-            Datum::Audio(Audio { rate_hz, samples: vec![(digest % 7) as f32; samples as usize] }.into())
+            Datum::Audio(
+                Audio { rate_hz, samples: vec![(digest % 7) as f32; samples as usize].into() }.into(),
+            )
         }
         Kind::Messages { .. } => Datum::Messages(Conversation::default().into()),
         Kind::Tensor { dtype, dims } => {
@@ -142,7 +144,9 @@ fn of_kind(kind: &Kind, digest: u64) -> Datum {
             };
             let shape: Vec<u64> = dims.iter().map(extent).collect();
             let bytes = shape.iter().product::<u64>() * dtype.size_bytes();
-            Datum::Tensor(Tensor { dtype: *dtype, shape, bytes: vec![digest as u8; bytes as usize] }.into())
+            Datum::Tensor(
+                Tensor { dtype: *dtype, shape, bytes: vec![digest as u8; bytes as usize].into() }.into(),
+            )
         }
         Kind::Int => Datum::Int((digest % 7) as i64),
         Kind::Float => Datum::Float(digest as f64),
@@ -153,7 +157,7 @@ fn of_kind(kind: &Kind, digest: u64) -> Datum {
 
 fn image(bytes: usize, digest: u64) -> Image {
     let width = (bytes / 3) as u32;
-    Image { width, height: 1, rgb: vec![digest as u8; width as usize * 3] }
+    Image { width, height: 1, rgb: vec![digest as u8; width as usize * 3].into() }
 }
 
 fn medium(kind: Modality, max_bytes: u64, digest: u64) -> Datum {

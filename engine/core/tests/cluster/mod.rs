@@ -96,7 +96,7 @@ impl Cluster {
                 }
             }
         }
-        let mut coordinator = Coordinator::new(Arc::clone(plan));
+        let mut coordinator = Coordinator::new(Arc::clone(plan), None);
         for worker in plan.plan().workers.ids() {
             coordinator.handle(0, CoordinatorEvent::Joined(seat(worker)), &mut Vec::new());
         }
@@ -252,7 +252,10 @@ impl Cluster {
                 let event = WorkerEvent::Cancel { request, stage, fault };
                 self.send(Party::Coordinator, to(worker), Message::Worker(event));
             }
-            CoordinatorAction::Again(_) | CoordinatorAction::Eject(_) => {}
+            CoordinatorAction::Again(_)
+            | CoordinatorAction::Eject(_)
+            | CoordinatorAction::PeerLost { .. }
+            | CoordinatorAction::Drained(_) => {}
             CoordinatorAction::Failed(request, fault) => {
                 let event = Message::Client(ClientEvent::Failed(fault));
                 self.send(Party::Coordinator, Party::Client(request), event);
@@ -309,6 +312,7 @@ impl Cluster {
                 *self.messages.entry("closed").or_default() += 1;
                 self.tell_coordinator(from, CoordinatorEvent::Closed { request, stage, outcome });
             }
+            WorkerAction::Parted { .. } => {}
             WorkerAction::Trace(trace) => self.traces.push(trace),
         }
     }
@@ -389,7 +393,7 @@ impl Model for Tone {
         Ok(match io.take(0) {
             Taken::Item(item) => {
                 let samples = vec![0.5; text(&item).len()];
-                io.emit(0, Datum::Audio(Audio { rate_hz: 16_000, samples }.into()));
+                io.emit(0, Datum::Audio(Audio { rate_hz: 16_000, samples: samples.into() }.into()));
                 Step::More
             }
             Taken::Nothing => Step::Wait,

@@ -198,7 +198,7 @@ fn recordings_heard_at_once_come_to_what_each_comes_to_alone() {
 fn recordings_that_cannot_be_heard_are_refused_and_silent_ones_are_empty() {
     let folder = folder_of(write_whisper);
     let mut whisper = loaded("whisper.transcribe", folder.path()).unwrap();
-    let sound = |rate_hz, samples| Datum::Audio(Audio { rate_hz, samples }.into());
+    let sound = |rate_hz, samples: Vec<f32>| Datum::Audio(Audio { rate_hz, samples: samples.into() }.into());
     for (bad, word) in [
         (sound(8000, vec![0.5; 99]), "8000"),
         (sound(16_000, vec![f32::NAN]), "not numbers"),

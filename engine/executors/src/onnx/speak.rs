@@ -118,6 +118,6 @@ impl Speaker {
         let mut samples = self.voice.speak(&clause.phonemes)?;
         let pause_ms = if clause.ends_sentence { SENTENCE_PAUSE_MS } else { CLAUSE_PAUSE_MS };
         samples.resize(samples.len() + (rate_hz * pause_ms / 1000) as usize, 0.0);
-        Ok(Audio { rate_hz, samples })
+        Ok(Audio { rate_hz, samples: samples.into() })
     }
 }

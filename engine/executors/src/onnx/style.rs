@@ -155,10 +155,10 @@ fn padded(side: usize) -> usize {
 }
 
 fn scaled(photo: &Image, width: u32, height: u32) -> Result<Image, Fault> {
-    let picture = RgbImage::from_raw(photo.width, photo.height, photo.rgb.clone())
+    let picture = RgbImage::from_raw(photo.width, photo.height, photo.rgb.to_vec())
         .ok_or_else(|| Fault::component("a picture has fewer bytes than pixels"))?;
     let rgb = resize(&picture, width, height, FilterType::CatmullRom).into_raw();
-    Ok(Image { width, height, rgb })
+    Ok(Image { width, height, rgb: rgb.into() })
 }
 
 /// The index that lies at `at` when `length` elements are mirrored again and again.
@@ -192,7 +192,7 @@ fn from_planes(planes: &[f32], photo: &Image, wide: usize, high: usize) -> Image
             }
         }
     }
-    Image { width: photo.width, height: photo.height, rgb }
+    Image { width: photo.width, height: photo.height, rgb: rgb.into() }
 }
 
 #[cfg(test)]

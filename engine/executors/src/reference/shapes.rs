@@ -8,11 +8,12 @@ use super::first;
 /// Makes one whole output of the first input.
 pub(super) struct Whole {
     make: fn(&Datum) -> Datum,
+    is_light: bool,
 }
 
 impl Whole {
-    pub(super) fn new(make: fn(&Datum) -> Datum) -> Self {
-        Self { make }
+    pub(super) fn new(make: fn(&Datum) -> Datum, is_light: bool) -> Self {
+        Self { make, is_light }
     }
 }
 
@@ -30,6 +31,10 @@ impl Model for Whole {
 
     fn memory_bytes(&self) -> u64 {
         0
+    }
+
+    fn is_light(&self) -> bool {
+        self.is_light
     }
 }
 
@@ -70,16 +75,21 @@ impl Model for Source {
     fn memory_bytes(&self) -> u64 {
         0
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 /// Makes one item of each item of the first input.
 pub(super) struct ItemWise {
     make: fn(&Datum) -> Result<Datum, Fault>,
+    is_light: bool,
 }
 
 impl ItemWise {
-    pub(super) fn new(make: fn(&Datum) -> Result<Datum, Fault>) -> Self {
-        Self { make }
+    pub(super) fn new(make: fn(&Datum) -> Result<Datum, Fault>, is_light: bool) -> Self {
+        Self { make, is_light }
     }
 }
 
@@ -106,5 +116,9 @@ impl Model for ItemWise {
 
     fn memory_bytes(&self) -> u64 {
         0
+    }
+
+    fn is_light(&self) -> bool {
+        self.is_light
     }
 }

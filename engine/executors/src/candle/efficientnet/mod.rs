@@ -174,19 +174,22 @@ mod tests {
                 pixel.fill(255);
             }
         }
-        let planes = prepared(&Image { width: 512, height: 256, rgb }).unwrap();
+        let planes = prepared(&Image { width: 512, height: 256, rgb: rgb.into() }).unwrap();
         assert_eq!(planes.len(), 3 * SIDE * SIDE);
         assert!(planes.iter().all(|value| *value > 0.99));
     }
 
     #[test]
     fn pictures_of_any_proportion_are_taken_and_empty_ones_refused() {
-        let picture =
-            |width: u32, height: u32| Image { width, height, rgb: vec![9; (width * height * 3) as usize] };
+        let picture = |width: u32, height: u32| Image {
+            width,
+            height,
+            rgb: vec![9; (width * height * 3) as usize].into(),
+        };
         for (width, height) in [(1, 1), (1, 5000), (3, 2)] {
             assert_eq!(prepared(&picture(width, height)).unwrap().len(), 3 * SIDE * SIDE);
         }
-        for bad in [picture(0, 5), Image { width: 5, height: 5, rgb: vec![0; 10] }] {
+        for bad in [picture(0, 5), Image { width: 5, height: 5, rgb: vec![0; 10].into() }] {
             assert_eq!(prepared(&bad).unwrap_err().blame, corn_core::Blame::Request);
         }
     }

@@ -1,0 +1,379 @@
+//! The binary form of what is said between processes often: little-endian, no padding.
+//!
+//! A frame has a *head*, in which everything small stands, and *payloads*, the large contents that
+//! the head refers to in order. Contents that lie in a shared arena are neither: the head says where.
+
+use bytes::Bytes;
+use corn_core::{Audio, Conversation, Datum, Frame, Image, Message, Part, Role, Samples, Tensor, Video};
+use corn_plan::{Dtype, Modality};
+
+/// Contents up to this many bytes stand in the head.
+const SMALL_BYTES: usize = 4096;
+/// Lists may hold lists, as far as this.
+const MAX_DEPTH: u32 = 4;
+
+/// Who says something, by number.
+const ROLES: [Role; 3] = [Role::System, Role::User, Role::Assistant];
+
+const IN_HEAD: u8 = 0;
+const PAYLOAD: u8 = 1;
+const SHARED: u8 = 2;
+
+/// What is wrong with bytes that came from another process.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) String);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where contents lie in the sender's arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    /// What the reader gives back when it needs them no more.
+    pub(crate) lease: u64,
+}
+
+/// Puts contents where a reader on the same host can see them.
+pub(crate) trait Lend {
+    /// Lends `contents`, or says that there is no room for them now.
+    fn lend(&mut self, contents: &Bytes) -> Result<Place, Full>;
+}
+
+/// Finds contents that another process lends.
+pub(crate) trait Borrow {
+    /// A view of what lies at `place`, or `None` if nothing can.
+    fn borrow(&self, place: Place) -> Option<Bytes>;
+}
+
+/// There is no room in the arena now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full {
+    /// Bytes that were asked for.
+    pub(crate) bytes: u64,
+}
+
+/// A frame in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    pub(crate) head: Vec<u8>,
+    pub(crate) payloads: Vec<Bytes>,
+}
+
+impl Writer {
+    pub(crate) fn u8(&mut self, value: u8) {
+        self.head.push(value);
+    }
+
+    pub(crate) fn u32(&mut self, value: u32) {
+        self.head.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.head.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.u32(text.len() as u32);
+        self.head.extend_from_slice(text.as_bytes());
+    }
+
+    pub(crate) fn option<T>(&mut self, value: Option<T>, put: impl FnOnce(&mut Self, T)) {
+        self.u8(u8::from(value.is_some()));
+        if let Some(value) = value {
+            put(self, value);
+        }
+    }
+
+    /// Contents: in the head if small, lent if there is a lender, otherwise a payload.
+    fn contents(&mut self, contents: &Bytes, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {
+        if contents.len() <= SMALL_BYTES {
+            self.u8(IN_HEAD);
+            self.u32(contents.len() as u32);
+            self.head.extend_from_slice(contents);
+        } else if let Some(lender) = lender {
+            let place = lender.lend(contents)?;
+            self.u8(SHARED);
+            self.u64(place.offset);
+            self.u64(place.bytes);
+            self.u64(place.lease);
+        } else {
+            self.u8(PAYLOAD);
+            self.payloads.push(contents.clone());
+        }
+        Ok(())
+    }
+
+    /// A datum. A text is always in the head: texts are short, and must be checked anyway.
+    pub(crate) fn datum(&mut self, datum: &Datum, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {
+        match datum {
+            Datum::Text(text) => {
+                self.u8(0);
+                self.text(text);
+            }
+            Datum::Image(image) => {
+                self.u8(1);
+                self.u32(image.width);
+                self.u32(image.height);
+                self.contents(&image.rgb, lender)?;
+            }
+            Datum::Audio(audio) => {
+                self.u8(2);
+                self.u32(audio.rate_hz);
+                self.contents(audio.samples.as_bytes(), lender)?;
+            }
+            Datum::Tensor(tensor) => {
+                self.u8(3);
+                self.text(tensor.dtype.name());
+                self.u8(tensor.shape.len() as u8);
+                for extent in &tensor.shape {
+                    self.u64(*extent);
+                }
+                self.contents(&tensor.bytes, lender)?;
+            }
+            Datum::Int(value) => {
+                self.u8(4);
+                self.u64(value.cast_unsigned());
+            }
+            Datum::Float(value) => {
+                self.u8(5);
+                self.u64(value.to_bits());
+            }
+            Datum::Bool(value) => {
+                self.u8(6);
+                self.u8(u8::from(*value));
+            }
+            Datum::List(items) => {
+                self.u8(7);
+                self.u32(items.len() as u32);
+                for item in items.iter() {
+                    self.datum(item, lender)?;
+                }
+            }
+            Datum::Video(video) => {
+                self.u8(8);
+                self.u32(video.frames.len() as u32);
+                for frame in &video.frames {
+                    self.u64(frame.time_us);
+                    self.u32(frame.image.width);
+                    self.u32(frame.image.height);
+                    self.contents(&frame.image.rgb, lender)?;
+                }
+            }
+            Datum::Messages(conversation) => {
+                self.u8(9);
+                self.conversation(conversation, lender)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Writer {
+    fn conversation(
+        &mut self,
+        conversation: &Conversation,
+        lender: &mut Option<&mut dyn Lend>,
+    ) -> Result<(), Full> {
+        self.u32(conversation.messages.len() as u32);
+        for message in &conversation.messages {
+            self.u8(ROLES.iter().position(|role| *role == message.role).expect("every role is listed") as u8);
+            self.u32(message.parts.len() as u32);
+            for part in &message.parts {
+                match part {
+                    Part::Text(text) => {
+                        self.u8(0);
+                        self.text(text);
+                    }
+                    Part::Media(kind) => {
+                        self.u8(1);
+                        self.text(kind.name());
+                    }
+                }
+            }
+        }
+        self.u32(conversation.media.len() as u32);
+        conversation.media.iter().try_for_each(|item| self.datum(item, lender))
+    }
+}
+
+/// A frame that came.
+pub(crate) struct Reader<'a> {
+    head: &'a [u8],
+    payloads: std::vec::IntoIter<Bytes>,
+    lent: Option<&'a dyn Borrow>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(head: &'a [u8], payloads: Vec<Bytes>, lent: Option<&'a dyn Borrow>) -> Self {
+        Self { head, payloads: payloads.into_iter(), lent }
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.head.is_empty() && self.payloads.len() == 0 {
+            return Ok(());
+        }
+        Err(Malformed(format!("{} bytes too many", self.head.len())))
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        if self.head.len() < count {
+            return Err(Malformed(format!("it ends {} bytes early", count - self.head.len())));
+        }
+        let (taken, rest) = self.head.split_at(count);
+        self.head = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
+        let count = self.u32()? as usize;
+        std::str::from_utf8(self.take(count)?).map_err(|_| Malformed("a text that is not UTF-8".to_owned()))
+    }
+
+    /// How many things follow, each of at least `least` bytes.
+    pub(crate) fn count(&mut self, least: usize) -> Result<usize, Malformed> {
+        let count = self.u32()? as usize;
+        if count.saturating_mul(least) > self.head.len() {
+            return Err(Malformed(format!("{count} things in {} bytes", self.head.len())));
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn option<T>(
+        &mut self,
+        get: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => get(self).map(Some),
+            other => Err(Malformed(format!("{other} where 0 or 1 stands"))),
+        }
+    }
+
+    fn contents(&mut self) -> Result<Bytes, Malformed> {
+        match self.u8()? {
+            IN_HEAD => {
+                let count = self.u32()? as usize;
+                Ok(Bytes::copy_from_slice(self.take(count)?))
+            }
+            PAYLOAD => self.payloads.next().ok_or_else(|| Malformed("a payload is missing".to_owned())),
+            SHARED => {
+                let place = Place { offset: self.u64()?, bytes: self.u64()?, lease: self.u64()? };
+                let borrowed = self.lent.and_then(|lent| lent.borrow(place));
+                borrowed.ok_or_else(|| Malformed(format!("nothing can lie at {place:?}")))
+            }
+            other => Err(Malformed(format!("contents of kind {other}"))),
+        }
+    }
+
+    pub(crate) fn datum(&mut self) -> Result<Datum, Malformed> {
+        self.nested_datum(0)
+    }
+
+    fn nested_datum(&mut self, depth: u32) -> Result<Datum, Malformed> {
+        Ok(match self.u8()? {
+            0 => Datum::text(self.text()?),
+            1 => Datum::Image(self.image()?.into()),
+            2 => {
+                let rate_hz = self.u32()?;
+                let samples = self.contents()?;
+                if !samples.len().is_multiple_of(4) {
+                    return Err(Malformed(format!("a sound of {} bytes", samples.len())));
+                }
+                Datum::Audio(Audio { rate_hz, samples: Samples::from_bytes(samples) }.into())
+            }
+            3 => Datum::Tensor(self.tensor()?.into()),
+            4 => Datum::Int(self.u64()?.cast_signed()),
+            5 => Datum::Float(f64::from_bits(self.u64()?)),
+            6 => Datum::Bool(self.u8()? != 0),
+            7 if depth < MAX_DEPTH => {
+                let count = self.count(2)?;
+                let items: Result<Vec<Datum>, Malformed> =
+                    (0..count).map(|_| self.nested_datum(depth + 1)).collect();
+                Datum::List(items?.into())
+            }
+            8 => {
+                let count = self.count(17)?;
+                let frame = |_| Ok(Frame { time_us: self.u64()?, image: self.image()?.into() });
+                let frames: Result<Vec<Frame>, Malformed> = (0..count).map(frame).collect();
+                Datum::Video(Video { frames: frames? }.into())
+            }
+            9 if depth < MAX_DEPTH => Datum::Messages(self.conversation(depth + 1)?.into()),
+            other => return Err(Malformed(format!("a datum of kind {other}"))),
+        })
+    }
+
+    fn image(&mut self) -> Result<Image, Malformed> {
+        let (width, height) = (self.u32()?, self.u32()?);
+        let rgb = self.contents()?;
+        if u128::from(width) * u128::from(height) * 3 != rgb.len() as u128 {
+            let bytes = rgb.len();
+            return Err(Malformed(format!("a picture of {width}×{height} in {bytes} bytes")));
+        }
+        Ok(Image { width, height, rgb })
+    }
+
+    fn conversation(&mut self, depth: u32) -> Result<Conversation, Malformed> {
+        let count = self.count(5)?;
+        let messages: Result<Vec<Message>, Malformed> = (0..count).map(|_| self.message()).collect();
+        let messages = messages?;
+        let count = self.count(2)?;
+        let media: Result<Vec<Datum>, Malformed> = (0..count).map(|_| self.nested_datum(depth)).collect();
+        Ok(Conversation { messages, media: media? })
+    }
+
+    fn message(&mut self) -> Result<Message, Malformed> {
+        let role = self.u8()?;
+        let role = ROLES.get(usize::from(role)).copied();
+        let role = role.ok_or_else(|| Malformed("a message that nobody says".to_owned()))?;
+        let count = self.count(5)?;
+        let part = |_| match (self.u8()?, self.text()?) {
+            (0, text) => Ok(Part::Text(text.into())),
+            (1, name) => {
+                let kind = Modality::from_name(name).map(Part::Media);
+                kind.ok_or_else(|| Malformed(format!("there is no kind of media '{name}'")))
+            }
+            (other, _) => Err(Malformed(format!("a part of kind {other}"))),
+        };
+        let parts: Result<Vec<Part>, Malformed> = (0..count).map(part).collect();
+        Ok(Message { role, parts: parts? })
+    }
+
+    fn tensor(&mut self) -> Result<Tensor, Malformed> {
+        let name = self.text()?;
+        let dtype = Dtype::from_name(name).ok_or_else(|| Malformed(format!("there is no dtype '{name}'")))?;
+        let rank = self.u8()?;
+        let shape: Vec<u64> = (0..rank).map(|_| self.u64()).collect::<Result<_, _>>()?;
+        let bytes = self.contents()?;
+        let count = shape.iter().try_fold(1u128, |count, extent| count.checked_mul(u128::from(*extent)));
+        let declared = count.and_then(|count| count.checked_mul(u128::from(dtype.size_bytes())));
+        if declared != Some(bytes.len() as u128) {
+            let held = bytes.len();
+            return Err(Malformed(format!("a tensor<{name}>{shape:?} in {held} bytes")));
+        }
+        Ok(Tensor { dtype, shape, bytes })
+    }
+}

@@ -1,0 +1,332 @@
+//! The frames, and their binary form.
+//!
+//! Clocks of two processes agree on nothing, so a deadline travels as the time that is left.
+
+use std::sync::Arc;
+
+use corn_core::message::{Body, HandOver, Header, RequestId, Seat};
+use corn_core::{Blame, Datum, Fault};
+use corn_plan::{BlockId, PlanHash, RecordingId, StageId, ValueId, WorkerId};
+
+use super::codec::{Borrow, Full, Lend, Malformed, Reader, Writer};
+
+/// What one process says to another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Frame {
+    /// The coordinator opens a replay on a worker.
+    Open { header: Header, stage: StageId, inputs: Vec<(ValueId, Datum)> },
+    /// The coordinator gives a replay up.
+    Cancel { request: RequestId, stage: StageId, fault: Fault },
+    /// The client has taken items of an output.
+    Consumed { request: RequestId, stage: StageId, value: ValueId, count: u32 },
+    /// Another worker's life is over.
+    PeerLost(Seat),
+    /// From worker to worker.
+    HandOver(HandOver),
+    /// A reader needs what lies under a lease no more.
+    Released(u64),
+    /// A worker sends something of an answer.
+    Output { request: RequestId, stage: StageId, value: ValueId, item: Option<Datum> },
+    /// A replay is over.
+    Closed { request: RequestId, stage: StageId, outcome: Result<(), Fault> },
+    /// A worker lost another; these replays with it go on.
+    Parted { peer: Seat, kept: Vec<(RequestId, StageId)> },
+    /// A worker lives.
+    Alive(Vitals),
+    /// Something that is said once in a while.
+    Control(Vec<u8>),
+}
+
+/// What a worker says of itself while it lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Vitals {
+    /// Values held.
+    pub(crate) leases: u64,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+    /// Bytes of its arena that are in use.
+    pub(crate) arena_bytes: u64,
+    /// Hand-overs to itself, by pointer.
+    pub(crate) by_pointer: u64,
+    /// Hand-overs through shared memory.
+    pub(crate) by_shared_memory: u64,
+    /// Hand-overs by TCP.
+    pub(crate) by_tcp: u64,
+    /// Bytes that were copied into the arena because they had been made elsewhere.
+    pub(crate) copied_bytes: u64,
+}
+
+const OPEN: u8 = 1;
+const CANCEL: u8 = 2;
+const CONSUMED: u8 = 3;
+const PEER_LOST: u8 = 4;
+const HAND_OVER: u8 = 5;
+const RELEASED: u8 = 6;
+const OUTPUT: u8 = 7;
+const CLOSED: u8 = 8;
+const ALIVE: u8 = 9;
+const CONTROL: u8 = 10;
+const PARTED: u8 = 11;
+
+impl Frame {
+    /// Its binary form at `now_us` of this process's clock; contents are lent to `lender`, if there is one.
+    pub(crate) fn write(&self, now_us: u64, lender: Option<&mut dyn Lend>) -> Result<Writer, Full> {
+        let mut to = Writer::default();
+        let mut lender = lender;
+        match self {
+            Self::Open { header, stage, inputs } => {
+                to.u8(OPEN);
+                put_header(&mut to, header, now_us);
+                to.u32(stage.0);
+                to.u32(inputs.len() as u32);
+                for (value, datum) in inputs {
+                    to.u32(value.0);
+                    to.datum(datum, &mut lender)?;
+                }
+            }
+            Self::Cancel { request, stage, fault } => {
+                to.u8(CANCEL);
+                put_request(&mut to, *request);
+                to.u32(stage.0);
+                put_fault(&mut to, fault);
+            }
+            Self::Consumed { request, stage, value, count } => {
+                to.u8(CONSUMED);
+                put_request(&mut to, *request);
+                to.u32(stage.0);
+                to.u32(value.0);
+                to.u32(*count);
+            }
+            Self::PeerLost(seat) => {
+                to.u8(PEER_LOST);
+                put_seat(&mut to, *seat);
+            }
+            Self::HandOver(hand_over) => {
+                to.u8(HAND_OVER);
+                put_header(&mut to, &hand_over.header, now_us);
+                to.u32(hand_over.from.0);
+                to.u32(hand_over.to.0);
+                to.u32(hand_over.value.0);
+                to.u64(hand_over.turn);
+                put_body(&mut to, &hand_over.body, &mut lender)?;
+            }
+            Self::Released(lease) => {
+                to.u8(RELEASED);
+                to.u64(*lease);
+            }
+            Self::Output { request, stage, value, item } => {
+                to.u8(OUTPUT);
+                put_request(&mut to, *request);
+                to.u32(stage.0);
+                to.u32(value.0);
+                to.u8(u8::from(item.is_some()));
+                if let Some(item) = item {
+                    to.datum(item, &mut lender)?;
+                }
+            }
+            Self::Closed { request, stage, outcome } => {
+                to.u8(CLOSED);
+                put_request(&mut to, *request);
+                to.u32(stage.0);
+                to.option(outcome.as_ref().err(), put_fault);
+            }
+            Self::Parted { peer, kept } => {
+                to.u8(PARTED);
+                put_seat(&mut to, *peer);
+                to.u32(kept.len() as u32);
+                for (request, stage) in kept {
+                    put_request(&mut to, *request);
+                    to.u32(stage.0);
+                }
+            }
+            Self::Alive(vitals) => {
+                to.u8(ALIVE);
+                vitals.each().into_iter().for_each(|value| to.u64(value));
+            }
+            Self::Control(json) => {
+                to.u8(CONTROL);
+                to.head.extend_from_slice(json);
+            }
+        }
+        Ok(to)
+    }
+
+    /// A frame from its binary form.
+    pub(crate) fn read(
+        head: &[u8],
+        payloads: Vec<bytes::Bytes>,
+        now_us: u64,
+        lent: Option<&dyn Borrow>,
+    ) -> Result<Self, Malformed> {
+        if let Some((&CONTROL, json)) = head.split_first() {
+            return Ok(Self::Control(json.to_vec()));
+        }
+        let mut from = Reader::new(head, payloads, lent);
+        let frame = match from.u8()? {
+            OPEN => {
+                let header = get_header(&mut from, now_us)?;
+                let stage = StageId(from.u32()?);
+                let count = from.count(6)?;
+                let inputs = (0..count).map(|_| Ok((ValueId(from.u32()?), from.datum()?)));
+                let inputs = inputs.collect::<Result<_, Malformed>>()?;
+                Self::Open { header, stage, inputs }
+            }
+            CANCEL => {
+                let (request, stage) = (get_request(&mut from)?, StageId(from.u32()?));
+                Self::Cancel { request, stage, fault: get_fault(&mut from)? }
+            }
+            CONSUMED => {
+                let (request, stage) = (get_request(&mut from)?, StageId(from.u32()?));
+                Self::Consumed { request, stage, value: ValueId(from.u32()?), count: from.u32()? }
+            }
+            PEER_LOST => Self::PeerLost(get_seat(&mut from)?),
+            HAND_OVER => {
+                let header = get_header(&mut from, now_us)?;
+                let (sender, to) = (StageId(from.u32()?), StageId(from.u32()?));
+                let (value, turn) = (ValueId(from.u32()?), from.u64()?);
+                let body = get_body(&mut from)?;
+                Self::HandOver(HandOver { header, from: sender, to, value, turn, body })
+            }
+            RELEASED => Self::Released(from.u64()?),
+            OUTPUT => {
+                let (request, stage) = (get_request(&mut from)?, StageId(from.u32()?));
+                let value = ValueId(from.u32()?);
+                Self::Output { request, stage, value, item: from.option(Reader::datum)? }
+            }
+            CLOSED => {
+                let (request, stage) = (get_request(&mut from)?, StageId(from.u32()?));
+                let outcome = from.option(get_fault)?.map_or(Ok(()), Err);
+                Self::Closed { request, stage, outcome }
+            }
+            PARTED => {
+                let peer = get_seat(&mut from)?;
+                let count = from.count(16)?;
+                let kept = (0..count).map(|_| Ok((get_request(&mut from)?, StageId(from.u32()?))));
+                Self::Parted { peer, kept: kept.collect::<Result<_, Malformed>>()? }
+            }
+            ALIVE => Self::Alive(Vitals::read(&mut from)?),
+            other => return Err(Malformed(format!("a frame of kind {other}"))),
+        };
+        from.end()?;
+        Ok(frame)
+    }
+}
+
+impl Vitals {
+    const fn each(&self) -> [u64; 7] {
+        let Self { leases, bytes, arena_bytes, by_pointer, by_shared_memory, by_tcp, copied_bytes } = *self;
+        [leases, bytes, arena_bytes, by_pointer, by_shared_memory, by_tcp, copied_bytes]
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            leases: from.u64()?,
+            bytes: from.u64()?,
+            arena_bytes: from.u64()?,
+            by_pointer: from.u64()?,
+            by_shared_memory: from.u64()?,
+            by_tcp: from.u64()?,
+            copied_bytes: from.u64()?,
+        })
+    }
+}
+
+fn put_request(to: &mut Writer, request: RequestId) {
+    to.u64(request.number);
+    to.u32(request.attempt);
+}
+
+fn get_request(from: &mut Reader<'_>) -> Result<RequestId, Malformed> {
+    Ok(RequestId { number: from.u64()?, attempt: from.u32()? })
+}
+
+fn put_seat(to: &mut Writer, seat: Seat) {
+    to.u32(seat.worker.0);
+    to.u32(seat.epoch);
+}
+
+fn get_seat(from: &mut Reader<'_>) -> Result<Seat, Malformed> {
+    Ok(Seat { worker: WorkerId(from.u32()?), epoch: from.u32()? })
+}
+
+fn put_header(to: &mut Writer, header: &Header, now_us: u64) {
+    to.u64(header.plan.0);
+    put_request(to, header.request);
+    to.u32(header.recording.0);
+    to.u32(header.replicas.len() as u32);
+    for seat in header.replicas.iter() {
+        put_seat(to, *seat);
+    }
+    to.option(header.deadline_us, |to, deadline_us| to.u64(deadline_us.saturating_sub(now_us)));
+}
+
+fn get_header(from: &mut Reader<'_>, now_us: u64) -> Result<Header, Malformed> {
+    let plan = PlanHash(from.u64()?);
+    let request = get_request(from)?;
+    let recording = RecordingId(from.u32()?);
+    let count = from.count(8)?;
+    let replicas = (0..count).map(|_| get_seat(from)).collect::<Result<Arc<[Seat]>, Malformed>>()?;
+    let left_us = from.option(Reader::u64)?;
+    let deadline_us = left_us.map(|left_us| now_us.saturating_add(left_us));
+    Ok(Header { plan, request, recording, replicas, deadline_us })
+}
+
+fn put_body(to: &mut Writer, body: &Body, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {
+    match body {
+        Body::Item(datum) => {
+            to.u8(0);
+            to.datum(datum, lender)?;
+        }
+        Body::End => to.u8(1),
+        Body::Credit(count) => {
+            to.u8(2);
+            to.u32(*count);
+        }
+        Body::Present => to.u8(3),
+        Body::Absent => to.u8(4),
+        Body::RoundEnded(block) => {
+            to.u8(5);
+            to.u32(block.0);
+        }
+    }
+    Ok(())
+}
+
+fn get_body(from: &mut Reader<'_>) -> Result<Body, Malformed> {
+    Ok(match from.u8()? {
+        0 => Body::Item(from.datum()?),
+        1 => Body::End,
+        2 => Body::Credit(from.u32()?),
+        3 => Body::Present,
+        4 => Body::Absent,
+        5 => Body::RoundEnded(BlockId(from.u32()?)),
+        other => return Err(Malformed(format!("a body of kind {other}"))),
+    })
+}
+
+const BLAMES: [Blame; 8] = [
+    Blame::Request,
+    Blame::Setup,
+    Blame::Component,
+    Blame::Busy,
+    Blame::Unavailable,
+    Blame::Lost,
+    Blame::Deadline,
+    Blame::Cancelled,
+];
+
+fn put_fault(to: &mut Writer, fault: &Fault) {
+    let blame = BLAMES.iter().position(|blame| *blame == fault.blame);
+    to.u8(blame.expect("every blame is listed") as u8);
+    to.text(&fault.message);
+    to.option(fault.component.as_deref(), Writer::text);
+}
+
+fn get_fault(from: &mut Reader<'_>) -> Result<Fault, Malformed> {
+    let blame = from.u8()?;
+    let blame = BLAMES.get(usize::from(blame)).copied();
+    let blame = blame.ok_or_else(|| Malformed("a fault that nobody is to blame for".to_owned()))?;
+    let message = from.text()?.to_owned();
+    let component = from.option(Reader::text)?.map(str::to_owned);
+    Ok(Fault { blame, message, component })
+}

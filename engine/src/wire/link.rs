@@ -1,0 +1,347 @@
+//! A connection between two processes, and frames on it.
+//!
+//! A frame is `head bytes: u32`, `payloads: u32`, the length of each payload as `u64`, the head, and the
+//! payloads. It is written at once and without copying where the socket takes it; what it does not take
+//! waits in order. What waits is bounded by what the plan lets be under way.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::sync::Notify;
+
+use super::codec::Writer;
+
+/// Most bytes of a head. Texts stand in heads, so this bounds those too.
+const MAX_HEAD_BYTES: u32 = 64 << 20;
+/// Most bytes of a frame of somebody who has not shown yet that he knows the token.
+const MAX_STRANGERS_BYTES: u32 = 64 << 10;
+/// Most payloads of a frame.
+const MAX_PAYLOADS: u32 = 4096;
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64 << 10;
+/// Buffers that are written at once.
+const WRITE_SLICES: usize = 64;
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Socket {
+    pub(crate) async fn unix(path: &Path) -> io::Result<Self> {
+        UnixStream::connect(path).await.map(Self::Unix)
+    }
+
+    pub(crate) async fn tcp(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        // A hand-over is waited for: it must not wait for more to be sent.
+        stream.set_nodelay(true)?;
+        Ok(Self::Tcp(stream))
+    }
+
+    /// Sends a descriptor, with one byte that nobody looks at. Before any frame.
+    pub(crate) async fn send_fd(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let Self::Unix(stream) = self else { return Err(no_descriptors()) };
+        let send = || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let fds = [fd];
+            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            let sent =
+                rustix::net::sendmsg(stream, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL);
+            sent.map(drop).map_err(io::Error::from)
+        };
+        stream.async_io(Interest::WRITABLE, send).await
+    }
+
+    /// Takes what [`Socket::send_fd`] sent.
+    pub(crate) async fn take_fd(&self) -> io::Result<OwnedFd> {
+        let Self::Unix(stream) = self else { return Err(no_descriptors()) };
+        let take = || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let mut byte = [0];
+            let mut into = [io::IoSliceMut::new(&mut byte)];
+            rustix::net::recvmsg(stream, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+            let mut fds = ancillary.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+                _ => None,
+            });
+            fds.next().ok_or_else(|| io::Error::new(ErrorKind::UnexpectedEof, "no descriptor came"))
+        };
+        stream.async_io(Interest::READABLE, take).await
+    }
+
+    /// Its two directions.
+    pub(crate) fn split(self) -> (Outbox, Inbox) {
+        let (read, write) = match self {
+            Self::Unix(stream) => {
+                let (read, write) = stream.into_split();
+                (ReadHalf::Unix(read), WriteHalf::Unix(write))
+            }
+            Self::Tcp(stream) => {
+                let (read, write) = stream.into_split();
+                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+            }
+        };
+        (Outbox::new(write), Inbox { half: read, buffer: Vec::new(), at: 0, is_known: false })
+    }
+}
+
+fn no_descriptors() -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, "descriptors cannot be sent to another host")
+}
+
+enum WriteHalf {
+    Unix(unix::OwnedWriteHalf),
+    Tcp(tcp::OwnedWriteHalf),
+}
+
+enum ReadHalf {
+    Unix(unix::OwnedReadHalf),
+    Tcp(tcp::OwnedReadHalf),
+}
+
+/// The way out. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub(crate) struct Outbox {
+    inner: Rc<Outgoing>,
+}
+
+struct Outgoing {
+    half: WriteHalf,
+    waiting: RefCell<VecDeque<Bytes>>,
+    more: Notify,
+    broken: Cell<bool>,
+}
+
+impl Outbox {
+    fn new(half: WriteHalf) -> Self {
+        let inner =
+            Outgoing { half, waiting: RefCell::default(), more: Notify::new(), broken: Cell::new(false) };
+        let inner = Rc::new(inner);
+        tokio::task::spawn_local(flush(Rc::clone(&inner)));
+        Self { inner }
+    }
+
+    /// Sends a frame, now or as soon as the socket takes it. What is sent after the link broke is lost; its other
+    /// direction says so.
+    pub(crate) fn send(&self, frame: Writer) {
+        if self.inner.broken.get() {
+            return;
+        }
+        let mut first = Vec::with_capacity(8 + 8 * frame.payloads.len() + frame.head.len());
+        first.extend_from_slice(&(frame.head.len() as u32).to_le_bytes());
+        first.extend_from_slice(&(frame.payloads.len() as u32).to_le_bytes());
+        for payload in &frame.payloads {
+            first.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+        }
+        first.extend_from_slice(&frame.head);
+        let mut waiting = self.inner.waiting.borrow_mut();
+        let was_empty = waiting.is_empty();
+        waiting.push_back(first.into());
+        waiting.extend(frame.payloads);
+        drop(waiting);
+        if was_empty {
+            self.inner.write();
+            if !self.inner.waiting.borrow().is_empty() {
+                self.inner.more.notify_one();
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    /// Writes as much as the socket takes now.
+    fn write(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        while !waiting.is_empty() {
+            let slices: Vec<IoSlice<'_>> =
+                waiting.iter().take(WRITE_SLICES).map(|bytes| IoSlice::new(bytes)).collect();
+            let written = match &self.half {
+                WriteHalf::Unix(half) => half.try_write_vectored(&slices),
+                WriteHalf::Tcp(half) => half.try_write_vectored(&slices),
+            };
+            match written {
+                Ok(mut written) => {
+                    while let Some(front) = waiting.front_mut()
+                        && (written > 0 || front.is_empty())
+                    {
+                        let taken = written.min(front.len());
+                        front.advance(taken);
+                        written -= taken;
+                        if front.is_empty() {
+                            waiting.pop_front();
+                        }
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.broken.set(true);
+                    waiting.clear();
+                }
+            }
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match &self.half {
+            WriteHalf::Unix(half) => half.writable().await,
+            WriteHalf::Tcp(half) => half.writable().await,
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        // This handle and the task that flushes are the last: once nothing waits, the task ends, and with it
+        // this direction of the connection.
+        if Rc::strong_count(&self.inner) == 2 {
+            self.inner.more.notify_one();
+        }
+    }
+}
+
+/// Writes what waits, whenever there is something and the socket takes it.
+async fn flush(outgoing: Rc<Outgoing>) {
+    loop {
+        if !outgoing.waiting.borrow().is_empty() {
+            if outgoing.writable().await.is_ok() {
+                outgoing.write();
+            } else {
+                outgoing.broken.set(true);
+                outgoing.waiting.borrow_mut().clear();
+            }
+        } else if Rc::strong_count(&outgoing) == 1 {
+            return;
+        } else {
+            outgoing.more.notified().await;
+        }
+    }
+}
+
+/// The way in.
+pub(crate) struct Inbox {
+    half: ReadHalf,
+    buffer: Vec<u8>,
+    at: usize,
+    is_known: bool,
+}
+
+/// A frame as it came.
+pub(crate) struct Came {
+    pub(crate) head: Vec<u8>,
+    pub(crate) payloads: Vec<Bytes>,
+}
+
+impl Inbox {
+    /// Whoever is at the other end has shown that he knows the token: his frames may be large.
+    pub(crate) const fn trust(&mut self) {
+        self.is_known = true;
+    }
+
+    /// The next frame; `None` when the other end has closed. Not cancel safe: a frame that was begun is lost.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Came>> {
+        if !self.fill(8).await? {
+            return if self.at == self.buffer.len() {
+                Ok(None)
+            } else {
+                Err(ErrorKind::UnexpectedEof.into())
+            };
+        }
+        let head_bytes = self.u32();
+        let payloads = self.u32();
+        let (most_bytes, most_payloads) =
+            if self.is_known { (MAX_HEAD_BYTES, MAX_PAYLOADS) } else { (MAX_STRANGERS_BYTES, 0) };
+        if head_bytes > most_bytes || payloads > most_payloads {
+            let message = format!("a frame of {head_bytes} bytes and {payloads} payloads");
+            return Err(io::Error::new(ErrorKind::InvalidData, message));
+        }
+        let needed = head_bytes as usize + 8 * payloads as usize;
+        if !self.fill(needed).await? {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let lengths: Vec<u64> = (0..payloads).map(|_| self.u64()).collect();
+        let head = self.buffer[self.at..self.at + head_bytes as usize].to_vec();
+        self.at += head_bytes as usize;
+        let mut contents = Vec::with_capacity(lengths.len());
+        for length in lengths {
+            contents.push(self.payload(length).await?);
+        }
+        Ok(Some(Came { head, payloads: contents }))
+    }
+
+    /// A payload, read straight to where it stays.
+    async fn payload(&mut self, length: u64) -> io::Result<Bytes> {
+        let too_large = || io::Error::new(ErrorKind::InvalidData, format!("a payload of {length} bytes"));
+        let length = usize::try_from(length).map_err(|_| too_large())?;
+        let mut payload: Vec<u8> = Vec::new();
+        payload.try_reserve_exact(length).map_err(|_| too_large())?;
+        let there = (self.buffer.len() - self.at).min(length);
+        payload.extend_from_slice(&self.buffer[self.at..self.at + there]);
+        self.at += there;
+        let mut left = (length - there) as u64;
+        while left > 0 {
+            let read = match &mut self.half {
+                ReadHalf::Unix(half) => half.take(left).read_buf(&mut payload).await?,
+                ReadHalf::Tcp(half) => half.take(left).read_buf(&mut payload).await?,
+            };
+            if read == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            left -= read as u64;
+        }
+        Ok(payload.into())
+    }
+
+    /// Reads until `needed` bytes are there; whether they are.
+    async fn fill(&mut self, needed: usize) -> io::Result<bool> {
+        if self.at > 0 && self.at == self.buffer.len() {
+            self.buffer.clear();
+            self.at = 0;
+        }
+        while self.buffer.len() - self.at < needed {
+            if self.at > 0 {
+                self.buffer.drain(..self.at);
+                self.at = 0;
+            }
+            self.buffer.reserve(READ_BYTES.max(needed - self.buffer.len()));
+            let read = match &mut self.half {
+                ReadHalf::Unix(half) => half.read_buf(&mut self.buffer).await?,
+                ReadHalf::Tcp(half) => half.read_buf(&mut self.buffer).await?,
+            };
+            if read == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn u32(&mut self) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.buffer[self.at..self.at + 4]);
+        self.at += 4;
+        u32::from_le_bytes(bytes)
+    }
+
+    fn u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.buffer[self.at..self.at + 8]);
+        self.at += 8;
+        u64::from_le_bytes(bytes)
+    }
+}

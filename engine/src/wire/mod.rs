@@ -1,0 +1,15 @@
+//! What travels between processes, and how: frames over Unix sockets and TCP.
+//!
+//! Nothing outside this module knows a byte of it. What is said often is binary ([`codec`]); what is
+//! said once in a while ([`control`]) is JSON. Tensors and other large contents pass through no
+//! serializer: between processes of one host they lie in an arena and a frame says where, otherwise
+//! they follow the frame's head as they are.
+
+mod codec;
+pub(crate) mod control;
+mod frame;
+pub(crate) mod greet;
+pub(crate) mod link;
+
+pub(crate) use codec::{Borrow, Full, Lend, Malformed, Place};
+pub(crate) use frame::{Frame, Vitals};
