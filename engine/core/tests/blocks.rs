@@ -4,8 +4,9 @@ mod cluster;
 
 use cluster::toys::{answer, assert_within_figure};
 use cluster::{Cluster, plan};
-use corn_core::message::RequestId;
-use corn_core::{Blame, Datum};
+use corn_core::message::{Body, HandOver, Header, RequestId, Seat, WorkerAction, WorkerEvent};
+use corn_core::{Blame, Datum, Worker};
+use corn_plan::{BlockId, RecordingId, StageId, ValueId, WorkerId};
 
 /// What a request brings.
 type Inputs = Vec<(&'static str, Datum)>;
@@ -301,4 +302,52 @@ fn requests_in_blocks_never_mix() {
             assert_eq!(answer(&cluster, request, NESTED), [("text".to_owned(), expected)], "seed {seed}");
         }
     }
+}
+
+/// H3, H5: what is of another round than is due is a fault and never taken for this one; whoever is in the middle of
+/// a loop with a worker that is lost ends.
+#[test]
+fn rounds_are_counted_and_lost_with_their_peer() {
+    let plan = plan("loops");
+    let grown = ValueId(2);
+    let seats = [0, 1].map(|worker| Seat { worker: WorkerId(worker), epoch: 0 });
+    let hear = |events: Vec<(u64, Body)>, is_lost: bool| {
+        let mut worker = Worker::new(seats[1], std::sync::Arc::clone(&plan));
+        let mut actions = Vec::new();
+        for (turn, body) in events {
+            let header = Header {
+                plan: plan.hash(),
+                request: RequestId::first(0),
+                recording: RecordingId(APART),
+                replicas: seats.into(),
+                deadline_us: None,
+            };
+            let (from, to) = (StageId(0), StageId(1));
+            let hand_over = HandOver { header, from, to, value: grown, turn, body };
+            worker.handle(0, WorkerEvent::HandOver(hand_over), &mut actions);
+        }
+        let held = worker.ledger().leases;
+        if is_lost {
+            worker.handle(0, WorkerEvent::PeerLost(seats[0]), &mut actions);
+            assert!(worker.ledger().is_empty());
+        }
+        let closed = actions.into_iter().find_map(|action| match action {
+            WorkerAction::Closed { outcome, .. } => outcome.err().map(|fault| fault.message),
+            _ => None,
+        });
+        (held, closed.unwrap_or_default())
+    };
+    let item = || Body::Item(Datum::text("x"));
+    assert!(hear(vec![(0, item()), (1, item())], false).0 > 0, "the next one may come early");
+    let cases = [
+        (vec![(1, item())], "turn 1 of v2 was handed to s1, and turn 0 was due"),
+        (vec![(0, item()), (0, item())], "turn 0 of v2 was handed to s1, and turn 1 was due"),
+        (vec![(1, Body::RoundEnded(BlockId(0)))], "s0 told s1 that round 1 of b0 ended"),
+        (vec![(0, Body::RoundEnded(BlockId(7)))], "s0 told s1 that round 0 of b7 ended"),
+    ];
+    for (events, expected) in cases {
+        assert_eq!(hear(events, false), (0, expected.to_owned()));
+    }
+    let (held, closed) = hear(vec![(0, item())], true);
+    assert!(held > 0 && closed.contains("lost w0 while both worked on this request"), "{closed}");
 }
