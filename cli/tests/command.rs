@@ -231,19 +231,19 @@ fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
 fn a_plan_with_blocks_is_checked_and_replayed() {
     let desk = Desk::new();
     let text = "use std::reference::{Upper}\nlet upper = Upper()\n\
-                graph g(t: text, loud: bool) -> text? {\n\
-                    switch loud { true => loop x = t max 3 { x = upper(x) }, false => none }\n\
-                }\n";
+                graph g(t: text, loud: bool) -> { said: text?, same: text } {\n\
+                    let said = switch loud { true => loop x = t max 3 { x = upper(x) }, false => none }\n\
+                    { said, same: upper(t) }\n\
+                }\nroute both = g(t, loud) -> said + same\n";
     fs::write(desk.path("blocks.corn"), text).unwrap();
     desk.run(&["compile", "blocks.corn", "-o", "blocks.plan"]).good();
     let said = desk.run(&["check", "blocks.plan"]).good().stdout;
     assert!(said.contains("can be replayed"), "{said}");
-    let run = |loud: &str| {
-        let outcome = desk.run(&["run", "blocks.plan", "--in", "t=quiet", "--in", &format!("loud={loud}")]);
-        outcome.good().stdout
-    };
-    assert_eq!(run("true").trim(), "QUIET");
-    assert_eq!(run("false").trim(), "");
+    for (loud, said) in [("loud=true", serde_json::json!("LOW")), ("loud=false", serde_json::Value::Null)] {
+        let args = ["run", "blocks.plan", "--json", "--in", "t=low", "--in", loud];
+        let json: serde_json::Value = serde_json::from_str(&desk.run(&args).good().stdout).unwrap();
+        assert_eq!(json["outputs"], serde_json::json!({ "said": said, "same": "LOW" }));
+    }
 }
 
 /// One file holds one picture: which, or a file for each, has to be said.
