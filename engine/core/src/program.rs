@@ -42,6 +42,7 @@ pub(crate) struct Edge {
     pub(crate) value: ValueId,
     pub(crate) stage: StageId,
     pub(crate) is_stream: bool,
+    pub(crate) is_optional: bool,
 }
 
 impl Edge {

@@ -342,6 +342,8 @@ fn rounds_are_counted_and_lost_with_their_peer() {
     let cases = [
         (vec![(1, item())], "turn 1 of v2 was handed to s1, and turn 0 was due"),
         (vec![(0, item()), (0, item())], "turn 0 of v2 was handed to s1, and turn 1 was due"),
+        (vec![(0, Body::End)], "v2 was handed to s1 as what it cannot be: End"),
+        (vec![(0, Body::Absent)], "v2 was handed to s1 as what it cannot be: Absent"),
         (vec![(1, Body::RoundEnded(BlockId(0)))], "s0 told s1 that round 1 of b0 ended"),
         (vec![(0, Body::RoundEnded(BlockId(7)))], "s0 told s1 that round 0 of b7 ended"),
     ];

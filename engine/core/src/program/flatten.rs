@@ -12,8 +12,10 @@ impl LoadedProgram {
     /// Makes `program` of `recording` ready.
     pub(crate) fn load(recording: &Recording, program: &Program) -> Self {
         let mut loaded = Self { lists: vec![ListPlan::default()], ..Self::default() };
-        let edge =
-            |value: ValueId, stage| Edge { value, stage, is_stream: recording.values[value].ty.is_stream() };
+        let edge = |value: ValueId, stage| {
+            let of = &recording.values[value];
+            Edge { value, stage, is_stream: of.ty.is_stream(), is_optional: of.optional }
+        };
         for step in all_steps(&program.steps) {
             match *step {
                 Step::Send { value, to, .. } => loaded.leaving.push(edge(value, to)),

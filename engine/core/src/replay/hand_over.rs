@@ -15,6 +15,7 @@ use crate::slot::Next;
 #[derive(Debug)]
 pub(super) struct Inbox {
     is_stream: bool,
+    is_optional: bool,
     /// How often the value has come, to its end.
     arrived: u64,
     /// How often it was taken, to its end.
@@ -28,7 +29,19 @@ pub(super) struct Inbox {
 impl Inbox {
     pub(super) const fn new(edge: &Edge) -> Self {
         let early = VecDeque::new();
-        Self { is_stream: edge.is_stream, arrived: 0, taken: 0, taken_by: None, early }
+        let (is_stream, is_optional) = (edge.is_stream, edge.is_optional);
+        Self { is_stream, is_optional, arrived: 0, taken: 0, taken_by: None, early }
+    }
+
+    /// Whether this can come of the value.
+    const fn can_be(&self, body: &Body) -> bool {
+        match body {
+            Body::Item(_) => true,
+            Body::End => self.is_stream,
+            Body::Present => self.is_stream && self.is_optional,
+            Body::Absent => self.is_optional,
+            Body::RoundEnded(_) | Body::Credit(_) => false,
+        }
     }
 
     /// Whether nothing more comes of the value this time.
@@ -70,6 +83,10 @@ impl Replay {
         if turn != inbox.arrived {
             let (stage, due) = (self.stage, inbox.arrived);
             let message = format!("turn {turn} of {value} was handed to {stage}, and turn {due} was due");
+            return Err(Fault::component(message));
+        }
+        if !inbox.can_be(&body) {
+            let message = format!("{value} was handed to {} as what it cannot be: {body:?}", self.stage);
             return Err(Fault::component(message));
         }
         inbox.arrived += u64::from(inbox.is_end(&body));
