@@ -32,6 +32,9 @@ pub(crate) struct LoadedProgram {
     pub(crate) sending: Vec<Vec<usize>>,
     /// The slots of what the request brings.
     pub(crate) inputs: Vec<(ValueId, usize)>,
+    /// Whether only the coordinator is sure to open it: nothing is brought to it, and what other stages hand to it
+    /// they do in cases and rounds that may not come.
+    pub(crate) awaits_opening: bool,
     /// The steps that send outputs to the client.
     pub(crate) outputs: Vec<(ValueId, usize)>,
 }

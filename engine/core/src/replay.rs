@@ -94,6 +94,9 @@ pub(crate) struct Replay {
     /// For each value that leaves how often it has.
     left: Vec<u64>,
     queue: VecDeque<usize>,
+    /// Whether the coordinator's word that opens it is still on its way. It is waited for, so that it cannot come
+    /// when all is done and open another replay.
+    awaits_opening: bool,
 }
 
 #[derive(Debug)]
@@ -177,6 +180,7 @@ impl Replay {
             inboxes: program.arriving.iter().map(Inbox::new).collect(),
             left: vec![0; program.leaving.len()],
             queue: VecDeque::with_capacity(program.lists[WHOLE].steps.len()),
+            awaits_opening: program.awaits_opening,
             program,
         };
         replay.begin(WHOLE, scope);
@@ -185,7 +189,7 @@ impl Replay {
 
     /// Whether every step is done, so that everything is given back, and nothing more is on its way here.
     pub(crate) fn is_finished(&self) -> bool {
-        self.unfinished[WHOLE] == 0 && self.rounds.iter().all(RoundCount::is_over)
+        self.unfinished[WHOLE] == 0 && !self.awaits_opening && self.rounds.iter().all(RoundCount::is_over)
     }
 
     /// Gives everything back without finishing.
@@ -215,13 +219,21 @@ impl Replay {
         }
     }
 
-    /// Something that the request brings.
-    pub(crate) fn bring(&mut self, value: ValueId, datum: Datum, scope: &mut Scope<'_>) -> Result<(), Fault> {
-        let input = self.program.inputs.iter().find(|(input, _)| *input == value).map(|(_, slot)| *slot);
-        let slot = input.ok_or_else(|| {
-            Fault::component(format!("{value} was brought to {}, which does not take it", self.stage))
-        })?;
-        self.push(slot, datum, scope)
+    /// The coordinator opens it, with what the request brings.
+    pub(crate) fn opened(
+        &mut self,
+        inputs: Vec<(ValueId, Datum)>,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), Fault> {
+        self.awaits_opening = false;
+        for (value, datum) in inputs {
+            let input = self.program.inputs.iter().find(|(input, _)| *input == value).map(|(_, slot)| *slot);
+            let slot = input.ok_or_else(|| {
+                Fault::component(format!("{value} was brought to {}, which does not take it", self.stage))
+            })?;
+            self.push(slot, datum, scope)?;
+        }
+        Ok(())
     }
 
     /// The client has taken items of an output.

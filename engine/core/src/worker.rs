@@ -105,9 +105,7 @@ impl Worker {
     pub fn handle(&mut self, now_us: u64, event: WorkerEvent, actions: &mut Vec<WorkerAction>) {
         match event {
             WorkerEvent::Open { header, stage, inputs } => {
-                self.drive(now_us, header, stage, actions, |replay, scope| {
-                    inputs.into_iter().try_for_each(|(value, datum)| replay.bring(value, datum, scope))
-                });
+                self.drive(now_us, header, stage, actions, |replay, scope| replay.opened(inputs, scope));
             }
             WorkerEvent::HandOver(hand_over) => self.hand_over(now_us, hand_over, actions),
             WorkerEvent::Report(_, report) => {

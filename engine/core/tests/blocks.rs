@@ -4,6 +4,7 @@ mod cluster;
 
 use cluster::toys::{answer, assert_within_figure};
 use cluster::{Cluster, plan};
+use corn_core::executor::Report;
 use corn_core::message::{Body, HandOver, Header, RequestId, Seat, WorkerAction, WorkerEvent};
 use corn_core::{Blame, Datum, Worker};
 use corn_plan::{BlockId, RecordingId, StageId, ValueId, WorkerId};
@@ -352,4 +353,38 @@ fn rounds_are_counted_and_lost_with_their_peer() {
     }
     let (held, closed) = hear(vec![(0, item())], true);
     assert!(held > 0 && closed.contains("lost w0 while both worked on this request"), "{closed}");
+}
+
+/// F1: the coordinator opens a stage that may be handed nothing; that word may come last, and opens nothing twice.
+#[test]
+fn a_stage_that_is_done_early_waits_for_its_opening() {
+    let plan = plan("loops");
+    let seats = [0, 1].map(|worker| Seat { worker: WorkerId(worker), epoch: 0 });
+    let header = Header {
+        plan: plan.hash(),
+        request: RequestId::first(0),
+        recording: RecordingId(APART),
+        replicas: seats.into(),
+        deadline_us: None,
+    };
+    let mut worker = Worker::new(seats[1], std::sync::Arc::clone(&plan));
+    let mut hear = |event| {
+        let mut actions = Vec::new();
+        worker.handle(0, event, &mut actions);
+        actions
+    };
+    let hand_over = |value, body| {
+        let (from, to, value) = (StageId(0), StageId(1), ValueId(value));
+        WorkerEvent::HandOver(HandOver { header: header.clone(), from, to, value, turn: 0, body })
+    };
+    let actions = hear(hand_over(2, Body::Item(Datum::text("x"))));
+    let [WorkerAction::Start(component, call)] = &actions[..] else { panic!("{actions:?}") };
+    let (component, call) = (*component, call.id);
+    hear(WorkerEvent::Report(component, Report::Emitted { call, port: 0, item: Datum::text("xb") }));
+    hear(WorkerEvent::Report(component, Report::Done { call }));
+    let actions = hear(hand_over(4, Body::Item(Datum::Bool(true))));
+    assert!(actions.is_empty(), "{actions:?}");
+    let actions = hear(WorkerEvent::Open { header: header.clone(), stage: StageId(1), inputs: Vec::new() });
+    assert!(matches!(&actions[..], [WorkerAction::Closed { outcome: Ok(()), .. }]), "{actions:?}");
+    assert!(worker.ledger().is_empty());
 }

@@ -28,6 +28,8 @@ impl LoadedProgram {
             edges.dedup();
         }
         loaded.sending = vec![Vec::new(); loaded.leaving.len()];
+        let opens = |step: &Step| matches!(step, Step::Input { .. } | Step::Recv { .. });
+        loaded.awaits_opening = !program.steps.iter().any(opens);
         let slot_of = vec![None; recording.values.len()];
         let mut flatten = Flatten { recording, loaded, slot_of, loops: Vec::new() };
         flatten.steps(WHOLE, &program.steps);
