@@ -8,7 +8,7 @@ use std::sync::Arc;
 use corn_compiler::diagnostic::{Diagnostic, render};
 use corn_compiler::source::{SourceFile, SourceMap, Sources};
 use corn_compiler::{Compilation, Emit, Target};
-use corn_plan::{Plan, Verified, Violation};
+use corn_plan::{Plan, Transport, Verified, Violation};
 
 use crate::args::Placement;
 use crate::commands::say;
@@ -245,9 +245,9 @@ pub(crate) fn target(placement: &Placement) -> Target {
         workers,
         cpus,
         memory_bytes: share.max(1) << 30,
-        inflight: placement.inflight,
+        inflight: placement.inflight.unwrap_or(1),
         host: "local".to_owned(),
-        transport: corn_plan::Transport::Pointer,
+        transport: if placement.processes { Transport::SharedMemory } else { Transport::Pointer },
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use corn_core::message::{CoordinatorAction, CoordinatorEvent, WorkerEvent};
 use corn_core::Coordinator;
+use corn_core::message::{CoordinatorAction, CoordinatorEvent, WorkerEvent};
 use corn_plan::WorkerId;
 use tokio::sync::mpsc::UnboundedReceiver;
 

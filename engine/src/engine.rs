@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use corn_core::coordinator::Patience;
 use corn_core::executor::{Loader, Progress};
 use corn_core::message::{CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent};
-use corn_core::coordinator::Patience;
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
 use corn_plan::{RecordingId, Signature, StageId, ValueId, Verified, WorkerId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::program::{self, Loaded};
 
 pub(crate) fn check(args: &Check) -> Result<(), Failure> {
-    let placement = Placement { workers: None, inflight: 1 };
+    let placement = Placement { workers: None, inflight: None, processes: false };
     let is_json = args.format() == Format::Json;
     let mut problems = Vec::new();
     let mut is_wrong = false;

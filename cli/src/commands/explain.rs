@@ -32,7 +32,7 @@ pub(crate) fn explain(args: &Explain) -> Result<(), Failure> {
 /// Where the value at `path` of a program comes from; without a path, all of them.
 fn placed(file: &Path, path: Option<&str>) -> Result<(), Failure> {
     program::refuse_plan(file, "explain")?;
-    let compilation = program::compile(file, &Placement { workers: None, inflight: 1 })?;
+    let compilation = program::compile(file, &Placement { workers: None, inflight: None, processes: false })?;
     program::report(&compilation);
     if compilation.plan.is_none() {
         return Err(Failure::Program);

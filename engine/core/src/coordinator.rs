@@ -109,9 +109,10 @@ impl Coordinator {
     }
 
     /// The seat for a worker that connects now: its next life. It gets replays once it has
-    /// [joined](CoordinatorEvent::Joined) with it.
-    pub fn welcome(&mut self, worker: WorkerId) -> Seat {
-        self.roster.welcome(worker)
+    /// [joined](CoordinatorEvent::Joined) with it. The worker may know of lives that this coordinator never saw:
+    /// epochs below `over` are over.
+    pub fn welcome(&mut self, worker: WorkerId, over: u32) -> Seat {
+        self.roster.welcome(worker, over)
     }
 
     /// When it must be told that time has passed.
