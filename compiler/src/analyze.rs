@@ -19,6 +19,7 @@ mod entries;
 mod graphs;
 pub mod index;
 mod instance;
+mod limits;
 mod locals;
 mod loops;
 mod media;

@@ -103,10 +103,13 @@ impl Body<'_, '_> {
                 },
             };
             let position = u32::try_from(position).expect("ports are few");
-            match self.fill(position, &wanted, eval, expr.span, &mut extents) {
-                Some(operand) => operands.push(operand),
-                None => whole = false,
-            }
+            let Some(operand) = self.fill(position, &wanted, eval, expr.span, &mut extents) else {
+                whole = false;
+                continue;
+            };
+            let limit = self.limit_of_port(component, &port.name, port.span);
+            whole &= limit.is_none_or(|limit| self.holds(operand.value, &limit, expr.span));
+            operands.push(operand);
         }
         if !whole {
             return Eval::Poison;
@@ -200,6 +203,10 @@ impl Body<'_, '_> {
             let Some(operand) = self.fill(position, &wanted, eval, expr.span, &mut Extents::new()) else {
                 return Eval::Poison;
             };
+            let limits = callee.limits.get(&position).into_iter().flatten();
+            if !limits.fold(true, |whole, limit| whole & self.holds(operand.value, limit, expr.span)) {
+                return Eval::Poison;
+            }
             let given_here = self.given(operand.value);
             if callee.decides(position) && given_here.is == Is::Made {
                 let problem =

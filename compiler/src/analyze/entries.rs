@@ -209,10 +209,15 @@ fn outside(
     span: Span,
     reader: (Span, &str),
 ) -> Diagnostic {
-    let words: &[&str] = if let Domain::Words(words) = domain { words } else { &[] };
-    let known: Vec<Candidate> = words.iter().map(|word| Candidate::named(&format!("{word:?}"))).collect();
+    let known = known_words(domain);
     let given = Lit(value).to_string();
     semantic::components::option_outside(&param.name, &domain.to_string(), &given, span, reader, &known)
+}
+
+/// The words that `domain` takes, as they are written.
+pub(crate) fn known_words(domain: Domain) -> Vec<Candidate> {
+    let words: &[&str] = if let Domain::Words(words) = domain { words } else { &[] };
+    words.iter().map(|word| Candidate::named(&format!("{word:?}"))).collect()
 }
 
 /// As `run` names it.

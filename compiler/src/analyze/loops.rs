@@ -1,5 +1,6 @@
 //! `loop`: rounds that hand values to the next, at most so many.
 
+use corn_plan::catalog::Domain;
 use corn_plan::{Kind, Literal, Type, ValueId};
 
 use crate::analyze::body::{Body, Eval};
@@ -8,7 +9,7 @@ use crate::analyze::context::Const;
 use crate::analyze::locals::Local;
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::fit::{Extents, misfit};
-use crate::graph::{NodeId, NodeKind, Operand, ScopeId};
+use crate::graph::{Limit, NodeId, NodeKind, Operand, Reader, ScopeId};
 use crate::source::Span;
 use crate::syntax::ast::{Carried, Expr, LoopBody, LoopStep, Name};
 
@@ -109,21 +110,16 @@ impl Body<'_, '_> {
     fn count_of_rounds(&mut self, head: &Head<'_>, max: Option<u32>) -> Option<Option<ValueId>> {
         let Some((_, count)) = head.trip else { return Some(None) };
         let eval = self.eval(count);
-        if let (Eval::Const(Const::Literal(Literal::Int(rounds))), Some(max)) = (&eval, max)
-            && !(0..=i64::from(max)).contains(rounds)
-        {
-            self.context.report(semantic::control::more_rounds_than_bound(*rounds, max, count.span));
-            return None;
-        }
         let value = self.whole_value(eval, count.span)?;
-        let made = &self.graph.values[value];
-        if let NodeKind::Input(input) = self.graph.nodes[made.node].kind
-            && let Some(Literal::Int(rounds)) = &self.graph.inputs[input as usize].default
-            && let Some(max) = max.filter(|max| !(0..=i64::from(*max)).contains(rounds))
-        {
-            self.context.report(semantic::control::more_rounds_than_bound(*rounds, max, made.declared));
+        let limit = max.zip(head.max).map(|(max, bound)| Limit {
+            takes: Domain::Int(0, i64::from(max)),
+            reader: Reader::Rounds { max },
+            span: bound.span,
+        });
+        if limit.is_some_and(|limit| !self.holds(value, &limit, count.span)) {
             return None;
         }
+        let made = &self.graph.values[value];
         if made.ty != Type::value(Kind::Int) {
             let problem =
                 semantic::control::rounds_not_counted(&made.ty.to_string(), count.span, made.declared);

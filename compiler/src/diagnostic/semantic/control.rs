@@ -167,9 +167,10 @@ pub(crate) fn loop_without_bound(at: Span) -> Diagnostic {
         .hint("say how many rounds there are at most: `loop x = start max 50 { … }`")
 }
 
-pub(crate) fn more_rounds_than_bound(rounds: i64, max: u32, at: Span) -> Diagnostic {
+pub(crate) fn more_rounds_than_bound(rounds: &str, max: u32, at: Span, bound: Span) -> Diagnostic {
     let message = format!("{rounds} rounds of a loop that has from 0 to {max}");
     Diagnostic::new(Code("E0610"), at, message, "not within the bound")
+        .label(bound, "the bound of the loop")
         .hint("change the number, or the `max`")
 }
 
