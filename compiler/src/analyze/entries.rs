@@ -168,6 +168,15 @@ impl<'a> Context<'a> {
         value: &Const,
         span: Span,
     ) -> bool {
+        if *value == Const::Bytes(0)
+            && let Some(amount) = amounts(declared.ast).iter().find(|amount| amount.param == param.name)
+        {
+            let reader = format!("read by `{}`", amount.clause);
+            let takes = "a size of more than nothing";
+            let reader = (amount.span, reader.as_str());
+            self.report(semantic::components::option_outside(&param.name, takes, "0B", span, reader, &[]));
+            return false;
+        }
         let Const::Literal(value) = value else { return true };
         if let Some(domain) = declared.options.get(&param.name)
             && !domain.takes(value)

@@ -111,10 +111,13 @@ impl Context<'_> {
                     "cpu" => needs.cpus = self.whole_number(amount, 1..=MAX_CPUS, "cpu", place)?,
                     "gpu" => needs.gpus = self.whole_number(amount, 1..=MAX_GPUS, "gpu", place)?,
                     "memory" => match self.constant(amount, None, place) {
-                        Const::Bytes(bytes) => needs.memory_bytes = bytes,
+                        Const::Bytes(bytes @ 1..) => needs.memory_bytes = bytes,
                         Const::Poison => return None,
                         other => {
-                            let given = other.describe();
+                            let given = match other {
+                                Const::Bytes(_) => "no memory at all".to_owned(),
+                                other => other.describe(),
+                            };
                             let taken = ParamType::Bytes.describe();
                             self.report(semantic::components::bad_amount(
                                 "memory",

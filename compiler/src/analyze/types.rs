@@ -208,6 +208,10 @@ impl Context<'_> {
         };
         let mut resolved = Vec::new();
         for dim in dims {
+            if let DimExtent::Fixed(0) | DimExtent::Symbol(_, Some(0)) = dim.extent {
+                self.report(semantic::types::empty_dimension(dim.span));
+                return None;
+            }
             resolved.push(match &dim.extent {
                 DimExtent::Fixed(extent) => Dim::Fixed(*extent),
                 DimExtent::Symbol(name, written) => {
