@@ -189,7 +189,7 @@ well.",
         title: "a route of other types than its endpoint",
         text: "\
 What a request brings at an endpoint must fill the inputs of the route, and what the route makes must be
-what the endpoint sends. An input that the endpoint never brings needs a default. For example, `audio.speech`
+what the endpoint sends. An input that the endpoint never brings needs a default or may be absent. For example, `audio.speech`
 brings a text and wants a sound.",
     },
     Explained {
