@@ -4,6 +4,7 @@
 
 pub(crate) mod allocate;
 pub(crate) mod check;
+pub(crate) mod copies;
 pub(crate) mod inline;
 pub(crate) mod place;
 pub(crate) mod schedule;
