@@ -162,9 +162,12 @@ impl<'a> Context<'a> {
         if runs.is_empty() && !broken {
             self.report(semantic::components::no_run(&component.name));
         }
+        let is_known = |name: &&ast::Name| RESOURCES.contains(&name.text.as_str());
         let weighty = params.iter().find(|param| param.ty == ParamType::Weights);
         if let Some(weights) = weighty
             && !resources.iter().any(|name| name.text == "memory")
+            // What is unknown was probably meant to be it.
+            && resources.iter().all(is_known)
         {
             self.report(semantic::components::no_memory(&component.name, weights.span));
         }

@@ -46,8 +46,7 @@ fn copy(graph: &mut Graph, position: usize) -> ValueId {
         (NodeKind::Adapt(Adaptor::Merge { tags: Vec::new() }), vec![operand(0, value)])
     } else {
         let node = graph.add(NodeKind::Const(Literal::Bool(true)), Vec::new(), None, span);
-        let subject =
-            graph.make(node, 0, named("true".to_owned(), Type::value(corn_plan::Kind::Bool), node));
+        let subject = graph.make(node, 0, named("true".to_owned(), Type::value(corn_plan::Kind::Bool), node));
         let scopes = vec![graph.scopes.push(None)];
         let kind = NodeKind::Switch { cases: vec![Case::Else], scopes, outputs: 1 };
         (kind, vec![operand(0, subject), operand(1, value)])

@@ -150,7 +150,8 @@ impl Context<'_> {
             spans.push(span);
             return;
         };
-        let word = MEASURES.iter().find(|(_, measure)| *measure == target.measure).map_or("", |(word, _)| word);
+        let word =
+            MEASURES.iter().find(|(_, measure)| *measure == target.measure).map_or("", |(word, _)| word);
         let what = format!("`{}.{} {word}` for p{}", target.route, target.output, target.percentile);
         self.report(semantic::serve::target_twice(&what, span, spans[first]));
     }

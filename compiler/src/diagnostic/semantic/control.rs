@@ -72,6 +72,13 @@ pub(crate) fn match_of_no_choice(given: &str, at: Span) -> Diagnostic {
         .hint("it takes a parameter that is a `bool` or an `enum` of at most 64 words, or an item of a list of media")
 }
 
+pub(crate) fn match_of_one_medium(name: &str, at: Span, declared: Span) -> Diagnostic {
+    let message = format!("`{name}` is one `media`, and `match` takes apart those of a list");
+    let diagnostic = Diagnostic::new(Code("E0607"), at, message, "not an item of a list");
+    made_at(diagnostic, at, declared, "declared here")
+        .hint("take a list, `parts: list<media> max 1`, and write `[match part { … } for part in parts]`")
+}
+
 pub(crate) fn switch_of_a_constant(at: Span) -> Diagnostic {
     Diagnostic::new(Code("E0607"), at, "this is known when the program is compiled", "always the same")
         .hint("use `match`, or write down what is made in that case")

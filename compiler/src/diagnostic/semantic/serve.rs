@@ -99,7 +99,8 @@ pub(crate) fn always_brought(input: &str, span: Span, declared: Span) -> Diagnos
 
 /// `example` is a line that says it.
 pub(crate) fn left_out(input: &str, route: &str, example: &str, span: Span, declared: Span) -> Diagnostic {
-    let message = format!("every request on route `{route}` brings `{input}`, and this does not say how much");
+    let message =
+        format!("every request on route `{route}` brings `{input}`, and this does not say how much");
     Diagnostic::new(Code("E0919"), span, message, format!("leaves `{input}` out"))
         .label(declared, "always needed here")
         .hint(format!("say it in the braces: `{example}`"))
