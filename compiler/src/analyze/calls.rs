@@ -7,7 +7,7 @@ use corn_plan::{ComponentId, Form, IdVec, Literal, Type, ValueId};
 
 use crate::analyze::arguments::Takes;
 use crate::analyze::body::{Body, Callee, Eval};
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context, Declared};
 use crate::analyze::operand::Wanted;
 use crate::diagnostic::semantic;
@@ -23,8 +23,7 @@ impl Body<'_, '_> {
             ExprKind::Name(name) if name == "join" => return self.join(args, span),
             ExprKind::Name(name) if name == "merge" => return self.merge(args, span),
             ExprKind::Name(name) if matches!(name.as_str(), "pypi" | "hf" | "file") => {
-                let local = self.local_constants();
-                let place = Place { module: self.module, local: &local };
+                let place = Place { module: self.module, local: Seen::Bound(&self.locals) };
                 let expr = Expr {
                     kind: ExprKind::Call { callee: Box::new(callee.clone()), args: args.to_vec() },
                     span,
@@ -42,8 +41,7 @@ impl Body<'_, '_> {
             }
             Callee::Declaration(position) => {
                 self.mark_used(args);
-                let local = self.local_constants();
-                let place = Place { module: self.module, local: &local };
+                let place = Place { module: self.module, local: Seen::Bound(&self.locals) };
                 let made = self.context.instantiate(position, args, None, span, place);
                 made.map_or(Eval::Poison, |component| Eval::Const(Const::Component(component)))
             }

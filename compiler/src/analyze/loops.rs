@@ -4,7 +4,7 @@ use corn_plan::catalog::Domain;
 use corn_plan::{Kind, Literal, Type, ValueId};
 
 use crate::analyze::body::{Body, Eval};
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::Const;
 use crate::analyze::locals::Local;
 use crate::diagnostic::semantic::{self, Candidate};
@@ -64,8 +64,11 @@ impl Body<'_, '_> {
             self.context.report(semantic::control::loop_without_bound(span));
             return None;
         };
-        let local = self.local_constants();
-        match self.context.constant(max, None, Place { module: self.module, local: &local }) {
+        match self.context.constant(
+            max,
+            None,
+            Place { module: self.module, local: Seen::Bound(&self.locals) },
+        ) {
             Const::Literal(Literal::Int(count @ 1..=0x7fff_ffff)) => u32::try_from(count).ok(),
             Const::Poison => None,
             _ => {
