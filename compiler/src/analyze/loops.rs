@@ -8,7 +8,7 @@ use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::Const;
 use crate::analyze::locals::Local;
 use crate::diagnostic::semantic::{self, Candidate};
-use crate::graph::fit::{Extents, misfit};
+use crate::graph::fit::{Extents, Misfit, misfit};
 use crate::graph::{Limit, NodeId, NodeKind, Operand, Reader, ScopeId};
 use crate::source::Span;
 use crate::syntax::ast::{Carried, Expr, LoopBody, LoopStep, Name};
@@ -212,13 +212,14 @@ impl Body<'_, '_> {
             return false;
         };
         let (given, taken) = (&self.graph.values[next], &self.graph.values[var.inside]);
-        if misfit(&given.ty, &taken.ty, &mut Extents::new()).is_some() {
+        if let Some(misfit) = misfit(&given.ty, &taken.ty, &mut Extents::new()) {
             let problem = semantic::control::carried_changes_type(
                 &name.text,
                 &given.ty.to_string(),
                 value.span,
                 &taken.ty.to_string(),
                 taken.declared,
+                misfit == Misfit::Bound,
             );
             self.context.report(problem);
             var.next = Some((var.inside, span));

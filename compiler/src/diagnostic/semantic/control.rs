@@ -210,17 +210,23 @@ pub(crate) fn not_carried<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate])
     Diagnostic::new(Code("E0611"), name.span, message, "cannot get a next value").meant(name.text, known)
 }
 
+/// `is_larger` if the two differ in nothing but their bound.
 pub(crate) fn carried_changes_type(
     name: &str,
     given: &str,
     at: Span,
     taken: &str,
     first: Span,
+    is_larger: bool,
 ) -> Diagnostic {
     let message = format!("the next `{name}` is `{given}`, and the first is `{taken}`");
     Diagnostic::new(Code("E0611"), at, message, format!("is `{given}`"))
         .label(first, format!("is `{taken}`"))
-        .hint("every round has the same type and bound: let the first have the larger one")
+        .hint(if is_larger {
+            "every round has the same type and bound: let the first have the larger one"
+        } else {
+            "every round begins with what the last one made: let each make what the first has, and `let` bind the rest"
+        })
 }
 
 pub(crate) fn stream_in_loop(name: &str, at: Span, made: Span) -> Diagnostic {
