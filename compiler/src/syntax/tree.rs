@@ -203,6 +203,7 @@ pub(crate) fn bounded(
 }
 
 /// `name<arg>` or `name<arg>[dims]`, whose place is `span`; `dims` are `Some(None)` if one of them is broken.
+#[expect(clippy::option_option, reason = "broken and not written are two things")]
 pub(crate) fn applied(
     found: &mut Found<'_>,
     name: Name,

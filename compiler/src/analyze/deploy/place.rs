@@ -133,7 +133,7 @@ impl Context<'_> {
         let mut left: BTreeMap<ComponentId, (usize, Span)> = BTreeMap::new();
         let mut problems = Vec::new();
         for (line, components, setting) in each().filter(|(.., it)| it.kind == SettingKind::Auto) {
-            let twice = components.iter().filter_map(|id| Some((*id, left.get(id)?.1))).next();
+            let twice = components.iter().find_map(|id| Some((*id, left.get(id)?.1)));
             problems.extend(twice.map(|(id, first)| {
                 let name = &self.program.components[id].deployed.name;
                 semantic::deploy::set_twice("auto", name, setting.span, first)
