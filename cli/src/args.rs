@@ -276,7 +276,7 @@ Examples:
   corn explain omni.corn omni.talker.replicas   who set it, where, and what it replaced
   corn explain omni.corn omni.talker            everything about one component")]
 pub(crate) struct Explain {
-    /// A code such as E0201, or a `.corn` file; without one, all codes are listed.
+    /// A code such as E0201, a rule for plans such as P4, or a `.corn` file; without one, all codes are listed.
     #[arg(value_name = "CODE|FILE")]
     pub(crate) what: Option<String>,
     /// A value of the placed program, such as omni.talker.replicas [default: all of them].

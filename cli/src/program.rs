@@ -213,6 +213,15 @@ pub(crate) fn problems(compilation: &Compilation) -> Vec<serde_json::Value> {
     problems.into_iter().map(|problem| serde_json::json!(problem)).collect()
 }
 
+/// That a file cannot be used, in the form of a program's problems.
+pub(crate) fn unread(file: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({
+        "code": null, "severity": "error", "message": message, "file": file, "line": null,
+        "column": null, "end_line": null, "end_column": null,
+        "notes": [], "hint": null, "labels": [],
+    })
+}
+
 /// Problems as a JSON array.
 pub(crate) fn json(problems: &[serde_json::Value]) -> Result<String, Failure> {
     serde_json::to_string_pretty(problems).map_err(|error| Failure::setup(error.to_string()))
