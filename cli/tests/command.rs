@@ -226,21 +226,27 @@ fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
     insta::assert_snapshot!("no_route", desk.shown(&["graph", "program.corn", "--route", "speek"]));
 }
 
-/// One file holds one picture: which, or a file for each, has to be said.
-/// What is right and not replayed yet is told apart when a plan is checked.
+/// R7, R9: rounds and cases are replayed like anything else.
 #[test]
-fn a_plan_is_checked_for_what_this_engine_replays() {
+fn a_plan_with_blocks_is_checked_and_replayed() {
     let desk = Desk::new();
     let text = "use std::reference::{Upper}\nlet upper = Upper()\n\
-                graph g(t: text) -> text { loop x = t max 3 { x = upper(x) } }\n";
-    fs::write(desk.path("rounds.corn"), text).unwrap();
-    desk.run(&["compile", "rounds.corn", "-o", "rounds.plan"]).good();
-    let outcome = desk.run(&["check", "rounds.plan"]);
-    let said = outcome.good().stdout;
-    assert!(said.contains("holds, but not all of it can be replayed"), "{said}");
-    assert!(said.contains("route 'g' cannot be replayed: this engine does not know `loop`"), "{said}");
+                graph g(t: text, loud: bool) -> text? {\n\
+                    switch loud { true => loop x = t max 3 { x = upper(x) }, false => none }\n\
+                }\n";
+    fs::write(desk.path("blocks.corn"), text).unwrap();
+    desk.run(&["compile", "blocks.corn", "-o", "blocks.plan"]).good();
+    let said = desk.run(&["check", "blocks.plan"]).good().stdout;
+    assert!(said.contains("can be replayed"), "{said}");
+    let run = |loud: &str| {
+        let outcome = desk.run(&["run", "blocks.plan", "--in", "t=quiet", "--in", &format!("loud={loud}")]);
+        outcome.good().stdout
+    };
+    assert_eq!(run("true").trim(), "QUIET");
+    assert_eq!(run("false").trim(), "");
 }
 
+/// One file holds one picture: which, or a file for each, has to be said.
 #[test]
 fn pictures_are_written_one_to_a_file() {
     let desk = Desk::new();

@@ -5,7 +5,7 @@ mod windows;
 
 use std::collections::VecDeque;
 
-use corn_plan::{Adaptor, Kind, Type};
+use corn_plan::{Adaptor, Kind, Modality, Type};
 
 use crate::datum::{Audio, Datum};
 use crate::fault::Fault;
@@ -17,7 +17,13 @@ use windows::Windows;
 pub(crate) enum Adapting {
     Sentences(Sentences),
     Windows(Windows),
-    Collect { items: Vec<Datum>, bytes: u64, max_bytes: u64 },
+    /// What a case hands on is what its branch makes.
+    Pass,
+    Collect {
+        items: Vec<Datum>,
+        bytes: u64,
+        max_bytes: u64,
+    },
 }
 
 impl Adapting {
@@ -49,6 +55,7 @@ impl Adapting {
                 other => return Err(Fault::component(format!("sentences() was given {}", other.word()))),
             },
             Self::Windows(windows) => return windows.push(item, made),
+            Self::Pass => made.push_back(item),
             Self::Collect { items, bytes, max_bytes } => {
                 *bytes += item.bytes();
                 if bytes > max_bytes {
@@ -66,14 +73,51 @@ impl Adapting {
         match self {
             Self::Sentences(sentences) => sentences.end(made),
             Self::Windows(windows) => windows.end(made)?,
+            Self::Pass => {}
             Self::Collect { items, .. } => made.push_back(collect(std::mem::take(items), result)?),
         }
         Ok(())
     }
 }
 
+/// What an adaptor makes of whole values; of those that a `join` reads, absent ones are not among them.
+pub(crate) fn of_wholes(adaptor: &Adaptor, wholes: &[&Datum]) -> Result<Datum, Fault> {
+    match adaptor {
+        Adaptor::Join => Ok(join(wholes)),
+        Adaptor::List => Ok(Datum::List(wholes.iter().copied().cloned().collect())),
+        Adaptor::Pick(kind) => {
+            let is_of_kind = |item: &&Datum| item.modality() == Some(*kind);
+            Ok(Datum::List(items(wholes[0]).iter().filter(is_of_kind).cloned().collect()))
+        }
+        Adaptor::Interleave(kinds) => interleave(kinds, items(wholes[0]), &wholes[1..]),
+        Adaptor::Sentences | Adaptor::Windows { .. } | Adaptor::Collect | Adaptor::Merge { .. } => {
+            unreachable!("those take streams")
+        }
+    }
+}
+
+fn items(list: &Datum) -> &[Datum] {
+    if let Datum::List(items) = list { items } else { &[] }
+}
+
+/// What was made of each kind, in the order of the media: `order` says of which kind each was.
+fn interleave(kinds: &[Modality], order: &[Datum], made: &[&Datum]) -> Result<Datum, Fault> {
+    let mut left: Vec<_> = made.iter().map(|list| items(list).iter()).collect();
+    let mut whole = Vec::with_capacity(order.len());
+    for kind in order {
+        let place = kinds.iter().position(|of| *kind == Datum::text(of.name()));
+        let next = place.and_then(|place| left[place].next());
+        let next = next.ok_or_else(|| Fault::component(format!("nothing was made of one {kind:?}")))?;
+        whole.push(next.clone());
+    }
+    if left.iter().any(|list| list.len() > 0) {
+        return Err(Fault::component("more was made of the media than there are"));
+    }
+    Ok(Datum::List(whole.into()))
+}
+
 /// `join`: texts with a blank line between; empty ones are left out.
-pub(crate) fn join<'a>(texts: impl Iterator<Item = &'a Datum>) -> Datum {
+fn join(texts: &[&Datum]) -> Datum {
     let mut joined = String::new();
     for datum in texts {
         if let Datum::Text(text) = datum {

@@ -16,10 +16,12 @@ use std::sync::Arc;
 use corn_plan::ids::Id;
 use corn_plan::{RecordingId, Signature, StageId, Verified, WorkerId};
 
-use crate::coordinator::intake::{Ask, Part, check, no_recording, parts};
+use crate::coordinator::intake::{Ask, Part, check, parts};
 use crate::coordinator::queue::Queue;
 use crate::coordinator::roster::{Roster, Silence};
+use crate::datum::Datum;
 use crate::fault::{Blame, Fault};
+use crate::look_up::{self, Routes};
 use crate::message::{CoordinatorAction, CoordinatorEvent, Header, RequestId, Seat, Submission};
 
 pub use crate::coordinator::roster::Patience;
@@ -34,7 +36,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub struct Coordinator {
     plan: Arc<Verified>,
-    by_signature: BTreeMap<Signature, RecordingId>,
+    routes: Routes,
     /// By recording, then one for each stage that takes part.
     parts: Vec<Vec<Part>>,
     flights: BTreeMap<u64, Flight>,
@@ -78,10 +80,8 @@ impl Coordinator {
     /// Workers that are silent for longer than `patience` are given up; without it, only those that are said to
     /// be [lost](CoordinatorEvent::Lost).
     pub fn new(plan: Arc<Verified>, patience: Option<Patience>) -> Self {
-        let recordings = plan.plan().recordings.enumerate();
-        let by_signature = recordings.map(|(id, recording)| (recording.signature(), id)).collect();
         Self {
-            by_signature,
+            routes: Routes::new(plan.plan()),
             parts: parts(plan.plan()),
             flights: BTreeMap::new(),
             waiting: Queue::default(),
@@ -92,10 +92,15 @@ impl Coordinator {
         }
     }
 
-    /// The recording for what a request brings and asks for.
+    /// What a recording is looked up by for a request that brings `inputs` and asks for `outputs` of `graph`: what of
+    /// it decides, be it a word, a truth value or kinds of media.
+    pub fn signature(&self, graph: &str, inputs: &[(String, Datum)], outputs: &[String]) -> Signature {
+        look_up::signature(self.plan.plan(), graph, inputs, outputs)
+    }
+
+    /// The recording for what a request brings and asks for. What decides and is not named is as it is by default.
     pub fn look_up(&self, signature: &Signature) -> Result<RecordingId, Fault> {
-        let known = self.by_signature.get(signature).copied();
-        known.ok_or_else(|| no_recording(&self.by_signature, signature))
+        self.routes.look_up(self.plan.plan(), signature)
     }
 
     /// Requests in flight.
@@ -242,7 +247,7 @@ impl Coordinator {
             flight.open.insert(part.stage);
             self.roster.load(worker.worker);
             if part.is_opened {
-                let inputs = part.inputs.iter().map(|(place, value)| (*value, ask.inputs[*place].clone()));
+                let inputs = part.inputs.iter().map(|value| (*value, ask.inputs[value].clone()));
                 let (header, stage) = (header.clone(), part.stage);
                 actions.push(CoordinatorAction::Open { worker, header, stage, inputs: inputs.collect() });
             }
@@ -280,7 +285,7 @@ impl Coordinator {
         let Some(flight) = self.flights.get_mut(&request.number) else { return };
         flight.is_answered = true;
         // They were held to replay it.
-        flight.ask.inputs = Vec::new();
+        flight.ask.inputs = BTreeMap::new();
         let is_late = flight.ask.request != request || flight.course == Course::Again;
         if is_late && let Some(loss) = flight.loss.clone() {
             self.fail(request.number, &loss, actions);

@@ -4,11 +4,15 @@
 //! readers in one process copies a pointer, never the bytes. Whose memory the bytes lie in, this
 //! process's or that of a worker on the same host, is nobody's business who reads them.
 
+mod conversation;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use corn_plan::types::MAX_AUDIO_RATE_HZ;
-use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
+use corn_plan::{Dim, Dtype, Form, Kind, Literal, Modality, Type};
+
+pub use conversation::{Conversation, Message, Part, Role};
 
 use crate::samples::Samples;
 
@@ -21,6 +25,10 @@ pub enum Datum {
     Image(Arc<Image>),
     /// Sound.
     Audio(Arc<Audio>),
+    /// Pictures that follow each other.
+    Video(Arc<Video>),
+    /// A conversation.
+    Messages(Arc<Conversation>),
     /// A dense tensor.
     Tensor(Arc<Tensor>),
     /// A 64-bit signed integer.
@@ -53,6 +61,22 @@ pub struct Audio {
     pub samples: Samples,
 }
 
+/// Pictures that follow each other, each with its time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Video {
+    /// In order of their times.
+    pub frames: Vec<Frame>,
+}
+
+/// A picture of a video. It is a picture like any other, so what sees pictures can be given frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// When it is shown, in µs from the beginning.
+    pub time_us: u64,
+    /// The picture.
+    pub image: Arc<Image>,
+}
+
 /// A dense row-major tensor, little-endian.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tensor {
@@ -73,6 +97,12 @@ impl std::fmt::Debug for Image {
 impl std::fmt::Debug for Audio {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Audio({} samples at {} Hz)", self.samples.len(), self.rate_hz)
+    }
+}
+
+impl std::fmt::Debug for Video {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Video({} frames)", self.frames.len())
     }
 }
 
@@ -122,11 +152,23 @@ impl Datum {
             Self::Text(_) => "text",
             Self::Image(_) => "image",
             Self::Audio(_) => "audio",
+            Self::Video(_) => "video",
+            Self::Messages(_) => "messages",
             Self::Tensor(_) => "tensor",
             Self::Int(_) => "int",
             Self::Float(_) => "float",
             Self::Bool(_) => "bool",
             Self::List(_) => "list",
+        }
+    }
+
+    /// Which kind of media this is, if it is one picture, sound or video.
+    pub const fn modality(&self) -> Option<Modality> {
+        match self {
+            Self::Image(_) => Some(Modality::Image),
+            Self::Audio(_) => Some(Modality::Audio),
+            Self::Video(_) => Some(Modality::Video),
+            _ => None,
         }
     }
 
@@ -136,6 +178,8 @@ impl Datum {
             Self::Text(text) => text.len() as u64,
             Self::Image(image) => image.rgb.len() as u64,
             Self::Audio(audio) => audio.samples.len() as u64 * 4,
+            Self::Video(video) => video.frames.iter().map(|frame| frame.image.rgb.len() as u64).sum(),
+            Self::Messages(conversation) => conversation.bytes(),
             Self::Tensor(tensor) => tensor.bytes.len() as u64,
             Self::Int(_) | Self::Float(_) => 8,
             Self::Bool(_) => 1,
@@ -190,6 +234,13 @@ impl Datum {
             (Self::Audio(audio), Kind::Audio { max_ms, .. }) => {
                 over("a sound", audio.duration_ms(), *max_ms, "ms")
             }
+            (Self::Video(_), Kind::Video { max_bytes }) => {
+                over("a video", self.bytes(), *max_bytes, "bytes of frames")
+            }
+            (Self::Image(_) | Self::Audio(_) | Self::Video(_), Kind::Media { max_bytes }) => {
+                over("one of the media", self.bytes(), *max_bytes, "bytes")
+            }
+            (Self::Messages(conversation), Kind::Messages { max_parts }) => conversation.check(*max_parts),
             (Self::Tensor(tensor), Kind::Tensor { dtype, dims }) => check_tensor(tensor, *dtype, dims),
             (Self::Int(_), Kind::Int) | (Self::Float(_), Kind::Float) | (Self::Bool(_), Kind::Bool) => Ok(()),
             _ => Err(format!("{} where {} is declared", self.word(), kind.word())),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corn_plan::{ComponentId, PlanHash, RecordingId, StageId, ValueId, WorkerId};
+use corn_plan::{BlockId, ComponentId, PlanHash, RecordingId, StageId, ValueId, WorkerId};
 
 use crate::datum::Datum;
 use crate::executor::{Call, CallId, Report};
@@ -84,8 +84,12 @@ pub struct HandOver {
     pub from: StageId,
     /// The stage that receives.
     pub to: StageId,
-    /// The value it is about.
+    /// The value it is about; at the end of a round one of those that are handed over in it.
     pub value: ValueId,
+    /// How often this value was handed over between these stages before, or at the end of a round how often a
+    /// round of this loop has ended. Both sides take the same cases and rounds, so they count alike, and nothing of
+    /// one round is taken for another's.
+    pub turn: u64,
     /// What is handed over.
     pub body: Body,
 }
@@ -97,6 +101,12 @@ pub enum Body {
     Item(Datum),
     /// The stream has ended.
     End,
+    /// An optional stream is there: its items follow.
+    Present,
+    /// An optional value has turned out absent.
+    Absent,
+    /// A round of this loop is over where it received; goes to those that sent, who may be one round ahead.
+    RoundEnded(BlockId),
     /// So many more items of the stream may be sent; goes from consumer to producer.
     Credit(u32),
 }

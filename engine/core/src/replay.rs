@@ -3,23 +3,30 @@
 //! A replay is driven by what happens to its values. Whoever changes a slot puts the steps that
 //! wait for it on a queue; [`Replay::settle`] lets them fire until nothing moves. No step is
 //! looked at that has no reason to move, so a replay's cost follows its steps, not their waiting.
+//!
+//! What stands inside of a branch or a loop is a list of steps that begins and ends as a whole ([`blocks`]). A step
+//! whose list is not under way is done: nothing wakes it.
 
+mod blocks;
 mod exchange;
 mod flow;
+mod hand_over;
 mod run;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use corn_plan::{Plan, StageId, Step, ValueId, Verified};
+use corn_plan::{Plan, StageId, ValueId, Verified};
 
 use crate::adapt::Adapting;
 use crate::datum::Datum;
 use crate::executor::CallId;
 use crate::fault::Fault;
 use crate::ledger::Ledger;
-use crate::message::{Body, CallTrace, HandOver, Header, Seat, WorkerAction};
-use crate::program::LoadedProgram;
+use crate::message::{CallTrace, Header, WorkerAction};
+use crate::program::{LoadedProgram, Op, Operand, WHOLE, Writer};
+use crate::replay::blocks::{Round, RoundCount};
+use crate::replay::hand_over::Inbox;
 use crate::slot::{Released, Slot};
 
 pub(crate) use crate::replay::exchange::Exchange;
@@ -80,11 +87,18 @@ pub(crate) struct Replay {
     program: Arc<LoadedProgram>,
     slots: Vec<Slot>,
     steps: Vec<StepState>,
-    unfinished: usize,
+    /// For each list of steps how many of them are not done.
+    unfinished: Vec<usize>,
+    rounds: Vec<RoundCount>,
+    /// Rounds that have ended here and not yet where something was sent to in them; below zero if they are ahead.
+    unconfirmed: i64,
+    inboxes: Vec<Inbox>,
+    /// For each value that leaves how often it has.
+    left: Vec<u64>,
     queue: VecDeque<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct StepState {
     queued: bool,
     done: bool,
@@ -99,6 +113,11 @@ enum Work {
     Call(Running),
     Each(Each),
     Adapt(Adapt),
+    /// Which stream is looked at first for the next item.
+    Merge(usize),
+    /// The list of the case that is taken.
+    Branch(usize),
+    Loop(Round),
     Send {
         credit: u32,
     },
@@ -112,7 +131,7 @@ enum Work {
 struct Running {
     call: CallId,
     trace: CallTrace,
-    /// Operands (by position) whose stream has been ended at the executor.
+    /// Operands (by position) whose stream has been ended at the executor, or never was one.
     ended: Vec<bool>,
 }
 
@@ -124,6 +143,13 @@ struct Each {
     trace: CallTrace,
     /// By result, then by item.
     made: Vec<Vec<Option<Datum>>>,
+}
+
+impl Each {
+    /// Bytes of the items that are there, which become a value only with the last of them.
+    fn bytes(&self) -> u64 {
+        self.made.iter().flatten().flatten().map(Datum::bytes).sum()
+    }
 }
 
 #[derive(Debug)]
@@ -141,44 +167,45 @@ impl Replay {
         program: Arc<LoadedProgram>,
         scope: &mut Scope<'_>,
     ) -> Self {
-        let slots: Vec<Slot> = program.slots.iter().map(Slot::new).collect();
-        scope.ledger.open(slots.len() as u64);
+        let idle = || StepState { queued: false, done: true, work: Work::Idle };
         let mut replay = Self {
             number,
             header,
             stage,
-            steps: program.steps.iter().map(|_| StepState::default()).collect(),
-            unfinished: program.steps.len(),
-            queue: VecDeque::with_capacity(program.steps.len()),
-            slots,
+            slots: program.slots.iter().map(Slot::new).collect(),
+            steps: program.steps.iter().map(|_| idle()).collect(),
+            unfinished: vec![0; program.lists.len()],
+            rounds: program.loops.iter().map(RoundCount::new).collect(),
+            unconfirmed: 0,
+            inboxes: program.arriving.iter().map(Inbox::new).collect(),
+            left: vec![0; program.leaving.len()],
+            queue: VecDeque::with_capacity(program.lists[WHOLE].steps.len()),
             program,
         };
-        for step in 0..replay.steps.len() {
-            replay.wake(step);
-        }
+        replay.begin(WHOLE, scope);
         replay
     }
 
-    /// Whether every step is done, and so everything given back.
-    pub(crate) const fn is_finished(&self) -> bool {
-        self.unfinished == 0
+    /// Whether every step is done, so that everything is given back, and nothing more is on its way here.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.unfinished[WHOLE] == 0 && self.unconfirmed == 0
     }
 
     /// Gives everything back without finishing.
     pub(crate) fn abandon(self, scope: &mut Scope<'_>) {
         for (step, state) in self.steps.iter().enumerate() {
-            let component = match &self.program.steps[step] {
-                Step::Run(run) => run.component,
-                _ => continue,
-            };
+            let Op::Run(run) = &self.program.steps[step].op else { continue };
             let calls = match &state.work {
                 Work::Call(running) => std::slice::from_ref(&running.call),
-                Work::Each(each) => &each.calls,
+                Work::Each(each) => {
+                    scope.ledger.release(each.bytes());
+                    &each.calls
+                }
                 _ => continue,
             };
             for call in calls {
                 if scope.calls.open.remove(call).is_some() {
-                    scope.actions.push(WorkerAction::Abort(component, *call));
+                    scope.actions.push(WorkerAction::Abort(run.component, *call));
                 }
             }
         }
@@ -186,49 +213,32 @@ impl Replay {
             scope.ledger.release(slot.bytes());
             scope.ledger.close();
         }
-    }
-
-    /// A value of the request, or a whole value or item handed over.
-    pub(crate) fn arrive(
-        &mut self,
-        value: ValueId,
-        datum: Datum,
-        scope: &mut Scope<'_>,
-    ) -> Result<(), Fault> {
-        let slot = self.held(value)?;
-        self.push(slot, datum, scope)
-    }
-
-    /// A stream handed over has ended.
-    pub(crate) fn arrive_end(&mut self, value: ValueId) -> Result<(), Fault> {
-        let slot = self.held(value)?;
-        self.end(slot);
-        Ok(())
-    }
-
-    /// The consumer of a sent stream takes more.
-    pub(crate) fn arrive_credit(&mut self, value: ValueId, to: StageId, count: u32) {
-        let program = Arc::clone(&self.program);
-        let sends = |step: &Step| matches!(step, Step::Send { value: sent, to: stage, .. } if (*sent, *stage) == (value, to));
-        if let Some(step) = program.steps.iter().position(sends)
-            && let Work::Send { credit } = &mut self.steps[step].work
-        {
-            *credit += count;
-            self.wake(step);
+        for inbox in &self.inboxes {
+            scope.ledger.release(inbox.bytes());
         }
+    }
+
+    /// Something that the request brings.
+    pub(crate) fn bring(&mut self, value: ValueId, datum: Datum, scope: &mut Scope<'_>) -> Result<(), Fault> {
+        let input = self.program.inputs.iter().find(|(input, _)| *input == value).map(|(_, slot)| *slot);
+        let slot = input.ok_or_else(|| {
+            Fault::component(format!("{value} was brought to {}, which does not take it", self.stage))
+        })?;
+        self.push(slot, datum, scope)
     }
 
     /// The client has taken items of an output.
     pub(crate) fn consumed(&mut self, value: ValueId, count: u32, scope: &mut Scope<'_>) {
-        let program = Arc::clone(&self.program);
-        let sends = |step: &Step| matches!(step, Step::Output { value: sent } if *sent == value);
-        if let Some(step) = program.steps.iter().position(sends) {
-            if let Work::Output { window } = &mut self.steps[step].work {
-                *window += count;
-            }
-            self.release(step, program.slot(value), count, scope);
-            self.wake(step);
+        let output = self.program.outputs.iter().find(|(output, _)| *output == value);
+        let Some(step) = output.map(|(_, step)| *step).filter(|step| !self.steps[*step].done) else { return };
+        if let Work::Output { window } = &mut self.steps[step].work {
+            *window += count;
         }
+        let program = Arc::clone(&self.program);
+        if let Op::Output { from, .. } = &program.steps[step].op {
+            self.release(*from, count, scope);
+        }
+        self.wake(step);
     }
 
     /// Lets steps fire until nothing moves.
@@ -244,61 +254,56 @@ impl Replay {
     }
 
     fn fire(&mut self, step: usize, program: &LoadedProgram, scope: &mut Scope<'_>) -> Result<(), Fault> {
-        match &program.steps[step] {
-            Step::Input { value } | Step::Recv { value, .. } => {
-                if self.slots[program.slot(*value)].is_complete() {
+        match &program.steps[step].op {
+            Op::Input { slot } => {
+                if self.slots[*slot].is_complete() {
                     self.finish(step, scope);
                 }
                 Ok(())
             }
-            Step::Const { value, literal } => {
-                self.push(program.slot(*value), literal.into(), scope)?;
+            Op::Const { slot, datum } => {
+                self.push(*slot, datum.clone(), scope)?;
                 self.finish(step, scope);
                 Ok(())
             }
-            Step::Run(run) if run.each => self.fire_each(step, run, program, scope),
-            Step::Run(run) => {
-                self.fire_run(step, run, program, scope);
+            Op::Recv { slot, edge } => self.fire_recv(step, *slot, *edge, scope),
+            Op::Run(run) if run.each => self.fire_each(step, run, scope),
+            Op::Run(run) => {
+                self.fire_run(step, run, scope);
                 Ok(())
             }
-            Step::Adapt { adaptor, operands, results } => {
-                self.fire_adapt(step, adaptor, operands, results[0], scope)
+            Op::Adapt { adaptor, operands, results } => {
+                self.fire_adapt(step, adaptor, operands, results, scope)
             }
-            Step::Branch(_) | Step::Loop(_) => {
-                Err(Fault::setup("a block cannot be replayed; the plan should not have been loaded"))
-            }
-            Step::Send { value, to, .. } => {
-                self.fire_send(step, *value, *to, scope);
+            Op::Branch { subject, arms } => self.fire_branch(step, *subject, arms, scope),
+            Op::Loop(number) => self.fire_loop(step, *number, scope),
+            Op::Yield { from, to } => self.fire_yield(step, *from, *to, scope),
+            Op::Send { from, edge, within } => {
+                self.fire_send(step, *from, *edge, *within, scope);
                 Ok(())
             }
-            Step::Output { value } => {
-                self.fire_output(step, *value, scope);
+            Op::Output { from, value } => {
+                self.fire_output(step, *from, *value, scope);
                 Ok(())
             }
-            // Done by `finish` of the value's last user.
-            Step::Free { .. } => Ok(()),
         }
     }
 
-    fn held(&self, value: ValueId) -> Result<usize, Fault> {
-        let slot = self.program.find(value);
-        slot.ok_or_else(|| {
-            Fault::component(format!("{value} was handed to {}, which does not hold it", self.stage))
-        })
-    }
-
     fn push(&mut self, slot: usize, datum: Datum, scope: &mut Scope<'_>) -> Result<(), Fault> {
-        let plan = &self.program.slots[slot];
-        datum
-            .check_type(&plan.ty)
-            .map_err(|problem| Fault::component(format!("{}: {problem}", plan.value)))?;
-        scope.ledger.hold(datum.bytes());
+        let program = Arc::clone(&self.program);
+        let plan = &program.slots[slot];
+        let wrong = |problem: &str| Fault::component(format!("{}: {problem}", plan.value));
+        datum.check_type(&plan.ty).map_err(|problem| wrong(&problem))?;
+        if let Some(number) = plan.ends {
+            self.look_at_until(number, &datum);
+        }
         let bytes = datum.bytes();
+        scope.ledger.hold(bytes);
         match self.slots[slot].push(datum) {
             Ok(released) => self.give_back(slot, released, scope),
             Err(problem) => {
                 scope.ledger.release(bytes);
-                return Err(Fault::component(format!("{}: {problem}", plan.value)));
+                return Err(wrong(problem));
             }
         }
         self.wake_users(slot);
@@ -310,86 +315,82 @@ impl Replay {
         self.wake_users(slot);
     }
 
-    /// Reader `step` is done with `count` items of a stream: the slowest reader's progress gives
-    /// the producer credits.
-    fn release(&mut self, step: usize, slot: usize, count: u32, scope: &mut Scope<'_>) {
-        if count == 0 || !self.slots[slot].is_stream() {
-            return;
+    /// An optional value turns out absent, or is sure to be there.
+    fn settle_presence(&mut self, slot: usize, is_absent: bool) {
+        if self.slots[slot].settle_presence(is_absent) {
+            self.wake_users(slot);
         }
-        let reader = reader_of(&self.program, slot, step);
-        let released = self.slots[slot].done(reader, count);
-        self.give_back(slot, released, scope);
     }
 
-    /// Reader `step` takes nothing more of a stream.
-    fn leave(&mut self, step: usize, slot: usize, scope: &mut Scope<'_>) {
-        if self.slots[slot].is_stream() {
-            let released = self.slots[slot].leave(reader_of(&self.program, slot, step));
-            self.give_back(slot, released, scope);
+    /// A reader is done with `count` items of a stream: the slowest reader's progress gives the producer credits.
+    fn release(&mut self, from: Operand, count: u32, scope: &mut Scope<'_>) {
+        if count > 0 {
+            let released = self.slots[from.slot].done(from.reader, count);
+            self.give_back(from.slot, released, scope);
         }
+    }
+
+    /// A reader takes nothing more of a stream.
+    fn leave(&mut self, from: Operand, scope: &mut Scope<'_>) {
+        let released = self.slots[from.slot].leave(from.reader);
+        self.give_back(from.slot, released, scope);
     }
 
     fn give_back(&mut self, slot: usize, released: Released, scope: &mut Scope<'_>) {
         scope.ledger.release(released.bytes);
-        if released.items > 0 {
-            self.give_credit(slot, released.items, scope);
-        }
-    }
-
-    fn give_credit(&mut self, slot: usize, count: u32, scope: &mut Scope<'_>) {
-        let plan = &self.program.slots[slot];
-        let (writer, value) = (plan.writer, plan.value);
-        if let Some(from) = plan.from {
-            if !self.slots[slot].is_complete() {
-                let hand_over = HandOver {
-                    header: self.header.clone(),
-                    from: self.stage,
-                    to: from,
-                    value,
-                    body: Body::Credit(count),
-                };
-                scope.actions.push(WorkerAction::HandOver(self.replica(from), hand_over));
-            }
+        if released.items == 0 {
             return;
         }
-        match (&self.program.steps[writer], &self.steps[writer].work) {
-            (Step::Run(run), Work::Call(running)) => {
-                let port = run.results.iter().find(|(_, result)| *result == value).map(|(port, _)| *port);
-                if let Some(port) = port {
-                    scope.actions.push(WorkerAction::Grant(run.component, running.call, port, count));
+        let program = Arc::clone(&self.program);
+        match &program.slots[slot].writer {
+            Writer::Arrival { edge: Some(edge), .. } => {
+                if !self.slots[slot].is_complete() {
+                    self.give_credit(*edge, released.items, scope);
                 }
             }
-            _ => self.wake(writer),
+            Writer::Arrival { edge: None, .. } => {}
+            Writer::Call { step, port } => {
+                if let (Op::Run(run), Work::Call(running)) =
+                    (&program.steps[*step].op, &self.steps[*step].work)
+                {
+                    let (call, count) = (running.call, released.items);
+                    scope.actions.push(WorkerAction::Grant(run.component, call, *port, count));
+                }
+            }
+            Writer::Steps(steps) => steps.iter().for_each(|step| self.wake(*step)),
         }
     }
 
-    fn replica(&self, stage: StageId) -> Seat {
-        self.header.replicas[stage.0 as usize]
-    }
-
-    /// A step is done: it uses its values no more, and the last user of a value gives it back.
+    /// A step is done: it uses its values no more, and the last of its list ends that.
     fn finish(&mut self, step: usize, scope: &mut Scope<'_>) {
         let program = Arc::clone(&self.program);
-        self.complete(step);
-        let mut values = program.steps[step].reads();
-        values.sort();
-        values.dedup();
-        values.extend(program.steps[step].writes());
-        for value in values {
-            let slot = program.slot(value);
-            self.slots[slot].users -= 1;
-            if self.slots[slot].users == 0 {
-                scope.ledger.release(self.slots[slot].bytes());
-                scope.ledger.close();
-                self.slots[slot].clear();
-                self.complete(program.slots[slot].free);
-            }
+        let plan = &program.steps[step];
+        for from in &plan.streams {
+            self.leave(*from, scope);
+        }
+        let state = &mut self.steps[step];
+        assert!(!std::mem::replace(&mut state.done, true), "a step ends once");
+        state.work = Work::Idle;
+        for slot in &plan.uses {
+            self.drop_use(*slot, scope);
+        }
+        self.unfinished[plan.list] -= 1;
+        if self.unfinished[plan.list] == 0
+            && let Some(owner) = program.lists[plan.list].owner
+        {
+            self.wake(owner);
         }
     }
 
-    fn complete(&mut self, step: usize) {
-        assert!(!std::mem::replace(&mut self.steps[step].done, true), "a step ends once");
-        self.unfinished -= 1;
+    /// The last user of a value gives it back.
+    fn drop_use(&mut self, slot: usize, scope: &mut Scope<'_>) {
+        let slot = &mut self.slots[slot];
+        slot.users -= 1;
+        if slot.users == 0 {
+            scope.ledger.release(slot.bytes());
+            scope.ledger.close();
+            slot.clear();
+        }
     }
 
     fn wake(&mut self, step: usize) {
@@ -400,17 +401,13 @@ impl Replay {
         }
     }
 
+    /// Wakes whoever waits for `slot`.
     fn wake_users(&mut self, slot: usize) {
         let program = Arc::clone(&self.program);
-        self.wake(program.slots[slot].writer);
-        for reader in &program.slots[slot].readers {
-            self.wake(*reader);
+        let plan = &program.slots[slot];
+        if let Writer::Arrival { step, .. } = &plan.writer {
+            self.wake(*step);
         }
+        plan.readers.iter().for_each(|reader| self.wake(*reader));
     }
-}
-
-/// Which of a slot's readers a step is.
-fn reader_of(program: &LoadedProgram, slot: usize, step: usize) -> usize {
-    let readers = &program.slots[slot].readers;
-    readers.iter().position(|reader| *reader == step).expect("a step reads its operands")
 }

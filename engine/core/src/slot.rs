@@ -9,8 +9,17 @@ use crate::program::SlotPlan;
 #[derive(Debug)]
 pub(crate) struct Slot {
     content: Content,
-    /// Steps that still use it: its writer and its readers.
+    /// Whether it is known that the value is there or will be; an optional value may turn out absent.
+    presence: Presence,
+    /// What still uses it: steps of its own list, which stand for those inside of them, and the rounds that hand it on.
     pub(crate) users: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Unknown,
+    Present,
+    Absent,
 }
 
 #[derive(Debug)]
@@ -46,6 +55,7 @@ pub(crate) enum Next {
 }
 
 impl Slot {
+    /// A slot that nothing has been put in; it is leased when its list of steps begins.
     pub(crate) fn new(plan: &SlotPlan) -> Self {
         let content = match plan.window() {
             None => Content::Whole(None),
@@ -54,10 +64,24 @@ impl Slot {
                 items: VecDeque::new(),
                 first: 0,
                 ended: false,
-                readers: vec![Cursor::default(); plan.readers.len()],
+                readers: vec![Cursor::default(); plan.stream_readers],
             }),
         };
-        Self { content, users: plan.readers.len() + 1 }
+        Self { content, presence: Presence::Unknown, users: 0 }
+    }
+
+    /// Begins its lease, empty as at first.
+    pub(crate) fn open(&mut self, plan: &SlotPlan) {
+        self.users = plan.users;
+        self.presence = if plan.is_optional { Presence::Unknown } else { Presence::Present };
+        match &mut self.content {
+            Content::Whole(datum) => *datum = None,
+            Content::Stream(stream) => {
+                stream.items.clear();
+                (stream.first, stream.ended) = (0, false);
+                stream.readers.fill(Cursor::default());
+            }
+        }
     }
 
     /// The whole value, once it is there.
@@ -72,12 +96,32 @@ impl Slot {
         matches!(self.content, Content::Stream(_))
     }
 
+    /// Whether the value has turned out absent.
+    pub(crate) const fn is_absent(&self) -> bool {
+        matches!(self.presence, Presence::Absent)
+    }
+
+    /// Whether it is a stream of which items come, or none and then its end.
+    pub(crate) const fn is_open_stream(&self) -> bool {
+        self.is_stream() && matches!(self.presence, Presence::Present)
+    }
+
+    /// The value is absent, or if not `is_absent` it is there or will be. Whether that is new.
+    pub(crate) fn settle_presence(&mut self, is_absent: bool) -> bool {
+        let is_new = self.presence == Presence::Unknown;
+        if is_new {
+            self.presence = if is_absent { Presence::Absent } else { Presence::Present };
+        }
+        is_new
+    }
+
     /// Whether nothing more will come.
     pub(crate) const fn is_complete(&self) -> bool {
-        match &self.content {
-            Content::Whole(datum) => datum.is_some(),
-            Content::Stream(stream) => stream.ended,
-        }
+        self.is_absent()
+            || match &self.content {
+                Content::Whole(datum) => datum.is_some(),
+                Content::Stream(stream) => stream.ended,
+            }
     }
 
     /// Items that may still be pushed before a reader takes one.
@@ -91,6 +135,10 @@ impl Slot {
     /// Puts a whole value or a stream's next item in. The producer has seen that there is room.
     /// Returns what no reader needs, because all have left.
     pub(crate) fn push(&mut self, datum: Datum) -> Result<Released, &'static str> {
+        if self.is_absent() {
+            return Err("a value was made that is absent");
+        }
+        self.presence = Presence::Present;
         match &mut self.content {
             Content::Whole(Some(_)) => Err("a value was made twice"),
             Content::Whole(empty) => {
@@ -110,6 +158,7 @@ impl Slot {
 
     /// Ends a stream.
     pub(crate) const fn end(&mut self) {
+        self.presence = Presence::Present;
         if let Content::Stream(stream) = &mut self.content {
             stream.ended = true;
         }

@@ -106,7 +106,7 @@ impl Worker {
         match event {
             WorkerEvent::Open { header, stage, inputs } => {
                 self.drive(now_us, header, stage, actions, |replay, scope| {
-                    inputs.into_iter().try_for_each(|(value, datum)| replay.arrive(value, datum, scope))
+                    inputs.into_iter().try_for_each(|(value, datum)| replay.bring(value, datum, scope))
                 });
             }
             WorkerEvent::HandOver(hand_over) => self.hand_over(now_us, hand_over, actions),
@@ -147,22 +147,21 @@ impl Worker {
     }
 
     fn hand_over(&mut self, now_us: u64, hand_over: HandOver, actions: &mut Vec<WorkerAction>) {
-        let HandOver { header, from, to, value, body } = hand_over;
+        let HandOver { header, from, to, value, turn, body } = hand_over;
         if let Body::Credit(count) = body {
             // A producer that has ended needs no credit, and must not be opened by one.
             if self.is_for_us(&header, to) == Ok(true)
                 && let Some(number) = self.numbers.get(&(header.request, to)).copied()
             {
                 self.change(now_us, number, actions, |replay, _| {
-                    replay.arrive_credit(value, from, count);
+                    replay.arrive_credit(value, from, turn, count);
                     Ok(())
                 });
             }
             return;
         }
-        self.drive(now_us, header, to, actions, |replay, scope| match body {
-            Body::Item(datum) => replay.arrive(value, datum, scope),
-            _ => replay.arrive_end(value),
+        self.drive(now_us, header, to, actions, |replay, scope| {
+            replay.arrive(value, from, turn, body, scope)
         });
     }
 

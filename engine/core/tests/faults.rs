@@ -314,7 +314,7 @@ fn a_worker_takes_what_is_for_its_present_life() {
     let mut hear = |epoch: u32, worker_id: u32| {
         let header = header(&plan, RequestId::first(u64::from(epoch)), &[seat(0, 0), seat(worker_id, epoch)]);
         let (value, body) = (ValueId(2), Body::Item(Datum::text("One.")));
-        let hand_over = HandOver { header, from: THINK, to: SAY, value, body };
+        let hand_over = HandOver { header, from: THINK, to: SAY, value, turn: 0, body };
         let mut actions = Vec::new();
         worker.handle(0, WorkerEvent::HandOver(hand_over), &mut actions);
         actions
@@ -343,7 +343,7 @@ fn a_worker_gives_back_what_is_lost() {
     };
     let item = |number, body| {
         let header = header(&plan, RequestId::first(number), &seats);
-        WorkerEvent::HandOver(HandOver { header, from: THINK, to: SAY, value: ValueId(2), body })
+        WorkerEvent::HandOver(HandOver { header, from: THINK, to: SAY, value: ValueId(2), turn: 0, body })
     };
     for number in 0..2 {
         hear(item(number, Body::Item(Datum::text("One."))));

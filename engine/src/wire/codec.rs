@@ -4,13 +4,15 @@
 //! the head refers to in order. Contents that lie in a shared arena are neither: the head says where.
 
 use bytes::Bytes;
-use corn_core::{Audio, Datum, Image, Samples, Tensor};
-use corn_plan::Dtype;
+use corn_core::{Audio, Conversation, Datum, Frame, Image, Message, Part, Role, Samples, Tensor, Video};
+use corn_plan::{Dtype, Modality};
 
 /// Contents up to this many bytes stand in the head.
 const SMALL_BYTES: usize = 4096;
 /// Lists may hold lists, as far as this.
 const MAX_DEPTH: u32 = 4;
+
+const ROLES: [Role; 3] = [Role::System, Role::User, Role::Assistant];
 
 const IN_HEAD: u8 = 0;
 const PAYLOAD: u8 = 1;
@@ -114,9 +116,7 @@ impl Writer {
             }
             Datum::Image(image) => {
                 self.u8(1);
-                self.u32(image.width);
-                self.u32(image.height);
-                self.contents(&image.rgb, lender)?;
+                self.image(image, lender)?;
             }
             Datum::Audio(audio) => {
                 self.u8(2);
@@ -151,8 +151,53 @@ impl Writer {
                     self.datum(item, lender)?;
                 }
             }
+            Datum::Video(video) => {
+                self.u8(8);
+                self.u32(video.frames.len() as u32);
+                for frame in &video.frames {
+                    self.u64(frame.time_us);
+                    self.image(&frame.image, lender)?;
+                }
+            }
+            Datum::Messages(conversation) => {
+                self.u8(9);
+                self.conversation(conversation, lender)?;
+            }
         }
         Ok(())
+    }
+
+    fn image(&mut self, image: &Image, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {
+        self.u32(image.width);
+        self.u32(image.height);
+        self.contents(&image.rgb, lender)
+    }
+
+    fn conversation(
+        &mut self,
+        conversation: &Conversation,
+        lender: &mut Option<&mut dyn Lend>,
+    ) -> Result<(), Full> {
+        self.u32(conversation.messages.len() as u32);
+        for message in &conversation.messages {
+            let role = ROLES.iter().position(|role| *role == message.role);
+            self.u8(role.expect("every role is listed") as u8);
+            self.u32(message.parts.len() as u32);
+            for part in &message.parts {
+                match part {
+                    Part::Text(text) => {
+                        self.u8(0);
+                        self.text(text);
+                    }
+                    Part::Media(kind) => {
+                        self.u8(1);
+                        self.text(kind.name());
+                    }
+                }
+            }
+        }
+        self.u32(conversation.media.len() as u32);
+        conversation.media.iter().try_for_each(|item| self.datum(item, lender))
     }
 }
 
@@ -251,15 +296,7 @@ impl<'a> Reader<'a> {
     fn nested_datum(&mut self, depth: u32) -> Result<Datum, Malformed> {
         Ok(match self.u8()? {
             0 => Datum::text(self.text()?),
-            1 => {
-                let (width, height) = (self.u32()?, self.u32()?);
-                let rgb = self.contents()?;
-                if u128::from(width) * u128::from(height) * 3 != rgb.len() as u128 {
-                    let bytes = rgb.len();
-                    return Err(Malformed(format!("a picture of {width}×{height} in {bytes} bytes")));
-                }
-                Datum::Image(Image { width, height, rgb }.into())
-            }
+            1 => Datum::Image(self.image()?.into()),
             2 => {
                 let rate_hz = self.u32()?;
                 let samples = self.contents()?;
@@ -278,8 +315,49 @@ impl<'a> Reader<'a> {
                     (0..count).map(|_| self.nested_datum(depth + 1)).collect();
                 Datum::List(items?.into())
             }
+            8 => {
+                let count = self.count(17)?;
+                let frame = |from: &mut Self| Ok(Frame { time_us: from.u64()?, image: from.image()?.into() });
+                let frames = (0..count).map(|_| frame(self)).collect::<Result<_, Malformed>>()?;
+                Datum::Video(Video { frames }.into())
+            }
+            9 if depth < MAX_DEPTH => Datum::Messages(self.conversation(depth)?.into()),
             other => return Err(Malformed(format!("a datum of kind {other}"))),
         })
+    }
+
+    fn image(&mut self) -> Result<Image, Malformed> {
+        let (width, height) = (self.u32()?, self.u32()?);
+        let rgb = self.contents()?;
+        if u128::from(width) * u128::from(height) * 3 != rgb.len() as u128 {
+            let bytes = rgb.len();
+            return Err(Malformed(format!("a picture of {width}×{height} in {bytes} bytes")));
+        }
+        Ok(Image { width, height, rgb })
+    }
+
+    fn conversation(&mut self, depth: u32) -> Result<Conversation, Malformed> {
+        let count = self.count(5)?;
+        let messages = (0..count).map(|_| self.message()).collect::<Result<_, Malformed>>()?;
+        let count = self.count(2)?;
+        let media = (0..count).map(|_| self.nested_datum(depth + 1)).collect::<Result<_, Malformed>>()?;
+        Ok(Conversation { messages, media })
+    }
+
+    fn message(&mut self) -> Result<Message, Malformed> {
+        let role = ROLES.get(usize::from(self.u8()?)).copied();
+        let role = role.ok_or_else(|| Malformed("a message that nobody says".to_owned()))?;
+        let count = self.count(5)?;
+        let part = |from: &mut Self| match from.u8()? {
+            0 => Ok(Part::Text(from.text()?.into())),
+            1 => {
+                let kind = Modality::from_name(from.text()?);
+                kind.map(Part::Media).ok_or_else(|| Malformed("a mark of no kind of media".to_owned()))
+            }
+            other => Err(Malformed(format!("a part of kind {other}"))),
+        };
+        let parts = (0..count).map(|_| part(self)).collect::<Result<_, Malformed>>()?;
+        Ok(Message { role, parts })
     }
 
     fn tensor(&mut self) -> Result<Tensor, Malformed> {

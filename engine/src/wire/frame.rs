@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use corn_core::message::{Body, HandOver, Header, Priority, RequestId, Seat};
 use corn_core::{Blame, Datum, Fault};
-use corn_plan::{PlanHash, RecordingId, StageId, ValueId, WorkerId};
+use corn_plan::{BlockId, PlanHash, RecordingId, StageId, ValueId, WorkerId};
 
 use crate::client::Piece;
 
@@ -115,6 +115,7 @@ impl Frame {
                 to.u32(hand_over.from.0);
                 to.u32(hand_over.to.0);
                 to.u32(hand_over.value.0);
+                to.u64(hand_over.turn);
                 put_body(&mut to, &hand_over.body, &mut lender)?;
             }
             Self::Released(lease) => {
@@ -206,9 +207,9 @@ impl Frame {
             HAND_OVER => {
                 let header = get_header(&mut from, now_us)?;
                 let (sender, to) = (StageId(from.u32()?), StageId(from.u32()?));
-                let value = ValueId(from.u32()?);
+                let (value, turn) = (ValueId(from.u32()?), from.u64()?);
                 let body = get_body(&mut from)?;
-                Self::HandOver(HandOver { header, from: sender, to, value, body })
+                Self::HandOver(HandOver { header, from: sender, to, value, turn, body })
             }
             RELEASED => Self::Released(from.u64()?),
             OUTPUT => {
@@ -307,6 +308,12 @@ fn put_body(to: &mut Writer, body: &Body, lender: &mut Option<&mut dyn Lend>) ->
             to.u8(2);
             to.u32(*count);
         }
+        Body::Present => to.u8(3),
+        Body::Absent => to.u8(4),
+        Body::RoundEnded(block) => {
+            to.u8(5);
+            to.u32(block.0);
+        }
     }
     Ok(())
 }
@@ -316,6 +323,9 @@ fn get_body(from: &mut Reader<'_>) -> Result<Body, Malformed> {
         0 => Body::Item(from.datum()?),
         1 => Body::End,
         2 => Body::Credit(from.u32()?),
+        3 => Body::Present,
+        4 => Body::Absent,
+        5 => Body::RoundEnded(BlockId(from.u32()?)),
         other => return Err(Malformed(format!("a body of kind {other}"))),
     })
 }

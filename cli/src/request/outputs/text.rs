@@ -1,6 +1,6 @@
 //! Values as JSON and as text.
 
-use corn_core::{Datum, Tensor};
+use corn_core::{Conversation, Datum, Message, Part, Tensor};
 use corn_plan::Form;
 use serde_json::{Value as Json, json};
 
@@ -35,7 +35,22 @@ pub(super) fn one(datum: &Datum) -> Json {
         Datum::Tensor(tensor) => tensor_json(tensor),
         Datum::Image(image) => json!({ "width": image.width, "height": image.height }),
         Datum::Audio(audio) => json!({ "rate_hz": audio.rate_hz, "samples": audio.samples.len() }),
+        Datum::Video(video) => json!({ "frames": video.frames.len() }),
+        Datum::Messages(conversation) => messages_json(conversation),
     }
+}
+
+/// Who says what; media as the words for their kinds.
+fn messages_json(conversation: &Conversation) -> Json {
+    let part = |part: &Part| match part {
+        Part::Text(text) => json!({ "text": **text }),
+        Part::Media(kind) => json!({ "media": kind.name() }),
+    };
+    let message = |message: &Message| {
+        let parts: Vec<Json> = message.parts.iter().map(part).collect();
+        json!({ "role": message.role.name(), "parts": parts })
+    };
+    Json::Array(conversation.messages.iter().map(message).collect())
 }
 
 /// f32 tensors as their numbers, flat; others as what they are.

@@ -1,7 +1,8 @@
 //! What a replay still has to do with the replay of another stage.
 
-use corn_plan::{StageId, Step, all_steps};
+use corn_plan::StageId;
 
+use crate::program::{Op, WHOLE};
 use crate::replay::Replay;
 
 /// How far two stages are with what one hands to the other.
@@ -18,20 +19,33 @@ pub(crate) enum Exchange {
 impl Replay {
     /// What is still to be handed over between this replay and that of `stage`.
     pub(crate) fn exchange(&self, stage: StageId) -> Exchange {
-        let names = |step: &Step| match step {
-            Step::Send { to, .. } => *to == stage,
-            Step::Recv { from, .. } => *from == stage,
-            _ => false,
-        };
         let mut exchange = Exchange::Never;
-        for (step, state) in self.program.steps.iter().zip(&self.steps) {
-            if all_steps(std::slice::from_ref(step)).into_iter().any(names) {
-                if !state.done {
-                    return Exchange::Open;
-                }
-                exchange = Exchange::Over;
+        for (step, plan) in self.program.steps.iter().enumerate() {
+            let other = match &plan.op {
+                Op::Send { edge, .. } => self.program.leaving[*edge].stage,
+                Op::Recv { edge, .. } => self.program.arriving[*edge].stage,
+                _ => continue,
+            };
+            if other != stage {
+                continue;
             }
+            if !self.steps[self.outermost(step)].done {
+                return Exchange::Open;
+            }
+            exchange = Exchange::Over;
         }
-        exchange
+        let is_receiver =
+            self.program.loops.iter().any(|plan| plan.receivers.iter().any(|(to, _)| *to == stage));
+        // Rounds that have not ended over there: it still has to say so.
+        if is_receiver && self.unconfirmed != 0 { Exchange::Open } else { exchange }
+    }
+
+    /// The step of the whole program that `step` is, or is inside of.
+    fn outermost(&self, mut step: usize) -> usize {
+        while self.program.steps[step].list != WHOLE {
+            let owner = self.program.lists[self.program.steps[step].list].owner;
+            step = owner.expect("only the whole program stands in nothing");
+        }
+        step
     }
 }

@@ -1,15 +1,16 @@
-//! Steps that move values: adaptors, hand-overs to other stages, outputs to the client.
+//! Steps that move values within a stage: adaptors, and outputs to the client.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use corn_plan::{Adaptor, StageId, ValueId};
+use corn_plan::{Adaptor, ValueId};
 
-use crate::adapt::{Adapting, join};
+use crate::adapt::{Adapting, of_wholes};
 use crate::datum::Datum;
 use crate::fault::Fault;
-use crate::message::{Body, HandOver, WorkerAction};
-use crate::replay::{Adapt, Replay, Scope, Work, reader_of};
+use crate::message::WorkerAction;
+use crate::program::Operand;
+use crate::replay::{Adapt, Replay, Scope, Work};
 use crate::slot::Next;
 
 impl Replay {
@@ -17,34 +18,59 @@ impl Replay {
         &mut self,
         step: usize,
         adaptor: &Adaptor,
-        operands: &[ValueId],
-        result: ValueId,
+        operands: &[Operand],
+        results: &[usize],
         scope: &mut Scope<'_>,
     ) -> Result<(), Fault> {
+        if let Adaptor::Merge { tags } = adaptor {
+            return self.fire_merge(step, tags, operands, results, scope);
+        }
+        let target = results[0];
         let program = Arc::clone(&self.program);
-        let target = program.slot(result);
-        if matches!(adaptor, Adaptor::Join | Adaptor::List) {
-            let wholes: Option<Vec<&Datum>> =
-                operands.iter().map(|value| self.slots[program.slot(*value)].whole()).collect();
-            let Some(wholes) = wholes else { return Ok(()) };
-            let datum = match adaptor {
-                Adaptor::Join => join(wholes.into_iter()),
-                _ => Datum::List(wholes.into_iter().cloned().collect()),
-            };
+        let ty = &program.slots[target].ty;
+        let Some(state) = Adapting::new(adaptor, ty) else {
+            let slots = operands.iter().map(|from| &self.slots[from.slot]);
+            if slots.clone().any(|slot| !slot.is_complete()) {
+                return Ok(());
+            }
+            let wholes: Vec<&Datum> = slots.filter_map(|slot| slot.whole()).collect();
+            let datum = of_wholes(adaptor, &wholes)?;
             self.push(target, datum, scope)?;
             self.finish(step, scope);
             return Ok(());
-        }
-        let mut adapt = match std::mem::take(&mut self.steps[step].work) {
-            Work::Adapt(adapt) => adapt,
-            _ => Adapt {
-                state: Adapting::new(adaptor, &program.slots[target].ty).expect("the others take streams"),
-                made: VecDeque::new(),
-                ended: false,
-            },
         };
-        let source = program.slot(operands[0]);
-        let finished = self.adapt_items(step, &mut adapt, source, target, scope)?;
+        self.move_items(step, state, operands[0], target, scope)
+    }
+
+    /// Moves the items of a stream as they are.
+    pub(super) fn pass_on(
+        &mut self,
+        step: usize,
+        from: Operand,
+        to: usize,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), Fault> {
+        self.move_items(step, Adapting::Pass, from, to, scope)
+    }
+
+    /// Moves items through an adaptor, which begins as `state`.
+    fn move_items(
+        &mut self,
+        step: usize,
+        state: Adapting,
+        from: Operand,
+        target: usize,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), Fault> {
+        let mut adapt = if let Work::Adapt(adapt) = std::mem::take(&mut self.steps[step].work) {
+            adapt
+        } else {
+            if self.slots[target].is_stream() {
+                self.settle_presence(target, false);
+            }
+            Adapt { state, made: VecDeque::new(), ended: false }
+        };
+        let finished = self.adapt_items(&mut adapt, from, target, scope)?;
         self.steps[step].work = Work::Adapt(adapt);
         if finished {
             self.end(target);
@@ -56,14 +82,12 @@ impl Replay {
     /// Moves items through an adaptor while its result has room; whether it has ended.
     fn adapt_items(
         &mut self,
-        step: usize,
         adapt: &mut Adapt,
-        source: usize,
+        from: Operand,
         target: usize,
         scope: &mut Scope<'_>,
     ) -> Result<bool, Fault> {
         let program = Arc::clone(&self.program);
-        let reader = reader_of(&program, source, step);
         loop {
             while self.slots[target].room() > 0
                 && let Some(item) = adapt.made.pop_front()
@@ -76,13 +100,13 @@ impl Replay {
             if adapt.ended {
                 return Ok(true);
             }
-            if let Some(whole) = self.slots[source].whole() {
+            if let Some(whole) = self.slots[from.slot].whole() {
                 adapt.state.item(whole.clone(), &mut adapt.made)?;
             } else {
-                match self.slots[source].give(reader) {
+                match self.slots[from.slot].give(from.reader) {
                     Next::Item(item) => {
                         adapt.state.item(item, &mut adapt.made)?;
-                        self.release(step, source, 1, scope);
+                        self.release(from, 1, scope);
                         continue;
                     }
                     Next::Nothing => return Ok(false),
@@ -94,71 +118,75 @@ impl Replay {
         }
     }
 
-    pub(super) fn fire_send(&mut self, step: usize, value: ValueId, to: StageId, scope: &mut Scope<'_>) {
-        let program = Arc::clone(&self.program);
-        let slot = program.slot(value);
-        let worker = self.header.replicas[to.0 as usize];
-        let hand_over = |body: Body| {
-            let header = self.header.clone();
-            WorkerAction::HandOver(worker, HandOver { header, from: self.stage, to, value, body })
-        };
-        if let Some(whole) = self.slots[slot].whole() {
-            scope.actions.push(hand_over(Body::Item(whole.clone())));
+    /// Takes an item where there is one, from each stream in turn, while there is room for it and for its tag.
+    fn fire_merge(
+        &mut self,
+        step: usize,
+        tags: &[String],
+        operands: &[Operand],
+        results: &[usize],
+        scope: &mut Scope<'_>,
+    ) -> Result<(), Fault> {
+        for result in results {
+            self.settle_presence(*result, false);
+        }
+        let mut first = if let Work::Merge(first) = self.steps[step].work { first } else { 0 };
+        let mut ended = false;
+        while !ended && results.iter().all(|result| self.slots[*result].room() > 0) {
+            let mut found = None;
+            ended = true;
+            for place in (first..operands.len()).chain(0..first) {
+                match self.slots[operands[place].slot].give(operands[place].reader) {
+                    Next::Item(item) => {
+                        found = Some((place, item));
+                        ended = false;
+                        break;
+                    }
+                    Next::Nothing => ended = false,
+                    Next::Ended => {}
+                }
+            }
+            let Some((place, item)) = found else { break };
+            first = (place + 1) % operands.len();
+            self.push(results[0], item, scope)?;
+            if let (Some(tag), Some(word)) = (results.get(1), tags.get(place)) {
+                self.push(*tag, Datum::text(word.as_str()), scope)?;
+            }
+            self.release(operands[place], 1, scope);
+        }
+        self.steps[step].work = Work::Merge(first);
+        if ended {
+            for result in results {
+                self.end(*result);
+            }
+            self.finish(step, scope);
+        }
+        Ok(())
+    }
+
+    pub(super) fn fire_output(&mut self, step: usize, from: Operand, value: ValueId, scope: &mut Scope<'_>) {
+        let (request, stage) = (self.header.request, self.stage);
+        let output = |item| WorkerAction::Output { request, stage, value, item };
+        let slot = &mut self.slots[from.slot];
+        if slot.is_absent() {
+            scope.actions.push(output(None));
             self.finish(step, scope);
             return;
         }
-        let Some(window) = program.slots[slot].window() else { return };
-        let mut credit = match self.steps[step].work {
-            Work::Send { credit } => credit,
-            _ => window,
-        };
-        let reader = reader_of(&program, slot, step);
-        let mut sent = 0;
-        let mut ended = false;
-        while !ended {
-            let next =
-                if credit > 0 { self.slots[slot].give(reader) } else { self.slots[slot].ended_for(reader) };
-            match next {
-                Next::Item(item) => {
-                    credit -= 1;
-                    sent += 1;
-                    scope.actions.push(hand_over(Body::Item(item)));
-                }
-                Next::Ended => {
-                    scope.actions.push(hand_over(Body::End));
-                    ended = true;
-                }
-                Next::Nothing => break,
-            }
-        }
-        self.steps[step].work = Work::Send { credit };
-        self.release(step, slot, sent, scope);
-        if ended {
-            self.finish(step, scope);
-        }
-    }
-
-    pub(super) fn fire_output(&mut self, step: usize, value: ValueId, scope: &mut Scope<'_>) {
-        let program = Arc::clone(&self.program);
-        let slot = program.slot(value);
-        let output =
-            |item| WorkerAction::Output { request: self.header.request, stage: self.stage, value, item };
-        if let Some(whole) = self.slots[slot].whole() {
+        if let Some(whole) = slot.whole() {
             scope.actions.push(output(Some(whole.clone())));
             scope.actions.push(output(None));
             self.finish(step, scope);
             return;
         }
-        let Some(full) = program.slots[slot].window() else { return };
+        let Some(full) = self.program.slots[from.slot].window() else { return };
         let mut window = match self.steps[step].work {
             Work::Output { window } => window,
             _ => full,
         };
-        let reader = reader_of(&program, slot, step);
         let mut ended = false;
-        loop {
-            let next =
-                if window > 0 { self.slots[slot].give(reader) } else { self.slots[slot].ended_for(reader) };
+        while !ended {
+            let next = if window > 0 { slot.give(from.reader) } else { slot.ended_for(from.reader) };
             match next {
                 Next::Item(item) => {
                     window -= 1;
@@ -167,7 +195,6 @@ impl Replay {
                 Next::Ended => {
                     scope.actions.push(output(None));
                     ended = true;
-                    break;
                 }
                 Next::Nothing => break,
             }
@@ -175,7 +202,6 @@ impl Replay {
         self.steps[step].work = Work::Output { window };
         if ended {
             // What is still under way to the client is the client's from here on.
-            self.leave(step, slot, scope);
             self.finish(step, scope);
         }
     }

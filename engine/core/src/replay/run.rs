@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use corn_plan::{Plan, Run, Step};
+use corn_plan::Plan;
 
 use crate::datum::Datum;
 use crate::executor::{Call, CallInput, Report};
 use crate::fault::Fault;
 use crate::message::{CallTrace, WorkerAction};
-use crate::program::LoadedProgram;
-use crate::replay::{CallSite, Each, Replay, Running, Scope, Work, reader_of};
-use crate::slot::Next;
+use crate::program::{Op, RunPlan};
+use crate::replay::{CallSite, Each, Replay, Running, Scope, Work};
+use crate::slot::{Next, Slot};
 
 impl Replay {
     /// An executor reports on a call of this replay.
@@ -21,14 +21,14 @@ impl Replay {
         scope: &mut Scope<'_>,
     ) -> Result<(), Fault> {
         let program = Arc::clone(&self.program);
-        let Step::Run(run) = &program.steps[site.step] else {
+        let Op::Run(run) = &program.steps[site.step].op else {
             unreachable!("calls belong to run steps");
         };
         match report {
             Report::Emitted { port, item, .. } => self.emitted(site, run, port, item, scope),
             Report::Took { port, count, .. } => {
                 if let Some(operand) = run.operands.iter().find(|operand| operand.port == port) {
-                    self.release(site.step, program.slot(operand.value), count, scope);
+                    self.release(operand.from, count, scope);
                     self.wake(site.step);
                 }
                 Ok(())
@@ -44,40 +44,24 @@ impl Replay {
         }
     }
 
-    pub(super) fn fire_run(
-        &mut self,
-        step: usize,
-        run: &Run,
-        program: &LoadedProgram,
-        scope: &mut Scope<'_>,
-    ) {
+    pub(super) fn fire_run(&mut self, step: usize, run: &RunPlan, scope: &mut Scope<'_>) {
         let mut running = match std::mem::take(&mut self.steps[step].work) {
             Work::Call(running) => running,
-            _ => match self.start(step, run, program, scope) {
+            _ => match self.start(step, run, scope) {
                 Some(running) => running,
                 None => return,
             },
         };
         for (position, operand) in run.operands.iter().enumerate() {
-            let slot = program.slot(operand.value);
-            if !self.slots[slot].is_stream() || running.ended[position] {
-                continue;
-            }
-            let reader = reader_of(program, slot, step);
-            loop {
-                match self.slots[slot].give(reader) {
+            while !running.ended[position] {
+                match self.slots[operand.from.slot].give(operand.from.reader) {
                     Next::Item(item) => {
-                        scope.actions.push(WorkerAction::Feed(
-                            run.component,
-                            running.call,
-                            operand.port,
-                            item,
-                        ));
+                        let (component, call) = (run.component, running.call);
+                        scope.actions.push(WorkerAction::Feed(component, call, operand.port, item));
                     }
                     Next::Ended => {
                         scope.actions.push(WorkerAction::End(run.component, running.call, operand.port));
                         running.ended[position] = true;
-                        break;
                     }
                     Next::Nothing => break,
                 }
@@ -86,35 +70,35 @@ impl Replay {
         self.steps[step].work = Work::Call(running);
     }
 
-    /// Starts a call if every whole operand is there.
-    fn start(
-        &mut self,
-        step: usize,
-        run: &Run,
-        program: &LoadedProgram,
-        scope: &mut Scope<'_>,
-    ) -> Option<Running> {
+    /// Starts a call if every whole operand is there, and of each that is optional it is known whether it is.
+    fn start(&mut self, step: usize, run: &RunPlan, scope: &mut Scope<'_>) -> Option<Running> {
         let component = &scope.plan.components[run.component];
         let mut inputs = vec![CallInput::Absent; component.inputs.len()];
         for operand in &run.operands {
-            let slot = &self.slots[program.slot(operand.value)];
+            let slot = &self.slots[operand.from.slot];
             inputs[operand.port as usize] = match slot.whole() {
                 Some(datum) => CallInput::Value(datum.clone()),
-                None if slot.is_stream() => CallInput::Stream,
+                None if slot.is_absent() => CallInput::Absent,
+                None if slot.is_open_stream() => CallInput::Stream,
                 None => return None,
             };
         }
+        let ended = run.operands.iter().map(|operand| inputs[operand.port as usize] != CallInput::Stream);
+        let ended = ended.collect();
         let mut outputs = vec![None; component.outputs.len()];
-        for (port, value) in &run.results {
-            outputs[*port as usize] = Some(self.slots[program.slot(*value)].room());
+        for (port, slot) in &run.results {
+            outputs[*port as usize] = Some(self.slots[*slot].room());
+            if self.slots[*slot].is_stream() {
+                self.settle_presence(*slot, false);
+            }
         }
         let id = scope.calls.open(CallSite { replay: self.number, step, element: 0 });
         scope.actions.push(WorkerAction::Start(run.component, Call { id, inputs, outputs }));
         let trace = self.trace(run, scope);
-        Some(Running { call: id, trace, ended: vec![false; run.operands.len()] })
+        Some(Running { call: id, trace, ended })
     }
 
-    fn trace(&self, run: &Run, scope: &Scope<'_>) -> CallTrace {
+    fn trace(&self, run: &RunPlan, scope: &Scope<'_>) -> CallTrace {
         CallTrace {
             request: self.header.request,
             component: run.component,
@@ -128,27 +112,28 @@ impl Replay {
     pub(super) fn fire_each(
         &mut self,
         step: usize,
-        run: &Run,
-        program: &LoadedProgram,
+        run: &RunPlan,
         scope: &mut Scope<'_>,
     ) -> Result<(), Fault> {
         if matches!(self.steps[step].work, Work::Each(_)) {
             return Ok(());
         }
-        let wholes: Option<Vec<&Datum>> =
-            run.operands.iter().map(|operand| self.slots[program.slot(operand.value)].whole()).collect();
-        let Some(wholes) = wholes else { return Ok(()) };
+        let slots = run.operands.iter().map(|operand| &self.slots[operand.from.slot]);
+        if slots.clone().any(|slot| !slot.is_complete()) {
+            return Ok(());
+        }
+        let wholes: Vec<Option<&Datum>> = slots.map(Slot::whole).collect();
         let component = &scope.plan.components[run.component];
         let count = each_count(run, &wholes).map_err(|fault| fault.in_component(&component.name))?;
         let mut calls = Vec::with_capacity(count);
         for element in 0..count {
             let mut inputs = vec![CallInput::Absent; component.inputs.len()];
             for (operand, whole) in run.operands.iter().zip(&wholes) {
-                let datum = match whole {
-                    Datum::List(items) if operand.each => items[element].clone(),
-                    whole => (*whole).clone(),
+                inputs[operand.port as usize] = match whole {
+                    None => CallInput::Absent,
+                    Some(Datum::List(items)) if operand.each => CallInput::Value(items[element].clone()),
+                    Some(whole) => CallInput::Value((*whole).clone()),
                 };
-                inputs[operand.port as usize] = CallInput::Value(datum);
             }
             let mut outputs = vec![None; component.outputs.len()];
             for (port, _) in &run.results {
@@ -167,7 +152,7 @@ impl Replay {
     fn emitted(
         &mut self,
         site: CallSite,
-        run: &Run,
+        run: &RunPlan,
         port: u32,
         item: Datum,
         scope: &mut Scope<'_>,
@@ -184,36 +169,32 @@ impl Replay {
         };
         trace.first_us.get_or_insert(scope.now_us);
         trace.items += 1;
-        let value = run.results[result].1;
+        let slot = run.results[result].1;
         if let Work::Each(each) = &mut self.steps[site.step].work {
             let declared = &component.outputs[port as usize];
             item.check(&declared.ty.kind)
                 .map_err(|problem| emitted_wrong(&component.name, &declared.name, &problem))?;
-            each.made[result][site.element] = Some(item);
+            scope.ledger.hold(item.bytes());
+            if let Some(before) = each.made[result][site.element].replace(item) {
+                scope.ledger.release(before.bytes());
+            }
             return Ok(());
         }
-        let slot = self.program.slot(value);
         let name = &component.outputs[port as usize].name;
         self.push(slot, item, scope).map_err(|fault| emitted_wrong(&component.name, name, &fault.message))
     }
 
-    fn call_done(&mut self, site: CallSite, run: &Run, scope: &mut Scope<'_>) -> Result<(), Fault> {
+    fn call_done(&mut self, site: CallSite, run: &RunPlan, scope: &mut Scope<'_>) -> Result<(), Fault> {
         if let Work::Each(each) = &mut self.steps[site.step].work {
             each.open -= 1;
             return if each.open == 0 { self.each_done(site.step, run, scope) } else { Ok(()) };
         }
-        let program = Arc::clone(&self.program);
-        for (port, value) in &run.results {
-            let slot = program.slot(*value);
-            if self.slots[slot].is_stream() {
-                self.end(slot);
-            } else if !self.slots[slot].is_complete() {
+        for (port, slot) in &run.results {
+            if self.slots[*slot].is_stream() {
+                self.end(*slot);
+            } else if !self.slots[*slot].is_complete() {
                 return Err(ended_without(scope.plan, run, *port));
             }
-        }
-        // What the call left untaken is nobody's any more.
-        for operand in &run.operands {
-            self.leave(site.step, program.slot(operand.value), scope);
         }
         if let Work::Call(running) = std::mem::take(&mut self.steps[site.step].work) {
             let trace = CallTrace { ended_us: scope.now_us, ..running.trace };
@@ -223,14 +204,15 @@ impl Replay {
         Ok(())
     }
 
-    fn each_done(&mut self, step: usize, run: &Run, scope: &mut Scope<'_>) -> Result<(), Fault> {
+    fn each_done(&mut self, step: usize, run: &RunPlan, scope: &mut Scope<'_>) -> Result<(), Fault> {
         let Work::Each(each) = std::mem::take(&mut self.steps[step].work) else {
             unreachable!("its calls have just ended");
         };
-        for ((port, value), made) in run.results.iter().zip(each.made) {
+        scope.ledger.release(each.bytes());
+        for ((port, slot), made) in run.results.iter().zip(each.made) {
             let items: Option<Vec<Datum>> = made.into_iter().collect();
             let items = items.ok_or_else(|| ended_without(scope.plan, run, *port))?;
-            self.push(self.program.slot(*value), Datum::List(items.into()), scope)?;
+            self.push(*slot, Datum::List(items.into()), scope)?;
         }
         scope.actions.push(WorkerAction::Trace(CallTrace { ended_us: scope.now_us, ..each.trace }));
         self.finish(step, scope);
@@ -238,9 +220,11 @@ impl Replay {
     }
 }
 
-fn each_count(run: &Run, wholes: &[&Datum]) -> Result<usize, Fault> {
-    let lengths = run.operands.iter().zip(wholes).filter(|(operand, _)| operand.each);
-    let mut lengths = lengths.map(|(_, whole)| if let Datum::List(items) = whole { items.len() } else { 0 });
+/// How many items the lists have; what is absent has none to call for, and leaves it to the others.
+fn each_count(run: &RunPlan, wholes: &[Option<&Datum>]) -> Result<usize, Fault> {
+    let lists = run.operands.iter().zip(wholes).filter(|(operand, _)| operand.each);
+    let length = |whole: &Datum| if let Datum::List(items) = whole { items.len() } else { 0 };
+    let mut lengths = lists.filter_map(|(_, whole)| whole.map(length));
     let first = lengths.next().unwrap_or(0);
     if lengths.all(|length| length == first) {
         return Ok(first);
@@ -252,7 +236,7 @@ fn emitted_wrong(component: &str, port: &str, problem: &str) -> Fault {
     Fault::component(format!("output '{port}': {problem}")).in_component(component)
 }
 
-fn ended_without(plan: &Plan, run: &Run, port: u32) -> Fault {
+fn ended_without(plan: &Plan, run: &RunPlan, port: u32) -> Fault {
     let component = &plan.components[run.component];
     let name = &component.outputs[port as usize].name;
     Fault::component(format!("it ended without making output '{name}'")).in_component(&component.name)
