@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use corn_plan::WorkerId;
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::commands;
@@ -35,6 +37,24 @@ pub(crate) enum Command {
     Diff(crate::commands::diff::Args),
     /// Compile a program and replay one request in this process.
     Run(Run),
+    /// Deploy a program on this host: a coordinator, and its workers as processes.
+    Up(commands::up::Up),
+    /// Ask a deployment that is up.
+    Call(commands::call::Call),
+    /// List the deployments that are up, and how their workers are.
+    Ps(commands::ps::Ps),
+    /// Print what a deployment's processes have said.
+    Logs(commands::ps::Logs),
+    /// Give a worker no new requests, and wait until it has none.
+    Drain(commands::ps::Drain),
+    /// Give a worker another process, or all of them in turn, while requests go on.
+    Restart(commands::ps::Restart),
+    /// Change how many replicas of a component there are.
+    Scale(commands::ps::Scale),
+    /// End a deployment.
+    Down(commands::ps::Down),
+    /// Be a worker of a deployment.
+    Worker(commands::worker::Worker),
     /// List, prefetch, verify and remove model weights.
     Models(Models),
     /// Answer an editor: what is wrong, what names stand for, what comes next.
@@ -54,6 +74,7 @@ impl Command {
             Self::Check(check) => matches!(check.format(), Format::Json),
             Self::Diff(diff) => diff.json,
             Self::Run(run) => run.json,
+            Self::Call(call) => call.json,
             _ => false,
         }
     }
@@ -85,9 +106,12 @@ pub(crate) struct Placement {
     /// Workers to place components on [default: 2, or 1 on a machine with one core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) workers: Option<u32>,
-    /// Requests that may be in flight at once.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
-    pub(crate) inflight: u32,
+    /// Requests that may be in flight at once [default: 1; 16 where a program is deployed].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) inflight: Option<u32>,
+    /// Workers are processes, as `corn up` starts them, and hand over by shared memory rather than by pointer.
+    #[arg(long)]
+    pub(crate) processes: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -252,7 +276,7 @@ Examples:
   corn explain omni.corn omni.talker.replicas   who set it, where, and what it replaced
   corn explain omni.corn omni.talker            everything about one component")]
 pub(crate) struct Explain {
-    /// A code such as E0201, or a `.corn` file; without one, all codes are listed.
+    /// A code such as E0201, a rule for plans such as P4, or a `.corn` file; without one, all codes are listed.
     #[arg(value_name = "CODE|FILE")]
     pub(crate) what: Option<String>,
     /// A value of the placed program, such as omni.talker.replicas [default: all of them].
@@ -264,7 +288,13 @@ fn recording(text: &str) -> Result<usize, String> {
     number.map_err(|_| "a recording is a number as in the plan, such as 10 or r10".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A worker, such as w1.
+pub(crate) fn worker(text: &str) -> Result<WorkerId, String> {
+    let number = text.strip_prefix('w').unwrap_or(text).parse();
+    number.map(WorkerId).map_err(|_| "a worker is named as in the plan, such as w1".to_owned())
+}
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: Option<f64> = text[..digits].parse().ok();
     let unit = match &text[digits..] {

@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
@@ -9,7 +10,10 @@ pub(crate) mod fmt;
 pub(crate) mod graph;
 pub(crate) mod lsp;
 pub(crate) mod models;
+pub(crate) mod ps;
 pub(crate) mod run;
+pub(crate) mod up;
+pub(crate) mod worker;
 
 use std::io::Write;
 use std::path::Path;
@@ -45,4 +49,22 @@ pub(crate) fn refuse_overwriting(output: &Path, program: &Path) -> Result<(), Fa
         return Err(Failure::Usage(format!("'{output}' is the program itself; write to another file")));
     }
     Ok(())
+}
+
+/// Ends when a person or the system says stop: Ctrl-C, and where there are such signals, TERM and HUP.
+pub(crate) async fn told_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+                _ = hup.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler the system ends the process, which is a stop as well.
+    let _ = tokio::signal::ctrl_c().await;
 }

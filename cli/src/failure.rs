@@ -1,5 +1,6 @@
 //! How a command ends when it does not end well.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use corn_core::{Blame, Fault};
@@ -11,6 +12,8 @@ use crate::commands::{print, say};
 pub(crate) enum Failure {
     /// Diagnostics were printed already.
     Program,
+    /// Some of several files could not be used; each was named.
+    Files,
     /// The command line asks for what cannot be.
     Usage(String),
     /// Something failed while the command worked.
@@ -23,6 +26,16 @@ impl From<Fault> for Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program | Self::Files => Ok(()),
+            Self::Usage(message) => f.write_str(message),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
 impl Failure {
     /// The machine lacks something.
     pub(crate) fn setup(message: impl Into<String>) -> Self {
@@ -31,11 +44,13 @@ impl Failure {
 
     /// Prints what is left to say and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        let (code, message) = match self {
+        let code = match self {
             Self::Program => return ExitCode::from(1),
-            Self::Usage(message) => (2, message.clone()),
-            Self::Fault(fault) => (exit_code(fault.blame), fault.to_string()),
+            Self::Files => return ExitCode::from(2),
+            Self::Usage(_) => 2,
+            Self::Fault(fault) => exit_code(fault.blame),
         };
+        let message = self.to_string();
         if json {
             let component = if let Self::Fault(fault) = self { fault.component.clone() } else { None };
             let error = serde_json::json!({ "message": message, "exit_code": code, "component": component });

@@ -12,6 +12,7 @@ mod failure;
 mod program;
 mod progress;
 mod request;
+mod state;
 mod threads;
 mod timings;
 
@@ -33,6 +34,15 @@ fn main() -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Run(run) => commands::run::run(run),
+        Command::Up(up) => commands::up::up(up),
+        Command::Call(call) => commands::call::call(call),
+        Command::Ps(ps) => commands::ps::ps(ps),
+        Command::Logs(logs) => commands::ps::logs(logs),
+        Command::Drain(drain) => commands::ps::drain(drain),
+        Command::Restart(restart) => commands::ps::restart(restart),
+        Command::Scale(scale) => commands::ps::scale(scale),
+        Command::Down(down) => commands::ps::down(down),
+        Command::Worker(worker) => commands::worker::worker(worker),
         Command::Models(models) => commands::models::models(models),
         Command::Lsp(lsp) => commands::lsp::lsp(lsp),
         Command::Explain(explain) => commands::explain::explain(explain),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use corn_compiler::diagnostic::{Diagnostic, render};
 use corn_compiler::source::{SourceFile, SourceMap, Sources};
 use corn_compiler::{Compilation, Emit, Target};
-use corn_plan::{Plan, Verified, Violation};
+use corn_plan::{Plan, Transport, Verified, Violation};
 
 use crate::args::Placement;
 use crate::commands::say;
@@ -213,6 +213,15 @@ pub(crate) fn problems(compilation: &Compilation) -> Vec<serde_json::Value> {
     problems.into_iter().map(|problem| serde_json::json!(problem)).collect()
 }
 
+/// That a file cannot be used, in the form of a program's problems.
+pub(crate) fn unread(file: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({
+        "code": null, "severity": "error", "message": message, "file": file, "line": null,
+        "column": null, "end_line": null, "end_column": null,
+        "notes": [], "hint": null, "labels": [],
+    })
+}
+
 /// Problems as a JSON array.
 pub(crate) fn json(problems: &[serde_json::Value]) -> Result<String, Failure> {
     serde_json::to_string_pretty(problems).map_err(|error| Failure::setup(error.to_string()))
@@ -245,9 +254,9 @@ pub(crate) fn target(placement: &Placement) -> Target {
         workers,
         cpus,
         memory_bytes: share.max(1) << 30,
-        inflight: placement.inflight,
+        inflight: placement.inflight.unwrap_or(1),
         host: "local".to_owned(),
-        transport: corn_plan::Transport::Pointer,
+        transport: if placement.processes { Transport::SharedMemory } else { Transport::Pointer },
     }
 }
 

@@ -1,5 +1,6 @@
 //! A request from the command line: which recording, what it brings, where its outputs go.
 
+pub(crate) mod answer;
 pub(crate) mod inputs;
 pub(crate) mod npy;
 pub(crate) mod outputs;

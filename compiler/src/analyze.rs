@@ -19,6 +19,7 @@ mod entries;
 mod graphs;
 pub mod index;
 mod instance;
+mod limits;
 mod locals;
 mod loops;
 mod media;
@@ -33,7 +34,7 @@ mod unused;
 
 use corn_plan::catalog::Catalog;
 
-use self::consts::Place;
+use self::consts::{Place, Seen};
 use self::context::Context;
 use self::index::Index;
 use self::modules::Module;
@@ -60,7 +61,7 @@ pub(crate) fn analyze(
             Entity::Component(position) => context.declare(position),
             Entity::Let(position) => {
                 let (module, each) = context.names.lets[position];
-                let place = Place { module, local: &[] };
+                let place = Place { module, local: Seen::NOTHING };
                 context.lets[position] = context.constant(&each.value, Some(&each.name.text), place);
             }
             Entity::Graph(position) => context.graph(position),

@@ -25,6 +25,7 @@ pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use corn_plan::catalog::Domain;
 use corn_plan::{Adaptor, Case, ComponentId, IdVec, Literal, Modality, Type, ValueId, id};
 
 pub use self::needs::Needs;
@@ -122,6 +123,31 @@ pub struct Graph {
     pub values: IdVec<ValueId, Value>,
     /// What graphs that are called ask of inputs that are passed on to them: see [`Graph::decides`].
     pub passed: Needs,
+    /// Which numbers are taken of an input, here or in a graph that is called.
+    pub limits: BTreeMap<u32, Vec<Limit>>,
+}
+
+/// What takes only some of the values of a type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// Which.
+    pub takes: Domain,
+    /// What it is.
+    pub reader: Reader,
+    /// Where it says so.
+    pub span: Span,
+}
+
+/// What has a [`Limit`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reader {
+    /// A loop, as the number of its rounds.
+    Rounds {
+        /// Most of them.
+        max: u32,
+    },
+    /// A port of this name.
+    Port(String),
 }
 
 /// Something that a request brings.

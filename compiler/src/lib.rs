@@ -218,9 +218,11 @@ fn through_the_passes(
 
     passes::share::share(&mut all, &program);
     done("share");
+    passes::copies::copies(&mut all);
+    done("copies");
     verify_all(all.iter().map(|one| &one.graph), &program, Phase::Simplified);
     done("graph verify");
-    passes::check::check(&all, found);
+    passes::check::check(&all, &program, found);
     done("check");
     let all = made.specialized.insert(all);
     if found.has_errors() || last == Emit::Shared {

@@ -4,9 +4,11 @@
 
 pub(crate) mod allocate;
 pub(crate) mod check;
+pub(crate) mod copies;
 pub(crate) mod inline;
 pub(crate) mod place;
 pub(crate) mod schedule;
+pub(crate) mod scopes;
 pub(crate) mod served;
 pub(crate) mod share;
 pub(crate) mod simplify;

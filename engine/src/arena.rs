@@ -250,7 +250,10 @@ mod tests {
         let released = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&released);
         let offset = arena.offset_of(&ours).unwrap();
-        let view = foreign.view(offset, 1000, move || drop(count.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let view = foreign.view(offset, 1000, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let view = view.unwrap();
         assert_eq!(view, ours);
         let second = view.clone();
         drop(view);

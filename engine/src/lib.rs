@@ -7,16 +7,23 @@ mod arena;
 mod client;
 mod clock;
 mod coordinator;
+mod deployment;
 mod engine;
 mod executor;
 mod load;
 mod machine;
 mod observe;
 mod ports;
+mod process;
 mod wire;
 mod worker;
 
 pub use client::{Answer, Piece};
+pub use deployment::{
+    Deployment, Listening, Member, Order, Remote, RemoteAnswer, Standing, Status, serve_control,
+};
 pub use engine::{Ask, Engine};
 pub use machine::problems;
 pub use observe::{NoObserver, Observer};
+pub use process::{Membership, work};
+pub use wire::greet::Token;

@@ -44,17 +44,6 @@ impl Ports {
         }
     }
 
-    /// The epoch in which `worker` lives.
-    pub(crate) fn epoch(&self, worker: WorkerId) -> Option<u32> {
-        self.lock(worker).as_ref().map(|port| port.epoch)
-    }
-
-    /// Every worker that lives.
-    pub(crate) fn seats(&self) -> Vec<Seat> {
-        let ids = (0..self.open.len()).map(|id| WorkerId(id as u32));
-        ids.filter_map(|worker| self.epoch(worker).map(|epoch| Seat { worker, epoch })).collect()
-    }
-
     fn lock(&self, worker: WorkerId) -> MutexGuard<'_, Option<Port>> {
         self.open[worker.0 as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }

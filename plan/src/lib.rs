@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod ids;
 mod memory;
 pub mod plan;
+mod rules;
 pub mod shapes;
 mod signature;
 pub mod text;
@@ -25,6 +26,7 @@ pub use plan::{
     Modality, Needs, Offset, Operand, Output, Plan, PlanHash, Port, Program, Recording, Run, Serve, Stage,
     Step, Transport, Value, Weights, WeightsSource, Worker,
 };
+pub use rules::RULES;
 pub use signature::Signature;
 pub use text::ParseError;
 pub use types::{Dim, Dtype, Form, Kind, Type};

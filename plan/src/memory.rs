@@ -10,8 +10,10 @@
 //! components that need a GPU, on its GPUs: a component is spread evenly over all of them, a tensor may
 //! be on each. The rest is in the host's memory there, too.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::ids::{IdVec, StageId, ValueId, WorkerId};
-use crate::plan::{GpuRow, MemoryRow, Offset, Plan, Program, Recording, Stage, Step, Value, Worker};
+use crate::plan::{GpuRow, MemoryRow, Offset, Plan, Program, Recording, Step, Value, Worker};
 use crate::types::Kind;
 
 /// Every value begins at a multiple of so many bytes in its arena: what a GPU copies from best.
@@ -65,29 +67,42 @@ impl Plan {
 
     /// The memory table that this plan must have. Saturates instead of overflowing.
     pub fn memory_rows(&self) -> IdVec<WorkerId, MemoryRow> {
-        // For each recording where the arenas of each of its programs end.
-        let ends = |recording: &Recording| -> Vec<(StageId, Arenas)> {
-            let ends = |program: &Program| self.lay_out_program(recording, program, &mut |_, _| {});
-            recording.programs.iter().map(|program| (program.stage, ends(program))).collect()
+        // For each recording where the arenas of its programs end, by their stages.
+        let ends = |recording: &Recording| -> Ends {
+            let mut ends = Ends::new();
+            for program in &recording.programs {
+                let end = self.lay_out_program(recording, program, &mut |_, _| {});
+                let sum = ends.entry(program.stage).or_default();
+                sum.host = sum.host.saturating_add(end.host);
+                sum.gpu = sum.gpu.saturating_add(end.gpu);
+            }
+            ends
         };
-        let ends: Vec<Vec<(StageId, Arenas)>> = self.recordings.iter().map(ends).collect();
-        self.workers.enumerate().map(|(id, worker)| self.memory_row(id, worker, &ends)).collect()
+        let ends: Vec<Ends> = self.recordings.iter().map(ends).collect();
+        let mut stages: BTreeMap<WorkerId, BTreeSet<StageId>> = BTreeMap::new();
+        for (id, stage) in self.stages.enumerate() {
+            for worker in &stage.replicas {
+                stages.entry(*worker).or_default().insert(id);
+            }
+        }
+        let rows = self.workers.enumerate();
+        rows.map(|(id, worker)| self.memory_row(worker, &stages.remove(&id).unwrap_or_default(), &ends))
+            .collect()
     }
 
-    fn memory_row(&self, id: WorkerId, worker: &Worker, ends: &[Vec<(StageId, Arenas)>]) -> MemoryRow {
+    fn memory_row(&self, worker: &Worker, stages: &BTreeSet<StageId>, ends: &[Ends]) -> MemoryRow {
         let gpus = worker.gpus.as_ref().map_or(0, |gpus| gpus.indices.len() as u64);
-        let here = |stage: &Stage| stage.replicas.contains(&id);
-        let stages = self.stages.iter().filter(|stage| here(stage));
-        let components = stages.flat_map(|stage| &stage.components).filter_map(|id| self.components.get(*id));
+        let components = stages.iter().flat_map(|stage| &self.stages[*stage].components);
+        let components = components.filter_map(|id| self.components.get(*id));
         let held = |on_gpu: bool| {
             let here =
                 components.clone().filter(|component| (gpus > 0 && component.needs.gpus > 0) == on_gpu);
             here.fold(0u64, |sum, component| sum.saturating_add(component.needs.memory_bytes))
         };
         let request = |bytes: fn(&Arenas) -> u64| {
-            let sums = ends.iter().map(|programs| {
-                let programs = programs.iter().filter(|(stage, _)| self.stages.get(*stage).is_some_and(here));
-                programs.fold(0u64, |sum, (_, ends)| sum.saturating_add(bytes(ends)))
+            let sums = ends.iter().map(|ends| {
+                let here = stages.iter().filter_map(|stage| ends.get(stage));
+                here.fold(0u64, |sum, end| sum.saturating_add(bytes(end)))
             });
             sums.max().unwrap_or(0)
         };
@@ -119,6 +134,9 @@ impl GpuRow {
 const fn is_tensor(value: &Value) -> bool {
     matches!(value.ty.kind, Kind::Tensor { .. })
 }
+
+/// Where the arenas of a recording end on each stage.
+type Ends = BTreeMap<StageId, Arenas>;
 
 /// Bytes of a request's arenas on one stage: the host's, and that of each GPU.
 #[derive(Clone, Copy, Default)]

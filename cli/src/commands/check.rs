@@ -3,18 +3,31 @@
 use corn_compiler::Compilation;
 
 use crate::args::{Check, Format, Placement};
-use crate::commands::print;
+use crate::commands::{print, say};
 use crate::failure::Failure;
 use crate::program::{self, Loaded};
 
 pub(crate) fn check(args: &Check) -> Result<(), Failure> {
-    let placement = Placement { workers: None, inflight: 1 };
+    let placement = Placement { workers: None, inflight: None, processes: false };
     let is_json = args.format() == Format::Json;
     let mut problems = Vec::new();
-    let mut is_wrong = false;
+    let (mut is_wrong, mut is_unread) = (false, false);
     for file in &args.files {
         let name = file.display();
-        match program::load_either(file, &placement)? {
+        let loaded = match program::load_either(file, &placement) {
+            Ok(loaded) => loaded,
+            Err(failure) if args.files.len() == 1 => return Err(failure),
+            Err(failure) => {
+                is_unread = true;
+                if is_json {
+                    problems.push(program::unread(&name.to_string(), &failure.to_string()));
+                } else {
+                    say(&format!("error: {failure}"));
+                }
+                continue;
+            }
+        };
+        match loaded {
             Loaded::Plan(plan) if !is_json => {
                 print(&format!("{name}: plan {} can be replayed\n", plan.hash()))?;
             }
@@ -46,7 +59,11 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
     if is_json {
         print(&format!("{}\n", program::json(&problems)?))?;
     }
-    if is_wrong { Err(Failure::Program) } else { Ok(()) }
+    match (is_unread, is_wrong) {
+        (true, _) => Err(Failure::Files),
+        (false, true) => Err(Failure::Program),
+        (false, false) => Ok(()),
+    }
 }
 
 /// What there is of a program that is right and has no plan, since it does not say where its GPUs are.
@@ -62,6 +79,9 @@ fn unplaced(file: &str, compilation: &Compilation) -> String {
 fn summary(file: &str, compilation: &Compilation) -> String {
     let Some(plan) = &compilation.plan else { return String::new() };
     let (routes, components) = (plan.plan().recordings.len(), plan.plan().components.len());
+    if routes == 0 {
+        return format!("{file}: 0 recordings; it has no graph that a request could ask\n");
+    }
     let s = |count| if count == 1 { "" } else { "s" };
     format!("{file}: {routes} recording{} of {components} component{}\n", s(routes), s(components))
 }

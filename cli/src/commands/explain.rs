@@ -1,4 +1,4 @@
-//! `corn explain`: the longer text of an error code, or where a placed value comes from.
+//! `corn explain`: the longer text of an error code or of a rule for plans, or where a placed value comes from.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,13 +16,18 @@ pub(crate) fn explain(args: &Explain) -> Result<(), Failure> {
         for explained in diagnostic::codes() {
             let _ = writeln!(list, "{}  {}", explained.code.as_str(), explained.title);
         }
+        let _ = writeln!(list, "P1 to P10  what must hold of a plan");
         return print(&list);
     };
     let path = Path::new(what);
-    if args.path.is_some() || path.extension().is_some_and(|extension| extension == "corn") {
+    // No code has a dot or a slash.
+    if args.path.is_some() || what.contains(['.', '/']) {
         return placed(path, args.path.as_deref());
     }
     let code = what.to_uppercase();
+    if let Some((rule, text)) = corn_plan::RULES.iter().find(|(rule, _)| *rule == code) {
+        return print(&format!("{rule}: what must hold of a plan\n\n{text}.\n"));
+    }
     match diagnostic::codes().into_iter().find(|row| row.code.as_str() == code) {
         Some(row) => print(&format!("{code}: {}\n\n{}\n", row.title, row.text.trim_end())),
         None => Err(Failure::Usage(format!("there is no code '{code}'; `corn explain` lists all of them"))),
@@ -32,7 +37,7 @@ pub(crate) fn explain(args: &Explain) -> Result<(), Failure> {
 /// Where the value at `path` of a program comes from; without a path, all of them.
 fn placed(file: &Path, path: Option<&str>) -> Result<(), Failure> {
     program::refuse_plan(file, "explain")?;
-    let compilation = program::compile(file, &Placement { workers: None, inflight: 1 })?;
+    let compilation = program::compile(file, &Placement { workers: None, inflight: None, processes: false })?;
     program::report(&compilation);
     if compilation.plan.is_none() {
         return Err(Failure::Program);

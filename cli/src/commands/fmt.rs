@@ -37,32 +37,56 @@ pub(crate) fn fmt(args: &Fmt) -> Result<(), Failure> {
             _ => Err(Failure::Usage("`-` is standard input, and stands alone".to_owned())),
         };
     }
-    let (mut is_wrong, mut unformatted) = (false, 0);
+    let (mut is_wrong, mut is_unread, mut unformatted) = (false, false, 0);
     let files = files(&args.paths)?;
     for file in &files {
-        let text = program::text(file)?;
-        let Some(formatted) = formatted(&file.display().to_string(), &text)? else {
-            is_wrong = true;
-            continue;
-        };
-        if formatted == text {
-            continue;
-        }
-        unformatted += 1;
-        if args.check {
-            print(&format!("{}\n", file.display()))?;
-        } else {
-            replace(file, &formatted).map_err(|problem| {
-                Failure::setup(format!("'{}' cannot be written: {problem}", file.display()))
-            })?;
-            print(&format!("formatted {}\n", file.display()))?;
+        match one(file, args.check) {
+            Ok(Outcome::Unchanged) => {}
+            Ok(Outcome::Formatted) => unformatted += 1,
+            Ok(Outcome::Wrong) => is_wrong = true,
+            Err(failure @ Failure::Usage(_)) if files.len() > 1 => {
+                is_unread = true;
+                say(&format!("error: {failure}"));
+            }
+            Err(failure) => return Err(failure),
         }
     }
     if args.check && unformatted > 0 {
         say(&format!("{unformatted} of {} not formatted; `corn fmt` does it", counted(files.len())));
         is_wrong = true;
     }
-    if is_wrong { Err(Failure::Program) } else { Ok(()) }
+    match (is_unread, is_wrong) {
+        (true, _) => Err(Failure::Files),
+        (false, true) => Err(Failure::Program),
+        (false, false) => Ok(()),
+    }
+}
+
+/// What became of a file.
+enum Outcome {
+    Unchanged,
+    /// It was not formatted; now it is, if it was to be.
+    Formatted,
+    Wrong,
+}
+
+fn one(file: &Path, check: bool) -> Result<Outcome, Failure> {
+    let text = program::text(file)?;
+    let Some(formatted) = formatted(&file.display().to_string(), &text)? else {
+        return Ok(Outcome::Wrong);
+    };
+    if formatted == text {
+        return Ok(Outcome::Unchanged);
+    }
+    if check {
+        print(&format!("{}\n", file.display()))?;
+    } else {
+        replace(file, &formatted).map_err(|problem| {
+            Failure::setup(format!("'{}' cannot be written: {problem}", file.display()))
+        })?;
+        print(&format!("formatted {}\n", file.display()))?;
+    }
+    Ok(Outcome::Formatted)
 }
 
 /// From standard input to standard output.

@@ -15,7 +15,8 @@ const NUMBER: &str = "{}";
 
 pub(crate) fn graph(args: &Graph) -> Result<(), Failure> {
     program::refuse_plan(&args.file, "graph")?;
-    let compilation = program::compile(&args.file, &Placement { workers: None, inflight: 1 })?;
+    let compilation =
+        program::compile(&args.file, &Placement { workers: None, inflight: None, processes: false })?;
     if !compilation.lacks_only_a_cluster() {
         program::report(&compilation);
     }

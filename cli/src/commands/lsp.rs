@@ -22,7 +22,7 @@ pub(crate) struct Lsp {
 pub(crate) fn lsp(_args: &Lsp) -> Result<(), Failure> {
     let settings = Settings {
         catalog: corn_executors::catalog(),
-        target: program::target(&Placement { workers: None, inflight: 1 }),
+        target: program::target(&Placement { workers: None, inflight: None, processes: false }),
         library: program::STDLIB,
         library_folder: library_folder(),
     };

@@ -64,7 +64,7 @@ fn list() -> Result<(), Failure> {
 }
 
 fn prefetch(file: &Path, lock: bool) -> Result<(), Failure> {
-    let plan = program::load(file, &Placement { workers: None, inflight: 1 })?;
+    let plan = program::load(file, &Placement { workers: None, inflight: None, processes: false })?;
     let (store, _) = open_store(file, false)?;
     let mut pins = pins(file)?;
     let components = plan.plan().components.iter();

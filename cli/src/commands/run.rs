@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use corn_core::message::Priority;
 use corn_core::{Blame, Fault};
-use corn_engine::{Answer, Ask, Engine, NoObserver, Observer, Piece};
+use corn_engine::{Ask, Engine, NoObserver, Observer};
 use corn_executors::Executors;
 use corn_plan::Verified;
 use serde_json::json;
 
 use crate::args::Run;
 use crate::commands::models::{open_store, pins};
-use crate::commands::{print, say};
+use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::program;
 use crate::progress::Bars;
+use crate::request::answer::take;
 use crate::request::outputs::Outputs;
 use crate::request::{bindings, choose, inputs};
 use crate::timings::Timings;
@@ -63,24 +64,6 @@ fn interrupted() -> Fault {
     Fault::new(Blame::Cancelled, "interrupted; no file was written")
 }
 
-/// Ends when a person or the system says stop: Ctrl-C, and where there are such signals, TERM and HUP.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = term.recv() => {}
-                _ = hup.recv() => {}
-            }
-            return;
-        }
-    }
-    // Without a handler the system ends the process, which is a stop as well.
-    let _ = tokio::signal::ctrl_c().await;
-}
-
 async fn replay(
     args: &Run,
     plan: &Arc<Verified>,
@@ -119,18 +102,4 @@ async fn replay(
         say(timings.to_text().trim_end());
     }
     Ok(())
-}
-
-/// Takes the answer piece by piece; `came` is called when the last of it has come.
-async fn take(answer: &mut Answer, outputs: &mut Outputs, mut came: impl FnMut()) -> Result<(), Failure> {
-    let mut failed: Option<Fault> = None;
-    while let Some(piece) = answer.next().await {
-        match piece {
-            Piece::Item { output, datum } if failed.is_none() => outputs.item(output, datum)?,
-            Piece::Item { .. } => {}
-            Piece::End { .. } => came(),
-            Piece::Failed(fault) => failed = Some(fault),
-        }
-    }
-    failed.map_or(Ok(()), |fault| Err(Failure::Fault(fault)))
 }

@@ -5,7 +5,7 @@ use corn_plan::{Adaptor, Dim, Form, Kind, Type, ValueId};
 
 use crate::analyze::arguments::Takes;
 use crate::analyze::body::{Body, Eval};
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::Const;
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::graph::{NodeKind, Operand};
@@ -176,8 +176,11 @@ impl Body<'_, '_> {
     #[expect(clippy::option_option, reason = "broken and not given are two things")]
     fn item_count(&mut self, expr: Option<&Expr>, least: i64) -> Option<Option<u32>> {
         let Some(expr) = expr else { return Some(None) };
-        let local = self.local_constants();
-        match self.context.constant(expr, None, Place { module: self.module, local: &local }) {
+        match self.context.constant(
+            expr,
+            None,
+            Place { module: self.module, local: Seen::Bound(&self.locals) },
+        ) {
             Const::Literal(corn_plan::Literal::Int(count)) if (least..=0x7fff_ffff).contains(&count) => {
                 Some(u32::try_from(count).ok())
             }
@@ -209,8 +212,11 @@ impl Body<'_, '_> {
         let max = match filled[0] {
             None => None,
             Some(expr) => {
-                let local = self.local_constants();
-                let max = self.context.constant(expr, None, Place { module: self.module, local: &local });
+                let max = self.context.constant(
+                    expr,
+                    None,
+                    Place { module: self.module, local: Seen::Bound(&self.locals) },
+                );
                 Some((max, expr.span))
             }
         };

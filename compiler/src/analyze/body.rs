@@ -6,7 +6,7 @@
 
 use corn_plan::{ComponentId, Form, Kind, Literal, Type, ValueId};
 
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context};
 use crate::analyze::locals::{Local, Locals};
 use crate::analyze::loops::Head;
@@ -104,8 +104,7 @@ impl Body<'_, '_> {
             // A component made here takes the name of its `let`.
             ExprKind::Call { callee, args } if self.is_component(callee) && !self.takes_values(args) => {
                 self.mark_used(args);
-                let local = self.local_constants();
-                let place = Place { module: self.module, local: &local };
+                let place = Place { module: self.module, local: Seen::Bound(&self.locals) };
                 Eval::Const(self.context.constant(&each.value, Some(&each.name.text), place))
             }
             _ => self.eval(&each.value),
@@ -165,16 +164,6 @@ impl Body<'_, '_> {
             let ExprKind::Name(name) = &arg.value.kind else { return false };
             self.locals.find(name).is_some_and(|local| !matches!(local.eval, Eval::Const(_) | Eval::Poison))
         })
-    }
-
-    /// Local names as they are when the program is compiled.
-    pub(crate) fn local_constants(&self) -> Vec<(String, Const)> {
-        let constant = |local: &Local| match &local.eval {
-            Eval::Const(value) => value.clone(),
-            Eval::Poison => Const::Poison,
-            _ => Const::Brought,
-        };
-        self.locals.iter().map(|local| (local.name.clone(), constant(local))).collect()
     }
 
     fn name(&mut self, name: &str, span: Span) -> Eval {

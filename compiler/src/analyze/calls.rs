@@ -7,7 +7,7 @@ use corn_plan::{ComponentId, Form, IdVec, Literal, Type, ValueId};
 
 use crate::analyze::arguments::Takes;
 use crate::analyze::body::{Body, Callee, Eval};
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context, Declared};
 use crate::analyze::operand::Wanted;
 use crate::diagnostic::semantic;
@@ -23,8 +23,7 @@ impl Body<'_, '_> {
             ExprKind::Name(name) if name == "join" => return self.join(args, span),
             ExprKind::Name(name) if name == "merge" => return self.merge(args, span),
             ExprKind::Name(name) if matches!(name.as_str(), "pypi" | "hf" | "file") => {
-                let local = self.local_constants();
-                let place = Place { module: self.module, local: &local };
+                let place = Place { module: self.module, local: Seen::Bound(&self.locals) };
                 let expr = Expr {
                     kind: ExprKind::Call { callee: Box::new(callee.clone()), args: args.to_vec() },
                     span,
@@ -42,8 +41,7 @@ impl Body<'_, '_> {
             }
             Callee::Declaration(position) => {
                 self.mark_used(args);
-                let local = self.local_constants();
-                let place = Place { module: self.module, local: &local };
+                let place = Place { module: self.module, local: Seen::Bound(&self.locals) };
                 let made = self.context.instantiate(position, args, None, span, place);
                 made.map_or(Eval::Poison, |component| Eval::Const(Const::Component(component)))
             }
@@ -103,10 +101,13 @@ impl Body<'_, '_> {
                 },
             };
             let position = u32::try_from(position).expect("ports are few");
-            match self.fill(position, &wanted, eval, expr.span, &mut extents) {
-                Some(operand) => operands.push(operand),
-                None => whole = false,
-            }
+            let Some(operand) = self.fill(position, &wanted, eval, expr.span, &mut extents) else {
+                whole = false;
+                continue;
+            };
+            let limit = self.limit_of_port(component, &port.name, port.span);
+            whole &= limit.is_none_or(|limit| self.holds(operand.value, &limit, expr.span));
+            operands.push(operand);
         }
         if !whole {
             return Eval::Poison;
@@ -200,6 +201,10 @@ impl Body<'_, '_> {
             let Some(operand) = self.fill(position, &wanted, eval, expr.span, &mut Extents::new()) else {
                 return Eval::Poison;
             };
+            let limits = callee.limits.get(&position).into_iter().flatten();
+            if !limits.fold(true, |whole, limit| whole & self.holds(operand.value, limit, expr.span)) {
+                return Eval::Poison;
+            }
             let given_here = self.given(operand.value);
             if callee.decides(position) && given_here.is == Is::Made {
                 let problem =

@@ -16,6 +16,7 @@ impl Body<'_, '_> {
         let outside = self.guard.clone();
         let mut guard = outside.clone();
         let mut broken = false;
+        let mut absent: Vec<&str> = Vec::new();
         for name in present {
             let Some(local) = self.locals.find_mut(&name.text) else {
                 self.unknown(&name.text, name.span, Sort::Optional);
@@ -28,6 +29,11 @@ impl Body<'_, '_> {
                     guard.extend(&self.graph.values[value].needs);
                 }
                 Eval::Poison => broken = true,
+                Eval::Value(value) if self.graph.values[value].optional => {
+                    let made = self.graph.values[value].declared;
+                    self.context.report(semantic::constructs::absent_once_made(&name.text, name.span, made));
+                    absent.push(&name.text);
+                }
                 _ => {
                     let declared = local.span;
                     self.context
@@ -36,10 +42,27 @@ impl Body<'_, '_> {
             }
         }
         self.guard = guard;
-        let eval = self.block(body);
+        let eval = self.without(&absent, |inside| inside.block(body));
         let eval = self.only_here(eval, span);
         self.guard = outside;
-        if broken { Eval::Poison } else { eval }
+        if broken || !absent.is_empty() { Eval::Poison } else { eval }
+    }
+
+    /// What `inside` makes where `names` stand for something broken, of which nothing more is said.
+    pub(crate) fn without(&mut self, names: &[&str], inside: impl FnOnce(&mut Self) -> Eval) -> Eval {
+        let mut kept = Vec::new();
+        for name in names {
+            if let Some(local) = self.locals.find_mut(name) {
+                kept.push((*name, std::mem::replace(&mut local.eval, Eval::Poison)));
+            }
+        }
+        let made = inside(self);
+        for (name, eval) in kept {
+            if let Some(local) = self.locals.find_mut(name) {
+                local.eval = eval;
+            }
+        }
+        made
     }
 
     /// `eval` as something that exists only where the guard holds, even if it is made elsewhere.

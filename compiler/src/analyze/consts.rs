@@ -5,6 +5,7 @@ use corn_plan::{Literal, WeightsSource};
 
 use crate::analyze::arguments::Takes;
 use crate::analyze::context::{Const, Context, ParamType};
+use crate::analyze::locals::{Local, Locals};
 use crate::analyze::names::{Entity, FUNCTIONS};
 use crate::diagnostic::semantic::{self, Candidate};
 use crate::source::Span;
@@ -16,7 +17,36 @@ pub(crate) struct Place<'p> {
     /// The module whose names are seen.
     pub(crate) module: usize,
     /// Names of parameters or local constants, which come first.
-    pub(crate) local: &'p [(String, Const)],
+    pub(crate) local: Seen<'p>,
+}
+
+/// Names that come before those of the module.
+#[derive(Clone, Copy)]
+pub(crate) enum Seen<'p> {
+    /// Parameters with their values.
+    Given(&'p [(String, Const)]),
+    /// What a graph's body has bound.
+    Bound(&'p Locals),
+}
+
+impl Seen<'_> {
+    pub(crate) const NOTHING: Self = Self::Given(&[]);
+
+    fn find(self, name: &str) -> Option<Const> {
+        match self {
+            Self::Given(values) => {
+                values.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone())
+            }
+            Self::Bound(locals) => locals.find(name).map(Local::constant),
+        }
+    }
+
+    fn candidates(self) -> Vec<Candidate> {
+        match self {
+            Self::Given(values) => values.iter().map(|(given, _)| Candidate::named(given)).collect(),
+            Self::Bound(locals) => locals.iter().map(|local| Candidate::named(&local.name)).collect(),
+        }
+    }
 }
 
 /// Makes a constant of a number.
@@ -90,12 +120,12 @@ impl Context<'_> {
     }
 
     fn constant_name(&mut self, name: &str, span: Span, place: Place<'_>) -> Const {
-        match place.local.iter().find(|(local, _)| local == name) {
-            Some((_, Const::Brought)) => {
+        match place.local.find(name) {
+            Some(Const::Brought) => {
                 self.report(semantic::types::not_constant(span));
                 return Const::Poison;
             }
-            Some((_, value)) => return value.clone(),
+            Some(value) => return value,
             None => {}
         }
         match self.look_up(place.module, name).map(|named| named.entity) {
@@ -107,7 +137,7 @@ impl Context<'_> {
             Some(None) => Const::Poison,
             None => {
                 let mut known = self.visible(place.module, |entity| matches!(entity, Entity::Let(_)));
-                known.extend(place.local.iter().map(|(local, _)| Candidate::named(local)));
+                known.extend(place.local.candidates());
                 known.extend(semantic::names::truth_value_like(name));
                 self.report(semantic::names::unknown(name, span, &known));
                 Const::Poison

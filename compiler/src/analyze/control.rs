@@ -88,6 +88,12 @@ impl Body<'_, '_> {
         let Some(decider) = self.decider(subject, "match") else { return self.broken_arms(arms) };
         let kind = self.decider_kind(&decider);
         let values = needs::literals(&kind);
+        if let (Kind::Media { .. }, ExprKind::Name(name)) = (&kind, &subject.kind) {
+            let declared = self.locals.find(name).map_or(subject.span, |local| local.span);
+            self.context.report(semantic::control::match_of_one_medium(name, subject.span, declared));
+            // In a case it would be of that kind.
+            return self.without(&[name], |body| body.broken_arms(arms));
+        }
         if values.is_empty() || values.len() > needs::MOST_WORDS {
             self.context.report(semantic::control::match_of_no_choice(&kind.to_string(), subject.span));
             return self.broken_arms(arms);

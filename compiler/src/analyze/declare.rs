@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use corn_plan::Kind;
 
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Context, Declared, DeclaredParam, DeclaredPort, ParamType};
 use crate::analyze::types::{Symbols, symbols};
 use crate::diagnostic::semantic::{self, Candidate};
@@ -70,7 +70,7 @@ impl<'a> Context<'a> {
             }
             let ty = self.param_type(&param.ty);
             let default = param.default.as_ref().and_then(|default| {
-                let value = self.constant(default, None, Place { module, local: &[] });
+                let value = self.constant(default, None, Place { module, local: Seen::NOTHING });
                 self.accepted(&param.name.text, &ty, value, default.span, Some(param.ty.span))
             });
             params.push(DeclaredParam {
@@ -162,9 +162,12 @@ impl<'a> Context<'a> {
         if runs.is_empty() && !broken {
             self.report(semantic::components::no_run(&component.name));
         }
+        let is_known = |name: &&ast::Name| RESOURCES.contains(&name.text.as_str());
         let weighty = params.iter().find(|param| param.ty == ParamType::Weights);
         if let Some(weights) = weighty
             && !resources.iter().any(|name| name.text == "memory")
+            // What is unknown was probably meant to be it.
+            && resources.iter().all(is_known)
         {
             self.report(semantic::components::no_memory(&component.name, weights.span));
         }

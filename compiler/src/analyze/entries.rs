@@ -168,6 +168,15 @@ impl<'a> Context<'a> {
         value: &Const,
         span: Span,
     ) -> bool {
+        if *value == Const::Bytes(0)
+            && let Some(amount) = amounts(declared.ast).iter().find(|amount| amount.param == param.name)
+        {
+            let reader = format!("read by `{}`", amount.clause);
+            let takes = "a size of more than nothing";
+            let reader = (amount.span, reader.as_str());
+            self.report(semantic::components::option_outside(&param.name, takes, "0B", span, reader, &[]));
+            return false;
+        }
         let Const::Literal(value) = value else { return true };
         if let Some(domain) = declared.options.get(&param.name)
             && !domain.takes(value)
@@ -209,10 +218,15 @@ fn outside(
     span: Span,
     reader: (Span, &str),
 ) -> Diagnostic {
-    let words: &[&str] = if let Domain::Words(words) = domain { words } else { &[] };
-    let known: Vec<Candidate> = words.iter().map(|word| Candidate::named(&format!("{word:?}"))).collect();
+    let known = known_words(domain);
     let given = Lit(value).to_string();
     semantic::components::option_outside(&param.name, &domain.to_string(), &given, span, reader, &known)
+}
+
+/// The words that `domain` takes, as they are written.
+pub(crate) fn known_words(domain: Domain) -> Vec<Candidate> {
+    let words: &[&str] = if let Domain::Words(words) = domain { words } else { &[] };
+    words.iter().map(|word| Candidate::named(&format!("{word:?}"))).collect()
 }
 
 /// As `run` names it.

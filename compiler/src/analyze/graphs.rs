@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use corn_plan::Literal;
 
 use crate::analyze::body::{Body, Eval};
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context, ParamType};
 use crate::analyze::locals::Locals;
 use crate::analyze::operand::Wanted;
@@ -184,7 +184,7 @@ impl Body<'_, '_> {
                 return None;
             }
         };
-        let value = self.context.constant(default, None, Place { module: self.module, local: &[] });
+        let value = self.context.constant(default, None, Place { module: self.module, local: Seen::NOTHING });
         match self.context.accepted(&param.name.text, &takes, value, default.span, Some(param.ty.span)) {
             Some(Const::Literal(literal)) => Some(literal),
             _ => None,

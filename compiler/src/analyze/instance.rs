@@ -6,7 +6,7 @@ use std::rc::Rc;
 use corn_plan::{Batch, ComponentId, Literal, Needs, Port, Weights};
 
 use crate::analyze::arguments::Takes;
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context, Declared, DeclaredPort, ParamType};
 use crate::diagnostic::semantic;
 use crate::graph::Component;
@@ -49,7 +49,7 @@ impl Context<'_> {
                 _ => {}
             }
         }
-        let clauses = Place { module: declared.module, local: &values };
+        let clauses = Place { module: declared.module, local: Seen::Given(&values) };
         let needs = self.needs(&declared, clauses)?;
         let batch = self.batch(&declared, clauses)?;
         let name = name.map_or_else(|| declared.ast.name.text.to_lowercase(), ToOwned::to_owned);
@@ -111,10 +111,13 @@ impl Context<'_> {
                     "cpu" => needs.cpus = self.whole_number(amount, 1..=MAX_CPUS, "cpu", place)?,
                     "gpu" => needs.gpus = self.whole_number(amount, 1..=MAX_GPUS, "gpu", place)?,
                     "memory" => match self.constant(amount, None, place) {
-                        Const::Bytes(bytes) => needs.memory_bytes = bytes,
+                        Const::Bytes(bytes @ 1..) => needs.memory_bytes = bytes,
                         Const::Poison => return None,
                         other => {
-                            let given = other.describe();
+                            let given = match other {
+                                Const::Bytes(_) => "no memory at all".to_owned(),
+                                other => other.describe(),
+                            };
                             let taken = ParamType::Bytes.describe();
                             self.report(semantic::components::bad_amount(
                                 "memory",

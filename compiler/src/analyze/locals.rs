@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
 use crate::analyze::body::Eval;
+use crate::analyze::context::Const;
 use crate::source::Span;
 
 /// A name bound in the graph.
@@ -41,6 +42,17 @@ impl Deref for Locals {
 impl DerefMut for Locals {
     fn deref_mut(&mut self) -> &mut [Local] {
         &mut self.bound
+    }
+}
+
+impl Local {
+    /// What it is worth when the program is compiled.
+    pub(crate) fn constant(&self) -> Const {
+        match &self.eval {
+            Eval::Const(value) => value.clone(),
+            Eval::Poison => Const::Poison,
+            _ => Const::Brought,
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! `loop`: rounds that hand values to the next, at most so many.
 
+use corn_plan::catalog::Domain;
 use corn_plan::{Kind, Literal, Type, ValueId};
 
 use crate::analyze::body::{Body, Eval};
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::Const;
 use crate::analyze::locals::Local;
 use crate::diagnostic::semantic::{self, Candidate};
-use crate::graph::fit::{Extents, misfit};
-use crate::graph::{NodeId, NodeKind, Operand, ScopeId};
+use crate::graph::fit::{Extents, Misfit, misfit};
+use crate::graph::{Limit, NodeId, NodeKind, Operand, Reader, ScopeId};
 use crate::source::Span;
 use crate::syntax::ast::{Carried, Expr, LoopBody, LoopStep, Name};
 
@@ -63,8 +64,11 @@ impl Body<'_, '_> {
             self.context.report(semantic::control::loop_without_bound(span));
             return None;
         };
-        let local = self.local_constants();
-        match self.context.constant(max, None, Place { module: self.module, local: &local }) {
+        match self.context.constant(
+            max,
+            None,
+            Place { module: self.module, local: Seen::Bound(&self.locals) },
+        ) {
             Const::Literal(Literal::Int(count @ 1..=0x7fff_ffff)) => u32::try_from(count).ok(),
             Const::Poison => None,
             _ => {
@@ -109,21 +113,16 @@ impl Body<'_, '_> {
     fn count_of_rounds(&mut self, head: &Head<'_>, max: Option<u32>) -> Option<Option<ValueId>> {
         let Some((_, count)) = head.trip else { return Some(None) };
         let eval = self.eval(count);
-        if let (Eval::Const(Const::Literal(Literal::Int(rounds))), Some(max)) = (&eval, max)
-            && !(0..=i64::from(max)).contains(rounds)
-        {
-            self.context.report(semantic::control::more_rounds_than_bound(*rounds, max, count.span));
-            return None;
-        }
         let value = self.whole_value(eval, count.span)?;
-        let made = &self.graph.values[value];
-        if let NodeKind::Input(input) = self.graph.nodes[made.node].kind
-            && let Some(Literal::Int(rounds)) = &self.graph.inputs[input as usize].default
-            && let Some(max) = max.filter(|max| !(0..=i64::from(*max)).contains(rounds))
-        {
-            self.context.report(semantic::control::more_rounds_than_bound(*rounds, max, made.declared));
+        let limit = max.zip(head.max).map(|(max, bound)| Limit {
+            takes: Domain::Int(0, i64::from(max)),
+            reader: Reader::Rounds { max },
+            span: bound.span,
+        });
+        if limit.is_some_and(|limit| !self.holds(value, &limit, count.span)) {
             return None;
         }
+        let made = &self.graph.values[value];
         if made.ty != Type::value(Kind::Int) {
             let problem =
                 semantic::control::rounds_not_counted(&made.ty.to_string(), count.span, made.declared);
@@ -213,13 +212,14 @@ impl Body<'_, '_> {
             return false;
         };
         let (given, taken) = (&self.graph.values[next], &self.graph.values[var.inside]);
-        if misfit(&given.ty, &taken.ty, &mut Extents::new()).is_some() {
+        if let Some(misfit) = misfit(&given.ty, &taken.ty, &mut Extents::new()) {
             let problem = semantic::control::carried_changes_type(
                 &name.text,
                 &given.ty.to_string(),
                 value.span,
                 &taken.ty.to_string(),
                 taken.declared,
+                misfit == Misfit::Bound,
             );
             self.context.report(problem);
             var.next = Some((var.inside, span));

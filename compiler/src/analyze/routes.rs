@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::Kind;
 
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context, ParamType};
 use crate::analyze::names::Entity;
 use crate::diagnostic::semantic::{self, Candidate};
@@ -160,7 +160,7 @@ impl Context<'_> {
             Kind::Enum(words) => ParamType::Enum(words.clone()),
             _ => ParamType::Bool,
         };
-        let given = self.constant(value, None, Place { module: 0, local: &[] });
+        let given = self.constant(value, None, Place { module: 0, local: Seen::NOTHING });
         let accepted = self.accepted(&name.text, &takes, given, value.span, Some(input.span));
         let Some(Const::Literal(literal)) = accepted else { return false };
         if input.default.is_none() {

@@ -12,7 +12,7 @@ use corn_plan::types::{
 };
 use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
 
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context, ParamType};
 use crate::diagnostic::semantic::{self, Candidate, Spelled};
 use crate::source::Span;
@@ -208,6 +208,10 @@ impl Context<'_> {
         };
         let mut resolved = Vec::new();
         for dim in dims {
+            if let DimExtent::Fixed(0) | DimExtent::Symbol(_, Some(0)) = dim.extent {
+                self.report(semantic::types::empty_dimension(dim.span));
+                return None;
+            }
             resolved.push(match &dim.extent {
                 DimExtent::Fixed(extent) => Dim::Fixed(*extent),
                 DimExtent::Symbol(name, written) => {
@@ -223,7 +227,7 @@ impl Context<'_> {
     }
 
     fn rate(&mut self, rate: &Expr, module: usize) -> Option<u32> {
-        match self.constant(rate, None, Place { module, local: &[] }) {
+        match self.constant(rate, None, Place { module, local: Seen::NOTHING }) {
             Const::Hertz(hertz @ 1..=MAX_RATE_HZ) => u32::try_from(hertz).ok(),
             Const::Poison => None,
             _ => {
@@ -241,7 +245,7 @@ impl Context<'_> {
 
     fn byte_bound(&mut self, ty: &TypeExpr, default: u64, module: usize) -> Option<u64> {
         let Some(max) = &ty.max else { return Some(default) };
-        match self.constant(max, None, Place { module, local: &[] }) {
+        match self.constant(max, None, Place { module, local: Seen::NOTHING }) {
             Const::Bytes(bytes) if bytes > 0 => Some(bytes),
             Const::Poison => None,
             _ => {
@@ -253,7 +257,7 @@ impl Context<'_> {
 
     fn duration_bound(&mut self, ty: &TypeExpr, module: usize) -> Option<u64> {
         let Some(max) = &ty.max else { return Some(DEFAULT_AUDIO_MAX_MS) };
-        match self.constant(max, None, Place { module, local: &[] }) {
+        match self.constant(max, None, Place { module, local: Seen::NOTHING }) {
             Const::Millis(millis) if millis > 0 => Some(millis),
             Const::Poison => None,
             _ => {
@@ -265,7 +269,7 @@ impl Context<'_> {
 
     /// A positive number of items.
     pub(crate) fn count(&mut self, expr: &Expr, what: &str, module: usize) -> Option<u32> {
-        match self.constant(expr, None, Place { module, local: &[] }) {
+        match self.constant(expr, None, Place { module, local: Seen::NOTHING }) {
             Const::Literal(Literal::Int(count @ 1..=0x7fff_ffff)) => u32::try_from(count).ok(),
             Const::Poison => None,
             _ => {

@@ -185,31 +185,26 @@ fn row(plan: &Plan, store: &Store) -> String {
 }
 
 /// The route that holds most in `store`, and its largest values there.
-fn largest(plan: &Plan, all: &[Specialized], store: &Store) -> (Option<Span>, Vec<String>) {
+fn largest<'p>(plan: &'p Plan, all: &[Specialized], store: &Store) -> (Option<Span>, Vec<String>) {
     let has_gpus = plan.workers[store.worker].gpus.is_some();
-    let held = |recording: &Recording| -> Vec<(u64, String)> {
+    let held = |recording: &'p Recording| -> Vec<&'p Value> {
         let here = |program: &&Program| plan.stages[program.stage].replicas.contains(&store.worker);
         let steps = recording.programs.iter().filter(here).flat_map(|program| all_steps(&program.steps));
         let values = steps.flat_map(Step::writes).map(|value| &recording.values[value]);
         let in_store =
             |value: &&Value| (has_gpus && matches!(value.ty.kind, Kind::Tensor { .. })) == store.on_gpu;
-        values
-            .filter(in_store)
-            .map(|value| {
-                (
-                    value.bytes,
-                    format!("`{}` holds up to {} as `{}`", value.name, human(value.bytes), value.ty),
-                )
-            })
-            .collect()
+        values.filter(in_store).collect()
     };
-    let sum = |recording: &Recording| {
-        held(recording).iter().fold(0u64, |sum, (bytes, _)| sum.saturating_add(*bytes))
+    let sum = |recording: &'p Recording| {
+        held(recording).iter().fold(0u64, |sum, value| sum.saturating_add(value.bytes))
     };
     let most =
         plan.recordings.enumerate().max_by_key(|(id, recording)| (sum(recording), std::cmp::Reverse(*id)));
     let Some((id, recording)) = most else { return (None, Vec::new()) };
-    let mut values = held(recording);
+    let shown =
+        |value: &Value| format!("`{}` holds up to {} as `{}`", value.name, human(value.bytes), value.ty);
+    let mut values: Vec<(u64, String)> =
+        held(recording).into_iter().map(|value| (value.bytes, shown(value))).collect();
     values.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let span = all.get(id.0 as usize).map(|one| one.span);
     (span, values.into_iter().take(MOST_NAMED).map(|(_, text)| text).collect())

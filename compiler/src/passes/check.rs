@@ -13,14 +13,18 @@ use petgraph::unionfind::UnionFind;
 
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::semantic::{placement, routes};
-use crate::graph::{Graph, Node, NodeId, Specialized};
+use crate::graph::{Graph, Node, NodeId, Output, Program, Specialized};
 
 /// Reports what is wrong with the routes in `all`.
-pub(crate) fn check(all: &[Specialized], found: &mut Diagnostics) {
+pub(crate) fn check(all: &[Specialized], program: &Program, found: &mut Diagnostics) {
     for one in all {
-        for (position, output) in one.graph.outputs.iter().enumerate() {
-            let same = one.graph.outputs[..position].iter().find(|other| other.value == output.value);
-            if let Some(other) = same {
+        let graph = program.graphs.iter().find(|graph| graph.name == one.graph.name);
+        // Those that are one value whatever a request brings; the others have copies.
+        let whole = graph.map_or(&[][..], |graph| &graph.outputs);
+        let asked = |output: &&Output| one.graph.outputs.iter().any(|asked| asked.name == output.name);
+        for (position, output) in whole.iter().enumerate().filter(|(_, output)| asked(output)) {
+            let mut before = whole[..position].iter().filter(asked);
+            if let Some(other) = before.find(|other| other.value == output.value) {
                 found.push(routes::same_output(&output.name, output.span, &other.name, other.span));
             }
         }

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::{
-    Arm, BlockId, Branch, Carry, ComponentId, Loop, Operand, Program, Run, StageId, Step, ValueId,
+    Arm, BlockId, Branch, Carry, ComponentId, IdVec, Loop, Operand, Program, Run, StageId, Step, ValueId,
 };
 
 use crate::graph::{Graph, Node, NodeId, NodeKind, ScopeId};
+use crate::passes::scopes::Scopes;
 use crate::passes::stages::{Block, Stages};
 use crate::passes::transfer::HandOver;
 
@@ -30,9 +31,9 @@ pub(crate) fn schedule(
     }
     let arriving = handed.iter().map(|over| ((over.value, over.to), over)).collect();
     let numbers = blocks.keys().copied().zip((0u32..).map(BlockId)).collect();
-    let mut scopes: BTreeMap<Option<ScopeId>, Vec<NodeId>> = BTreeMap::new();
-    for (id, node) in graph.nodes.enumerate() {
-        scopes.entry(node.scope).or_default().push(id);
+    let mut needed: BTreeMap<ValueId, BTreeSet<StageId>> = BTreeMap::new();
+    for (value, on) in blocks.values().flat_map(|block| block.before.iter().chain(&block.at_end)) {
+        needed.entry(*value).or_default().extend(on);
     }
     let plan = Scheduling {
         graph,
@@ -41,7 +42,9 @@ pub(crate) fn schedule(
         leaving,
         arriving,
         numbers,
-        scopes,
+        scopes: Scopes::of(graph),
+        readers: graph.readers(),
+        needed,
         outputs,
         component: &component,
     };
@@ -59,8 +62,10 @@ struct Scheduling<'a> {
     leaving: BTreeMap<(ValueId, StageId), Vec<&'a HandOver>>,
     arriving: BTreeMap<(ValueId, StageId), &'a HandOver>,
     numbers: BTreeMap<NodeId, BlockId>,
-    /// The nodes of each scope in order.
-    scopes: BTreeMap<Option<ScopeId>, Vec<NodeId>>,
+    scopes: Scopes,
+    readers: IdVec<ValueId, Vec<NodeId>>,
+    /// Where blocks need each value, to decide, to begin or to go on.
+    needed: BTreeMap<ValueId, BTreeSet<StageId>>,
     outputs: BTreeSet<ValueId>,
     component: &'a dyn Fn(ComponentId) -> ComponentId,
 }
@@ -75,7 +80,7 @@ impl Scheduling<'_> {
         received: &mut BTreeSet<ValueId>,
     ) -> Vec<Step> {
         let mut steps = Vec::new();
-        for id in self.scopes.get(&scope).into_iter().flatten() {
+        for id in self.scopes.directly(scope) {
             let node = &self.graph.nodes[*id];
             let block = self.blocks.get(id);
             let is_here = match block {
@@ -108,9 +113,8 @@ impl Scheduling<'_> {
         let here = |(value, on): &(ValueId, BTreeSet<StageId>)| on.contains(&stage).then_some(*value);
         let mut reads: Vec<ValueId> = block.before.iter().filter_map(here).collect();
         for scope in scopes_of(&node.kind) {
-            let inside = self.graph.nodes.enumerate();
-            let inside = inside.filter(|(_, node)| self.graph.is_within(node.scope, Some(scope)));
-            for (id, node) in inside {
+            for id in self.scopes.within(scope) {
+                let node = &self.graph.nodes[id];
                 match self.blocks.get(&id) {
                     Some(inner) if inner.stages.contains(&stage) => {
                         reads.extend(inner.before.iter().chain(&inner.at_end).filter_map(here));
@@ -200,15 +204,11 @@ impl Scheduling<'_> {
 
     /// Whether a node or a block on `stage` reads what a request brings.
     fn is_read(&self, stage: StageId, value: ValueId) -> bool {
-        let nodes = self.graph.nodes.enumerate().any(|(id, node)| {
-            let is_here = !self.blocks.contains_key(&id) && self.stages[id].contains(&stage);
-            is_here && node.operands.iter().any(|operand| operand.value == value)
-        });
-        let blocks = self.blocks.values().any(|block| {
-            let needed = block.before.iter().chain(&block.at_end);
-            needed.into_iter().any(|(needed, on)| *needed == value && on.contains(&stage))
-        });
-        nodes || blocks || self.outputs.contains(&value)
+        let nodes = self.readers[value]
+            .iter()
+            .any(|reader| !self.blocks.contains_key(reader) && self.stages[*reader].contains(&stage));
+        let is_needed = self.needed.get(&value).is_some_and(|on| on.contains(&stage));
+        nodes || is_needed || self.outputs.contains(&value)
     }
 
     fn block(&self, stage: StageId, block: &Block, received: &mut BTreeSet<ValueId>) -> Step {
@@ -251,8 +251,7 @@ impl Scheduling<'_> {
         received: &mut BTreeSet<ValueId>,
     ) -> Step {
         let node = &self.graph.nodes[block.node];
-        let is_enter = |node: &&Node| matches!(node.kind, NodeKind::Enter { scope: of, .. } if of == scope);
-        let enter = self.graph.nodes.iter().find(is_enter).expect("a loop begins");
+        let enter = &self.graph.nodes[self.scopes.enter(scope).expect("a loop begins")];
         let filled = |node: &Node, port: u32| {
             node.operands.iter().find(|operand| operand.port == port).map(|operand| operand.value)
         };

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use corn_plan::{ComponentId, IdVec, StageId, ValueId};
 
 use crate::graph::{Graph, Node, NodeId, NodeKind, ScopeId};
+use crate::passes::scopes::Scopes;
 
 /// The stages of each node.
 pub(crate) type Stages = IdVec<NodeId, BTreeSet<StageId>>;
@@ -48,7 +49,8 @@ pub(crate) fn stages(graph: &Graph, stage_of: &BTreeMap<ComponentId, StageId>) -
             stages[id].insert(made.unwrap_or(first));
         }
     }
-    enter_loops(graph, &mut stages);
+    let scopes = Scopes::of(graph);
+    enter_loops(graph, &scopes, &mut stages);
     bring_in(graph, &mut stages, first);
     stages
 }
@@ -87,11 +89,11 @@ const fn works_itself(node: &Node) -> bool {
 }
 
 /// A round begins on every stage that has a part of the body, and where the loop ends.
-fn enter_loops(graph: &Graph, stages: &mut Stages) {
+fn enter_loops(graph: &Graph, scopes: &Scopes, stages: &mut Stages) {
     for (id, node) in graph.nodes.enumerate() {
         if let NodeKind::Enter { scope, .. } = node.kind {
-            stages[id] = of_block(graph, stages, &[scope]);
-            if let Some(end) = end_of(graph, scope) {
+            stages[id] = of_block(scopes, stages, &[scope]);
+            if let Some(end) = scopes.end(scope) {
                 let ends = stages[end].clone();
                 stages[id].extend(ends);
             }
@@ -99,17 +101,10 @@ fn enter_loops(graph: &Graph, stages: &mut Stages) {
     }
 }
 
-/// The node that ends the loop with this body.
-pub(crate) fn end_of(graph: &Graph, body: ScopeId) -> Option<NodeId> {
-    let ends = |node: &Node| matches!(node.kind, NodeKind::Loop { scope, .. } if scope == body);
-    graph.nodes.enumerate().find(|(_, node)| ends(node)).map(|(id, _)| id)
-}
-
 /// The stages that have a part of these scopes.
-pub(crate) fn of_block(graph: &Graph, stages: &Stages, scopes: &[ScopeId]) -> BTreeSet<StageId> {
-    let inside = |node: &Node| scopes.iter().any(|scope| graph.is_within(node.scope, Some(*scope)));
-    let inside = graph.nodes.enumerate().filter(|(_, node)| inside(node));
-    inside.flat_map(|(id, _)| stages[id].iter().copied()).collect()
+fn of_block(scopes: &Scopes, stages: &Stages, of: &[ScopeId]) -> BTreeSet<StageId> {
+    let inside = of.iter().flat_map(|scope| scopes.within(*scope));
+    inside.flat_map(|id| stages[id].iter().copied()).collect()
 }
 
 /// What a block needs of values on the stages that it spans, beyond what the nodes inside read.
@@ -128,113 +123,120 @@ pub(crate) struct Block {
 
 /// The blocks of `graph` by the node that ends them.
 pub(crate) fn blocks(graph: &Graph, stages: &Stages) -> BTreeMap<NodeId, Block> {
+    let mut reading = Reading {
+        graph,
+        stages,
+        scopes: Scopes::of(graph),
+        readers: graph.readers(),
+        needed: graph.values.iter().map(|_| BTreeSet::new()).collect(),
+    };
     let mut blocks = BTreeMap::new();
     for (id, node) in graph.nodes.enumerate() {
         let block = match &node.kind {
-            NodeKind::Switch { scopes, .. } => switch_block(graph, stages, id, scopes),
-            NodeKind::Loop { scope, carried, .. } => loop_block(graph, stages, id, *scope, *carried, &blocks),
+            NodeKind::Switch { scopes, .. } => reading.switch_block(id, scopes),
+            NodeKind::Loop { scope, carried, .. } => reading.loop_block(id, *scope, *carried),
             _ => continue,
         };
+        for (value, on) in block.before.iter().chain(&block.at_end) {
+            reading.needed[*value].extend(on);
+        }
         blocks.insert(id, block);
     }
     blocks
 }
 
-fn switch_block(graph: &Graph, stages: &Stages, id: NodeId, scopes: &[ScopeId]) -> Block {
-    let node = &graph.nodes[id];
-    let mut all = of_block(graph, stages, scopes);
-    all.extend(&stages[id]);
-    let subject = node.operands.iter().filter(|operand| operand.port == 0).map(|operand| operand.value);
-    let yields = node.operands.iter().filter(|operand| operand.port > 0).map(|operand| operand.value);
-    Block {
-        node: id,
-        before: subject.map(|value| (value, all.clone())).collect(),
-        at_end: yields.map(|value| (value, stages[id].clone())).collect(),
-        stages: all,
-        carried: Vec::new(),
-    }
+/// A graph whose blocks are found, those inside before those around them.
+struct Reading<'g> {
+    graph: &'g Graph,
+    stages: &'g Stages,
+    scopes: Scopes,
+    readers: IdVec<ValueId, Vec<NodeId>>,
+    /// Where the blocks that are found need each value.
+    needed: IdVec<ValueId, BTreeSet<StageId>>,
 }
 
-fn loop_block(
-    graph: &Graph,
-    stages: &Stages,
-    id: NodeId,
-    scope: ScopeId,
-    carried: u32,
-    inner: &BTreeMap<NodeId, Block>,
-) -> Block {
-    let is_enter = |node: &Node| matches!(node.kind, NodeKind::Enter { scope: of, .. } if of == scope);
-    let enter = graph.nodes.enumerate().find(|(_, node)| is_enter(node)).map(|(id, _)| id);
-    let mut all = of_block(graph, stages, &[scope]);
-    all.extend(&stages[id]);
-    let node = &graph.nodes[id];
-    let begin = enter.map(|enter| &graph.nodes[enter]);
-    let filled = |node: &Node, port: u32| {
-        node.operands.iter().find(|operand| operand.port == port).map(|operand| operand.value)
-    };
-    let made =
-        |node: &Node, port: u32| node.results.iter().find(|(of, _)| *of == port).map(|(_, value)| *value);
-    let carried = carried_on(graph, stages, id, begin, carried, &all, inner);
-    let mut before = Vec::new();
-    let mut at_end = Vec::new();
-    for (port, on) in (0u32..).zip(&carried) {
-        before.extend(begin.and_then(|begin| filled(begin, port)).map(|init| (init, on.clone())));
-        at_end.extend(filled(node, port).map(|next| (next, on.clone())));
-    }
-    let count = u32::try_from(carried.len()).expect("carried values are few");
-    before.extend(begin.and_then(|begin| filled(begin, count)).map(|rounds| (rounds, all.clone())));
-    at_end.extend(filled(node, count).map(|until| (until, all.clone())));
-    debug_assert!(begin.is_none_or(|begin| made(begin, 0).is_some()), "a loop keeps what it carries");
-    Block { node: id, stages: all, before, at_end, carried }
-}
-
-/// The stages that have each carried value: those that read it inside, or have an `inner` block that needs it, that
-/// which uses it afterwards, and those of a value whose next one it is.
-fn carried_on(
-    graph: &Graph,
-    stages: &Stages,
-    id: NodeId,
-    begin: Option<&Node>,
-    count: u32,
-    all: &BTreeSet<StageId>,
-    inner: &BTreeMap<NodeId, Block>,
-) -> Vec<BTreeSet<StageId>> {
-    let node = &graph.nodes[id];
-    let inside = |port: u32| {
-        let results = begin.into_iter().flat_map(|begin| &begin.results);
-        results.into_iter().find(|(of, _)| *of == port).map(|(_, value)| *value)
-    };
-    let readers = |value: ValueId| {
-        let readers = graph.nodes.enumerate().filter(move |(_, node)| {
-            !is_block(node) && node.operands.iter().any(|operand| operand.value == value)
-        });
-        let needed = inner.values().flat_map(|block| block.before.iter().chain(&block.at_end));
-        let needed = needed.filter(move |(needed, _)| *needed == value);
-        let needed = needed.flat_map(|(_, on)| on.iter().copied());
-        readers.flat_map(|(reader, _)| stages[reader].iter().copied()).chain(needed)
-    };
-    let mut on: Vec<BTreeSet<StageId>> = (0..count)
-        .map(|port| {
-            let mut on: BTreeSet<StageId> = inside(port).into_iter().flat_map(readers).collect();
-            if node.results.iter().any(|(of, _)| *of == port) {
-                on.extend(&stages[id]);
-            }
-            let ends = node.operands.iter().find(|operand| operand.port == count);
-            if ends.is_some_and(|until| Some(until.value) == inside(port)) {
-                on.extend(all);
-            }
-            on
-        })
-        .collect();
-    // At most so many rounds until nothing is handed on further.
-    for _ in 0..count {
-        for operand in &node.operands {
-            let handed = (0..count).find(|port| inside(*port) == Some(operand.value));
-            if let Some(from) = handed.filter(|_| operand.port < count) {
-                let more = on[operand.port as usize].clone();
-                on[from as usize].extend(more);
-            }
+impl Reading<'_> {
+    fn switch_block(&self, id: NodeId, scopes: &[ScopeId]) -> Block {
+        let (node, stages) = (&self.graph.nodes[id], self.stages);
+        let mut all = of_block(&self.scopes, stages, scopes);
+        all.extend(&stages[id]);
+        let subject = node.operands.iter().filter(|operand| operand.port == 0).map(|operand| operand.value);
+        let yields = node.operands.iter().filter(|operand| operand.port > 0).map(|operand| operand.value);
+        Block {
+            node: id,
+            before: subject.map(|value| (value, all.clone())).collect(),
+            at_end: yields.map(|value| (value, stages[id].clone())).collect(),
+            stages: all,
+            carried: Vec::new(),
         }
     }
-    on
+
+    fn loop_block(&self, id: NodeId, scope: ScopeId, carried: u32) -> Block {
+        let mut all = of_block(&self.scopes, self.stages, &[scope]);
+        all.extend(&self.stages[id]);
+        let node = &self.graph.nodes[id];
+        let begin = self.scopes.enter(scope).map(|enter| &self.graph.nodes[enter]);
+        let filled = |node: &Node, port: u32| {
+            node.operands.iter().find(|operand| operand.port == port).map(|operand| operand.value)
+        };
+        let made =
+            |node: &Node, port: u32| node.results.iter().find(|(of, _)| *of == port).map(|(_, value)| *value);
+        let carried = self.carried_on(id, begin, carried, &all);
+        let mut before = Vec::new();
+        let mut at_end = Vec::new();
+        for (port, on) in (0u32..).zip(&carried) {
+            before.extend(begin.and_then(|begin| filled(begin, port)).map(|init| (init, on.clone())));
+            at_end.extend(filled(node, port).map(|next| (next, on.clone())));
+        }
+        let count = u32::try_from(carried.len()).expect("carried values are few");
+        before.extend(begin.and_then(|begin| filled(begin, count)).map(|rounds| (rounds, all.clone())));
+        at_end.extend(filled(node, count).map(|until| (until, all.clone())));
+        debug_assert!(begin.is_none_or(|begin| made(begin, 0).is_some()), "a loop keeps what it carries");
+        Block { node: id, stages: all, before, at_end, carried }
+    }
+
+    /// The stages that have each carried value: those that read it inside, or have an inner block that needs it, that
+    /// which uses it afterwards, and those of a value whose next one it is.
+    fn carried_on(
+        &self,
+        id: NodeId,
+        begin: Option<&Node>,
+        count: u32,
+        all: &BTreeSet<StageId>,
+    ) -> Vec<BTreeSet<StageId>> {
+        let (node, stages) = (&self.graph.nodes[id], self.stages);
+        let inside = |port: u32| {
+            let results = begin.into_iter().flat_map(|begin| &begin.results);
+            results.into_iter().find(|(of, _)| *of == port).map(|(_, value)| *value)
+        };
+        let readers = |value: ValueId| {
+            let readers = self.readers[value].iter().filter(|reader| !is_block(&self.graph.nodes[**reader]));
+            let reading = readers.flat_map(|reader| stages[*reader].iter());
+            reading.chain(&self.needed[value]).copied()
+        };
+        let mut on: Vec<BTreeSet<StageId>> = (0..count)
+            .map(|port| {
+                let mut on: BTreeSet<StageId> = inside(port).into_iter().flat_map(readers).collect();
+                if node.results.iter().any(|(of, _)| *of == port) {
+                    on.extend(&stages[id]);
+                }
+                let ends = node.operands.iter().find(|operand| operand.port == count);
+                if ends.is_some_and(|until| Some(until.value) == inside(port)) {
+                    on.extend(all);
+                }
+                on
+            })
+            .collect();
+        // At most so many rounds until nothing is handed on further.
+        for _ in 0..count {
+            for operand in &node.operands {
+                let handed = (0..count).find(|port| inside(*port) == Some(operand.value));
+                if let Some(from) = handed.filter(|_| operand.port < count) {
+                    let more = on[operand.port as usize].clone();
+                    on[from as usize].extend(more);
+                }
+            }
+        }
+        on
+    }
 }

@@ -190,6 +190,9 @@ impl<'t> Place<'t, '_> {
             Tok::OpenBrace | Tok::Arrow if self.expects("(") => {
                 "parameters stand in parentheses, also if there are none: `()`"
             }
+            Tok::Name(_) if self.at > 1 && self.tokens[self.at - 2].tok == Tok::Run => {
+                "what is run stands in quotes: `run python \"package.module:Class\"`"
+            }
             _ if self.expects("=>") => {
                 "a case is a pattern, `=>`, and what is made: `\"draw\" => paint(words)`"
             }

@@ -9,10 +9,12 @@
 //! 2. [`reserved`] makes names of words of the language that are used as names,
 //! 3. [`slips`] puts the keyword that was meant in place of the one that was written,
 //! 4. [`brackets`] balances brackets and bounds their depth: the tree is walked by recursion,
-//! 5. [`results`] puts a broken type where a graph's result is missing, since its body could be one,
-//! 6. [`documentation`] drops `///` lines that belong to nothing.
+//! 5. [`commas`] puts a comma between two items that stand side by side,
+//! 6. [`results`] puts a broken type where a graph's result is missing, since its body could be one,
+//! 7. [`documentation`] drops `///` lines that belong to nothing.
 
 mod brackets;
+mod commas;
 mod deploy;
 mod reserved;
 mod slips;
@@ -40,6 +42,7 @@ pub(crate) fn repair<'t>(
     let tokens = reserved::reserved(&tokens, found);
     let tokens = slips::slips(&tokens, found);
     let tokens = brackets::brackets(&tokens, found);
+    let tokens = commas::commas(&tokens, found);
     let tokens = results(&tokens, found);
     documentation(&tokens, found).all
 }

@@ -202,15 +202,20 @@ pub(crate) fn bounded(
     TypeExpr { kind, max: only(max), window: only(window), optional, span }
 }
 
-/// `name<arg>` or `name<arg>[dims]`, whose place is `span`.
+/// `name<arg>` or `name<arg>[dims]`, whose place is `span`; `dims` are `Some(None)` if one of them is broken.
+#[expect(clippy::option_option, reason = "broken and not written are two things")]
 pub(crate) fn applied(
     found: &mut Found<'_>,
     name: Name,
     arg: TypeArg,
-    dims: Option<Vec<DimExpr>>,
+    dims: Option<Option<Vec<DimExpr>>>,
     span: Span,
 ) -> TypeKind {
-    match (arg, dims) {
+    // Without it the tensor would have another rank.
+    if dims == Some(None) {
+        return TypeKind::Error;
+    }
+    match (arg, dims.flatten()) {
         (TypeArg::Number(rate), None) if name.text != "tensor" => {
             TypeKind::Rated { name, rate: Box::new(rate) }
         }
@@ -246,20 +251,24 @@ fn tensor(found: &mut Found<'_>, item: TypeExpr, dims: Option<Vec<DimExpr>>, spa
     }
 }
 
-/// `384`.
-pub(crate) fn fixed_dim(found: &mut Found<'_>, extent: i64, span: Span) -> DimExpr {
-    DimExpr { extent: DimExtent::Fixed(natural(found, extent, span)), span }
+/// `384`; `None` is reported.
+pub(crate) fn fixed_dim(found: &mut Found<'_>, extent: i64, span: Span) -> Option<DimExpr> {
+    Some(DimExpr { extent: DimExtent::Fixed(natural(found, extent, span)?), span })
 }
 
 /// `n` or `n <= 512`.
-pub(crate) fn symbol_dim(found: &mut Found<'_>, name: Name, max: Option<i64>, span: Span) -> DimExpr {
-    let max = max.map(|max| natural(found, max, span));
-    DimExpr { extent: DimExtent::Symbol(name, max), span }
+pub(crate) fn symbol_dim(found: &mut Found<'_>, name: Name, max: Option<i64>, span: Span) -> Option<DimExpr> {
+    let max = match max {
+        Some(max) => Some(natural(found, max, span)?),
+        None => None,
+    };
+    Some(DimExpr { extent: DimExtent::Symbol(name, max), span })
 }
 
-fn natural(found: &mut Found<'_>, extent: i64, span: Span) -> u64 {
-    u64::try_from(extent).unwrap_or_else(|_| {
+fn natural(found: &mut Found<'_>, extent: i64, span: Span) -> Option<u64> {
+    let natural = u64::try_from(extent).ok();
+    if natural.is_none() {
         found.diagnostics.push(syntax::negative_extent(span));
-        0
-    })
+    }
+    natural
 }

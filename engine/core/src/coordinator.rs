@@ -7,7 +7,6 @@
 //! workers that are ready. After that a lost worker ends the request with a fault that names what was lost.
 
 mod intake;
-mod look_up;
 mod queue;
 mod roster;
 
@@ -18,11 +17,11 @@ use corn_plan::ids::Id;
 use corn_plan::{RecordingId, Signature, StageId, Verified, WorkerId};
 
 use crate::coordinator::intake::{Ask, Part, check, parts};
-use crate::coordinator::look_up::Routes;
 use crate::coordinator::queue::Queue;
 use crate::coordinator::roster::{Roster, Silence};
 use crate::datum::Datum;
 use crate::fault::{Blame, Fault};
+use crate::look_up::{self, Routes};
 use crate::message::{CoordinatorAction, CoordinatorEvent, Header, RequestId, Seat, Submission};
 
 pub use crate::coordinator::roster::Patience;
@@ -115,9 +114,10 @@ impl Coordinator {
     }
 
     /// The seat for a worker that connects now: its next life. It gets replays once it has
-    /// [joined](CoordinatorEvent::Joined) with it.
-    pub fn welcome(&mut self, worker: WorkerId) -> Seat {
-        self.roster.welcome(worker)
+    /// [joined](CoordinatorEvent::Joined) with it. The worker may know of lives that this coordinator never saw:
+    /// epochs below `over` are over.
+    pub fn welcome(&mut self, worker: WorkerId, over: u32) -> Seat {
+        self.roster.welcome(worker, over)
     }
 
     /// When it must be told that time has passed.
@@ -129,7 +129,7 @@ impl Coordinator {
     /// Hears `event` at `now_us` and appends what to do to `actions`.
     pub fn handle(&mut self, now_us: u64, event: CoordinatorEvent, actions: &mut Vec<CoordinatorAction>) {
         match event {
-            CoordinatorEvent::Submit(submission) => self.submit(now_us, submission, actions),
+            CoordinatorEvent::Submit(submission) => self.submit(now_us, &submission, actions),
             CoordinatorEvent::Closed { request, stage, outcome } => {
                 self.closed(now_us, request, stage, outcome, actions);
             }
@@ -177,7 +177,7 @@ impl Coordinator {
         }
     }
 
-    fn submit(&mut self, now_us: u64, submission: Submission, actions: &mut Vec<CoordinatorAction>) {
+    fn submit(&mut self, now_us: u64, submission: &Submission, actions: &mut Vec<CoordinatorAction>) {
         let request = submission.request;
         let is_new = !self.flights.contains_key(&request.number) && !self.waiting.contains(request.number);
         assert!(is_new, "the caller chooses new ids");
@@ -247,7 +247,7 @@ impl Coordinator {
             flight.open.insert(part.stage);
             self.roster.load(worker.worker);
             if part.is_opened {
-                let inputs = part.inputs.iter().map(|place| ask.inputs[*place].clone());
+                let inputs = part.inputs.iter().map(|value| (*value, ask.inputs[value].clone()));
                 let (header, stage) = (header.clone(), part.stage);
                 actions.push(CoordinatorAction::Open { worker, header, stage, inputs: inputs.collect() });
             }
@@ -285,7 +285,7 @@ impl Coordinator {
         let Some(flight) = self.flights.get_mut(&request.number) else { return };
         flight.is_answered = true;
         // They were held to replay it.
-        flight.ask.inputs = Vec::new();
+        flight.ask.inputs = BTreeMap::new();
         let is_late = flight.ask.request != request || flight.course == Course::Again;
         if is_late && let Some(loss) = flight.loss.clone() {
             self.fail(request.number, &loss, actions);

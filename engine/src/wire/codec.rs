@@ -12,7 +12,6 @@ const SMALL_BYTES: usize = 4096;
 /// Lists may hold lists, as far as this.
 const MAX_DEPTH: u32 = 4;
 
-/// Who says something, by number.
 const ROLES: [Role; 3] = [Role::System, Role::User, Role::Assistant];
 
 const IN_HEAD: u8 = 0;
@@ -117,9 +116,7 @@ impl Writer {
             }
             Datum::Image(image) => {
                 self.u8(1);
-                self.u32(image.width);
-                self.u32(image.height);
-                self.contents(&image.rgb, lender)?;
+                self.image(image, lender)?;
             }
             Datum::Audio(audio) => {
                 self.u8(2);
@@ -159,9 +156,7 @@ impl Writer {
                 self.u32(video.frames.len() as u32);
                 for frame in &video.frames {
                     self.u64(frame.time_us);
-                    self.u32(frame.image.width);
-                    self.u32(frame.image.height);
-                    self.contents(&frame.image.rgb, lender)?;
+                    self.image(&frame.image, lender)?;
                 }
             }
             Datum::Messages(conversation) => {
@@ -171,9 +166,13 @@ impl Writer {
         }
         Ok(())
     }
-}
 
-impl Writer {
+    fn image(&mut self, image: &Image, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {
+        self.u32(image.width);
+        self.u32(image.height);
+        self.contents(&image.rgb, lender)
+    }
+
     fn conversation(
         &mut self,
         conversation: &Conversation,
@@ -181,7 +180,8 @@ impl Writer {
     ) -> Result<(), Full> {
         self.u32(conversation.messages.len() as u32);
         for message in &conversation.messages {
-            self.u8(ROLES.iter().position(|role| *role == message.role).expect("every role is listed") as u8);
+            let role = ROLES.iter().position(|role| *role == message.role);
+            self.u8(role.expect("every role is listed") as u8);
             self.u32(message.parts.len() as u32);
             for part in &message.parts {
                 match part {
@@ -317,11 +317,11 @@ impl<'a> Reader<'a> {
             }
             8 => {
                 let count = self.count(17)?;
-                let frame = |_| Ok(Frame { time_us: self.u64()?, image: self.image()?.into() });
-                let frames: Result<Vec<Frame>, Malformed> = (0..count).map(frame).collect();
-                Datum::Video(Video { frames: frames? }.into())
+                let frame = |from: &mut Self| Ok(Frame { time_us: from.u64()?, image: from.image()?.into() });
+                let frames = (0..count).map(|_| frame(self)).collect::<Result<_, Malformed>>()?;
+                Datum::Video(Video { frames }.into())
             }
-            9 if depth < MAX_DEPTH => Datum::Messages(self.conversation(depth + 1)?.into()),
+            9 if depth < MAX_DEPTH => Datum::Messages(self.conversation(depth)?.into()),
             other => return Err(Malformed(format!("a datum of kind {other}"))),
         })
     }
@@ -338,28 +338,26 @@ impl<'a> Reader<'a> {
 
     fn conversation(&mut self, depth: u32) -> Result<Conversation, Malformed> {
         let count = self.count(5)?;
-        let messages: Result<Vec<Message>, Malformed> = (0..count).map(|_| self.message()).collect();
-        let messages = messages?;
+        let messages = (0..count).map(|_| self.message()).collect::<Result<_, Malformed>>()?;
         let count = self.count(2)?;
-        let media: Result<Vec<Datum>, Malformed> = (0..count).map(|_| self.nested_datum(depth)).collect();
-        Ok(Conversation { messages, media: media? })
+        let media = (0..count).map(|_| self.nested_datum(depth + 1)).collect::<Result<_, Malformed>>()?;
+        Ok(Conversation { messages, media })
     }
 
     fn message(&mut self) -> Result<Message, Malformed> {
-        let role = self.u8()?;
-        let role = ROLES.get(usize::from(role)).copied();
+        let role = ROLES.get(usize::from(self.u8()?)).copied();
         let role = role.ok_or_else(|| Malformed("a message that nobody says".to_owned()))?;
         let count = self.count(5)?;
-        let part = |_| match (self.u8()?, self.text()?) {
-            (0, text) => Ok(Part::Text(text.into())),
-            (1, name) => {
-                let kind = Modality::from_name(name).map(Part::Media);
-                kind.ok_or_else(|| Malformed(format!("there is no kind of media '{name}'")))
+        let part = |from: &mut Self| match from.u8()? {
+            0 => Ok(Part::Text(from.text()?.into())),
+            1 => {
+                let kind = Modality::from_name(from.text()?);
+                kind.map(Part::Media).ok_or_else(|| Malformed("a mark of no kind of media".to_owned()))
             }
-            (other, _) => Err(Malformed(format!("a part of kind {other}"))),
+            other => Err(Malformed(format!("a part of kind {other}"))),
         };
-        let parts: Result<Vec<Part>, Malformed> = (0..count).map(part).collect();
-        Ok(Message { role, parts: parts? })
+        let parts = (0..count).map(|_| part(self)).collect::<Result<_, Malformed>>()?;
+        Ok(Message { role, parts })
     }
 
     fn tensor(&mut self) -> Result<Tensor, Malformed> {

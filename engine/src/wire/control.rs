@@ -22,7 +22,7 @@ pub(crate) enum Control {
     /// Whoever listens does not go on.
     Refused { reason: String },
     /// The coordinator says what to replay, and as whom.
-    Replay { worker: Worker, plan: String, pins: Vec<(String, String)>, offline: bool },
+    Replay { worker: Worker, plan: String },
     /// A worker loads.
     Loading { what: String, done: u64, total: u64 },
     /// A worker has loaded its components.
@@ -44,8 +44,8 @@ pub(crate) struct Join {
     pub(crate) proof: String,
     /// Which worker of the plan it is to be; any that is free if it does not care.
     pub(crate) worker: Option<u32>,
-    /// The epoch and plan of its life before, if it has loaded one.
-    pub(crate) before: Option<(Worker, String)>,
+    /// Epochs that it knows to be over.
+    pub(crate) epochs: u32,
     /// Its process.
     pub(crate) pid: u32,
     /// Where peers reach it.

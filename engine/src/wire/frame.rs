@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use corn_core::message::{Body, HandOver, Header, RequestId, Seat};
+use corn_core::message::{Body, HandOver, Header, Priority, RequestId, Seat};
 use corn_core::{Blame, Datum, Fault};
 use corn_plan::{BlockId, PlanHash, RecordingId, StageId, ValueId, WorkerId};
+
+use crate::client::Piece;
 
 use super::codec::{Borrow, Full, Lend, Malformed, Reader, Writer};
 
@@ -33,6 +35,10 @@ pub(crate) enum Frame {
     Parted { peer: Seat, kept: Vec<(RequestId, StageId)> },
     /// A worker lives.
     Alive(Vitals),
+    /// Another process asks a deployment: by input name, with the time it has, in µs.
+    Ask { recording: RecordingId, inputs: Vec<(String, Datum)>, deadline_us: Option<u64>, priority: Priority },
+    /// A piece of the answer to that; `None` when it is over.
+    Piece(Option<Piece>),
     /// Something that is said once in a while.
     Control(Vec<u8>),
 }
@@ -67,6 +73,8 @@ const CLOSED: u8 = 8;
 const ALIVE: u8 = 9;
 const CONTROL: u8 = 10;
 const PARTED: u8 = 11;
+const ASK: u8 = 12;
+const PIECE: u8 = 13;
 
 impl Frame {
     /// Its binary form at `now_us` of this process's clock; contents are lent to `lender`, if there is one.
@@ -143,6 +151,22 @@ impl Frame {
                 to.u8(ALIVE);
                 vitals.each().into_iter().for_each(|value| to.u64(value));
             }
+            Self::Ask { recording, inputs, deadline_us, priority } => {
+                to.u8(ASK);
+                to.u32(recording.0);
+                to.u32(inputs.len() as u32);
+                for (name, datum) in inputs {
+                    to.text(name);
+                    to.datum(datum, &mut lender)?;
+                }
+                to.option(*deadline_us, Writer::u64);
+                to.u8(PRIORITIES.iter().position(|known| known == priority).expect("every class is listed")
+                    as u8);
+            }
+            Self::Piece(piece) => {
+                to.u8(PIECE);
+                put_piece(&mut to, piece.as_ref(), &mut lender)?;
+            }
             Self::Control(json) => {
                 to.u8(CONTROL);
                 to.head.extend_from_slice(json);
@@ -204,6 +228,8 @@ impl Frame {
                 let kept = (0..count).map(|_| Ok((get_request(&mut from)?, StageId(from.u32()?))));
                 Self::Parted { peer, kept: kept.collect::<Result<_, Malformed>>()? }
             }
+            ASK => get_ask(&mut from)?,
+            PIECE => Self::Piece(get_piece(&mut from)?),
             ALIVE => Self::Alive(Vitals::read(&mut from)?),
             other => return Err(Malformed(format!("a frame of kind {other}"))),
         };
@@ -301,6 +327,49 @@ fn get_body(from: &mut Reader<'_>) -> Result<Body, Malformed> {
         4 => Body::Absent,
         5 => Body::RoundEnded(BlockId(from.u32()?)),
         other => return Err(Malformed(format!("a body of kind {other}"))),
+    })
+}
+
+const PRIORITIES: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
+
+fn get_ask(from: &mut Reader<'_>) -> Result<Frame, Malformed> {
+    let recording = RecordingId(from.u32()?);
+    let count = from.count(6)?;
+    let inputs = (0..count).map(|_| Ok((from.text()?.to_owned(), from.datum()?)));
+    let inputs = inputs.collect::<Result<_, Malformed>>()?;
+    let deadline_us = from.option(Reader::u64)?;
+    let priority = PRIORITIES.get(usize::from(from.u8()?)).copied();
+    let priority = priority.ok_or_else(|| Malformed("a priority that does not exist".to_owned()))?;
+    Ok(Frame::Ask { recording, inputs, deadline_us, priority })
+}
+
+fn put_piece(to: &mut Writer, piece: Option<&Piece>, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {
+    match piece {
+        None => to.u8(0),
+        Some(Piece::Item { output, datum }) => {
+            to.u8(1);
+            to.u32(*output as u32);
+            to.datum(datum, lender)?;
+        }
+        Some(Piece::End { output }) => {
+            to.u8(2);
+            to.u32(*output as u32);
+        }
+        Some(Piece::Failed(fault)) => {
+            to.u8(3);
+            put_fault(to, fault);
+        }
+    }
+    Ok(())
+}
+
+fn get_piece(from: &mut Reader<'_>) -> Result<Option<Piece>, Malformed> {
+    Ok(match from.u8()? {
+        0 => None,
+        1 => Some(Piece::Item { output: from.u32()? as usize, datum: from.datum()? }),
+        2 => Some(Piece::End { output: from.u32()? as usize }),
+        3 => Some(Piece::Failed(get_fault(from)?)),
+        other => return Err(Malformed(format!("a piece of kind {other}"))),
     })
 }
 

@@ -126,13 +126,19 @@ struct Outgoing {
     half: WriteHalf,
     waiting: RefCell<VecDeque<Bytes>>,
     more: Notify,
+    written: Notify,
     broken: Cell<bool>,
 }
 
 impl Outbox {
     fn new(half: WriteHalf) -> Self {
-        let inner =
-            Outgoing { half, waiting: RefCell::default(), more: Notify::new(), broken: Cell::new(false) };
+        let inner = Outgoing {
+            half,
+            waiting: RefCell::default(),
+            more: Notify::new(),
+            written: Notify::new(),
+            broken: Cell::new(false),
+        };
         let inner = Rc::new(inner);
         tokio::task::spawn_local(flush(Rc::clone(&inner)));
         Self { inner }
@@ -161,6 +167,15 @@ impl Outbox {
             if !self.inner.waiting.borrow().is_empty() {
                 self.inner.more.notify_one();
             }
+        }
+    }
+}
+
+impl Outbox {
+    /// Ends when nothing waits to be written: a reader that is slow holds back whoever asks for room.
+    pub(crate) async fn room(&self) {
+        while !self.inner.waiting.borrow().is_empty() {
+            self.inner.written.notified().await;
         }
     }
 }
@@ -225,6 +240,9 @@ async fn flush(outgoing: Rc<Outgoing>) {
             } else {
                 outgoing.broken.set(true);
                 outgoing.waiting.borrow_mut().clear();
+            }
+            if outgoing.waiting.borrow().is_empty() {
+                outgoing.written.notify_waiters();
             }
         } else if Rc::strong_count(&outgoing) == 1 {
             return;

@@ -1,6 +1,6 @@
 //! The ways through a recording with branches: for each choice of cases, the steps without blocks.
 //!
-//! P4 replays these. A branch becomes the steps of the case that is taken, a loop one round of its body: what a
+//! P4 replays these, one after the other: all of them together may be a thousand times the recording. A branch becomes the steps of the case that is taken, a loop one round of its body: what a
 //! round hands to the next are whole values, so if one round ends, so does the next. Steps inside a block wait
 //! for what decides it, which stands among their operands here.
 
@@ -18,10 +18,10 @@ const MOST_PATHS: usize = 64;
 const MOST_PAIRS: usize = 1024;
 
 /// Which case of each branch is taken.
-type Choice = BTreeMap<BlockId, usize>;
+pub(super) type Choice = BTreeMap<BlockId, usize>;
 
-/// The recordings without blocks that `recording` can become.
-pub(super) fn paths(recording: &Recording) -> Vec<Recording> {
+/// The ways to take through `recording`.
+pub(super) fn ways(recording: &Recording) -> Vec<Choice> {
     let mut branches: BTreeMap<BlockId, usize> = BTreeMap::new();
     for program in &recording.programs {
         for step in crate::control::all_steps(&program.steps) {
@@ -30,7 +30,7 @@ pub(super) fn paths(recording: &Recording) -> Vec<Recording> {
             }
         }
     }
-    choices(&branches).iter().map(|choice| taken(recording, choice)).collect()
+    choices(&branches)
 }
 
 fn choices(branches: &BTreeMap<BlockId, usize>) -> Vec<Choice> {
@@ -70,13 +70,14 @@ fn choices(branches: &BTreeMap<BlockId, usize>) -> Vec<Choice> {
     choices
 }
 
-fn taken(recording: &Recording, choice: &Choice) -> Recording {
+/// The programs of `recording` without blocks, on this way.
+pub(super) fn taken(recording: &Recording, choice: &Choice) -> Vec<Program> {
     let program = |program: &Program| {
         let mut steps = Vec::new();
         flatten(&program.steps, choice, &[], &mut steps);
         Program { stage: program.stage, steps }
     };
-    Recording { programs: recording.programs.iter().map(program).collect(), ..recording.clone() }
+    recording.programs.iter().map(program).collect()
 }
 
 /// Adds `steps` to `flat`, each waiting for `gates`.

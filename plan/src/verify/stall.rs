@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use crate::ids::{RecordingId, StageId, ValueId};
 use crate::plan::{Program, Recording, Step};
 use crate::verify::Report;
-use crate::verify::paths::paths;
+use crate::verify::paths;
 
 pub(super) fn check(report: &mut Report<'_>) {
     for (id, recording) in report.plan.recordings.enumerate() {
@@ -30,7 +30,11 @@ pub(super) fn check(report: &mut Report<'_>) {
             violated(report, replayed(id, recording));
             continue;
         }
-        let found = paths(recording).iter().find_map(|path| replayed(id, path));
+        let mut way = recording.clone();
+        let found = paths::ways(recording).iter().find_map(|choice| {
+            way.programs = paths::taken(recording, choice);
+            replayed(id, &way)
+        });
         violated(report, found);
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers of the deployment: literals with a unit of their own, within a range.
 
-use crate::analyze::consts::Place;
+use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context};
 use crate::diagnostic::semantic;
 use crate::syntax::ast::{Expr, ExprKind};
@@ -92,7 +92,11 @@ impl Context<'_> {
 
     fn amount(&mut self, expr: &Expr) -> Const {
         let is_foreign = matches!(&expr.kind, ExprKind::Quantity { unit, .. } if is_own(unit));
-        if is_foreign { Const::Brought } else { self.constant(expr, None, Place { module: 0, local: &[] }) }
+        if is_foreign {
+            Const::Brought
+        } else {
+            self.constant(expr, None, Place { module: 0, local: Seen::NOTHING })
+        }
     }
 }
 

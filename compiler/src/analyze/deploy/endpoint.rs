@@ -47,8 +47,10 @@ impl Context<'_> {
         let graph = &self.program.graphs[route.graph];
         let brought = brought(route, graph);
         let made = made(route, graph);
-        let inputs: Vec<Part<'_>> =
-            brought.iter().map(|(input, _)| part(&input.name, &graph.values[input.value].ty)).collect();
+        let takes = |wanted: bool| {
+            let some = brought.iter().filter(move |(_, maybe)| *maybe == wanted);
+            some.map(|(input, _)| part(&input.name, &graph.values[input.value].ty))
+        };
         let always: Vec<Part<'_>> = made
             .iter()
             .filter(|(_, maybe)| !maybe)
@@ -59,7 +61,10 @@ impl Context<'_> {
         // A graph without `route` lines makes some outputs only if asked: the endpoint asks for what it wants.
         let misfits = [always, all]
             .into_iter()
-            .map(|outputs| face.misfits(with, &inputs, &outputs))
+            .map(|outputs| {
+                let misfits = |inputs: &[Part<'_>]| face.misfits(with, inputs, &outputs);
+                fewest(takes(false).collect(), takes(true), misfits)
+            })
             .min_by_key(Vec::len)
             .unwrap_or_default();
         let needs = serve::endpoint_needs(shown, &face.takes_words(), &face.makes_words(with));
@@ -71,6 +76,26 @@ impl Context<'_> {
         let problem = serve::wrong_types(shown, &route.name, &why.join("; "), &needs, span, about);
         self.found.push(problem);
     }
+}
+
+/// The misfits with `always` and those of `perhaps` that mend some or make none: what may be absent, and is nothing
+/// that the endpoint brings, is absent there.
+fn fewest<'p>(
+    mut always: Vec<Part<'p>>,
+    perhaps: impl Iterator<Item = Part<'p>>,
+    misfits: impl Fn(&[Part<'p>]) -> Vec<Misfit>,
+) -> Vec<Misfit> {
+    let mut least = misfits(&always);
+    for part in perhaps {
+        always.push(part);
+        let found = misfits(&always);
+        if found.len() <= least.len() {
+            least = found;
+        } else {
+            always.pop();
+        }
+    }
+    least
 }
 
 const fn part<'p>(name: &'p str, ty: &'p corn_plan::Type) -> Part<'p> {

@@ -86,6 +86,7 @@ impl Context<'_> {
 
     fn lines(&mut self, place: &Place, block: &Block, rules: &mut BTreeMap<ComponentId, Rule>) {
         let mut named = BTreeSet::new();
+        let mut lines = Vec::new();
         let mut rest: Option<(&[Setting], Span)> = None;
         for line in &place.lines {
             let PlaceLine::Settings { components, settings, span } = line else { continue };
@@ -96,15 +97,60 @@ impl Context<'_> {
                 }
                 continue;
             }
-            let components: Vec<ComponentId> =
-                components.iter().filter_map(|name| self.component_named(name, block)).collect();
+            let components = self.components_named(components, block);
             named.extend(components.iter().copied());
             self.settings(settings, &components, block, rules);
+            lines.push((components, settings.as_slice()));
         }
+        self.left_and_set(&lines);
         if let Some((settings, _)) = rest {
             let others: Vec<ComponentId> = block.components.difference(&named).copied().collect();
             self.settings(settings, &others, block, rules);
         }
+    }
+
+    /// The components of a line, each once.
+    fn components_named(&mut self, names: &[Name], block: &Block) -> Vec<ComponentId> {
+        let mut components: Vec<(ComponentId, Span)> = Vec::new();
+        for name in names {
+            let Some(id) = self.component_named(name, block) else { continue };
+            match components.iter().find(|(other, _)| *other == id) {
+                Some((_, first)) => self.report(semantic::deploy::named_twice(name, *first)),
+                None => components.push((id, name.span)),
+            }
+        }
+        components.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Reports what one line of a block leaves to the planner, and another does again or sets. Only `auto, on a`
+    /// in one line is one decision; with other settings it contradicts itself wherever it stands.
+    fn left_and_set(&mut self, lines: &[(Vec<ComponentId>, &[Setting])]) {
+        let each = || {
+            lines.iter().enumerate().flat_map(|(line, (components, settings))| {
+                settings.iter().map(move |setting| (line, components, setting))
+            })
+        };
+        let mut left: BTreeMap<ComponentId, (usize, Span)> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (line, components, setting) in each().filter(|(.., it)| it.kind == SettingKind::Auto) {
+            let twice = components.iter().find_map(|id| Some((*id, left.get(id)?.1)));
+            problems.extend(twice.map(|(id, first)| {
+                let name = &self.program.components[id].deployed.name;
+                semantic::deploy::set_twice("auto", name, setting.span, first)
+            }));
+            for id in components {
+                left.entry(*id).or_insert((line, setting.span));
+            }
+        }
+        for (line, components, setting) in each().filter(|(.., it)| matches!(it.kind, SettingKind::On(_))) {
+            let elsewhere = |id: &ComponentId| left.get(id).filter(|(other, _)| *other != line);
+            let found = components.iter().find_map(|id| Some((*id, elsewhere(id)?.1)));
+            problems.extend(found.map(|(id, auto)| {
+                let name = &self.program.components[id].deployed.name;
+                semantic::deploy::auto_and_set("on", name, setting.span, auto)
+            }));
+        }
+        self.found.extend(problems);
     }
 
     fn component_named(&mut self, name: &Name, block: &Block) -> Option<ComponentId> {

@@ -36,6 +36,7 @@ impl Context<'_> {
         };
         let mut rated: Option<Span> = None;
         let mut shares: Vec<(String, Span)> = Vec::new();
+        let mut aims: Vec<Span> = Vec::new();
         let mut whole = true;
         for line in &block.lines {
             match line {
@@ -54,14 +55,16 @@ impl Context<'_> {
                         continue;
                     }
                     shares.push((route.text.clone(), *span));
-                    match self.share(route, share, brings, graph) {
+                    match self.share(route, share, brings, graph, *span) {
                         Some(share) => made.shares.push(share),
                         None => whole = false,
                     }
                 }
                 WorkloadLine::Targets { targets, .. } => {
-                    let targets = targets.iter().filter_map(|target| self.target(target, graph));
-                    made.targets = targets.collect();
+                    for target in targets {
+                        let Some(found) = self.target(target, graph) else { continue };
+                        self.add_target(found, target.span, &mut made.targets, &mut aims);
+                    }
                 }
                 WorkloadLine::Error(_) => whole = false,
             }
@@ -83,6 +86,7 @@ impl Context<'_> {
         share: &Expr,
         brings: &[ast::Brings],
         graph: GraphId,
+        span: Span,
     ) -> Option<Share> {
         let percent = self.percent(share);
         let position = self.route_named(route, graph)?;
@@ -98,7 +102,58 @@ impl Context<'_> {
             said.push((&one.input.text, one.span));
             made.extend(self.brings(one, &route));
         }
+        self.left_out(&said, &route, span);
         Some(Share { route: route.name, percent: percent?, brings: made })
+    }
+
+    /// Reports inputs that every request on `route` brings and of which `said` does not say how much.
+    fn left_out(&mut self, said: &[(&str, Span)], route: &crate::graph::Route, span: Span) {
+        let graph = &self.program.graphs[route.graph];
+        let inputs = brought(route, graph);
+        let is_said = |name: &str| said.iter().any(|(other, _)| *other == name);
+        let is_input = |name: &str| inputs.iter().any(|(input, _)| input.name == name);
+        let in_messages = |name: &str| in_messages(name, &inputs, graph).is_some();
+        // What has a name that no input has was probably meant for one that seems to be left out.
+        if said.iter().any(|(name, _)| !is_input(name) && !in_messages(name)) {
+            return;
+        }
+        let mut problems = Vec::new();
+        for (input, _) in inputs.iter().filter(|(input, maybe)| !maybe && !is_said(&input.name)) {
+            let ty = &graph.values[input.value].ty;
+            let example = match (&ty.kind, ty.form) {
+                (_, Form::List { max }) => format!("{} 1..{max}", input.name),
+                (Kind::Text { max_bytes }, _) => {
+                    format!("{} {}..{}", input.name, max_bytes.min(&100), max_bytes.min(&400))
+                }
+                (Kind::Audio { max_ms, .. }, _) if *max_ms < 15_000 => format!("{} {max_ms}ms", input.name),
+                (Kind::Audio { .. }, _) => format!("{} 3s..15s", input.name),
+                (Kind::Messages { .. }, _) if !IN_MESSAGES.iter().any(|word| is_said(word)) => {
+                    "prompt 100..400".to_owned()
+                }
+                // There is one of it, whatever it is.
+                _ => continue,
+            };
+            let problem = semantic::serve::left_out(&input.name, &route.name, &example, span, input.span);
+            problems.push(problem);
+        }
+        self.found.extend(problems);
+    }
+
+    /// Adds a target; one that was said before, or that says another duration for the same, is reported.
+    fn add_target(&mut self, target: Target, span: Span, targets: &mut Vec<Target>, spans: &mut Vec<Span>) {
+        let is_same = |other: &Target| {
+            let what = (&other.route, &other.output, other.measure, other.percentile);
+            what == (&target.route, &target.output, target.measure, target.percentile)
+        };
+        let Some(first) = targets.iter().position(is_same) else {
+            targets.push(target);
+            spans.push(span);
+            return;
+        };
+        let word =
+            MEASURES.iter().find(|(_, measure)| *measure == target.measure).map_or("", |(word, _)| word);
+        let what = format!("`{}.{} {word}` for p{}", target.route, target.output, target.percentile);
+        self.report(semantic::serve::target_twice(&what, span, spans[first]));
     }
 
     fn brings(&mut self, one: &ast::Brings, route: &crate::graph::Route) -> Option<Brings> {
@@ -167,6 +222,10 @@ impl Context<'_> {
                 Some(format!("{}s", *max_ms as f64 / 1e3))
             }
             (_, Form::List { max }) if most > u64::from(max) => Some(max.to_string()),
+            // A token is at least one byte of a text.
+            (Kind::Text { max_bytes }, Form::Value) if most > *max_bytes => {
+                Some(format!("{max_bytes} tokens"))
+            }
             (Kind::Image { .. }, Form::Value) if most > 1 => Some("1".to_owned()),
             _ => None,
         };

@@ -227,8 +227,8 @@ work take. Plans are placed and refused by these figures, so a component with we
         title: "an option outside its range",
         text: "\
 An executor says which values each of its options takes, and `needs` and `batch` take amounts within limits of
-their own. A value outside is refused where the component is made, or at the default in its declaration,
-so that nothing fails only when the model is loaded.",
+their own. A value outside is refused where the component is made, at the default in its declaration, or where it is
+given for a port of the same name, so that nothing fails only when the model is loaded.",
     },
     Explained {
         code: Code("E0509"),

@@ -24,6 +24,13 @@ pub(crate) fn always_present(name: &str, at: Span, declared: Span) -> Diagnostic
         .hint("leave out the `when`, or declare the input with `?`")
 }
 
+pub(crate) fn absent_once_made(name: &str, at: Span, made: Span) -> Diagnostic {
+    let message = format!("whether `{name}` is there is known only once it is made");
+    Diagnostic::new(Code("E0602"), at, message, "not an optional input, nor made of one")
+        .label(made, "a case of this makes nothing")
+        .hint("do the rest in the cases of the `switch`, or give every case a value")
+}
+
 pub(crate) fn each_of_no_list(given: &Type, at: Span, made: Span) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code("E0603"), at, "this is not a list", format!("is `{given}`"));
     let diagnostic = if made == at { diagnostic } else { diagnostic.label(made, "got its type here") };
@@ -93,7 +100,7 @@ optional itself:
         title: "`when` of something that is always present",
         text: "\
 `when x { … }` is for optional inputs and what is made of them. This name is present on every route that
-comes here, so the `when` would decide nothing.",
+comes here, so the `when` would decide nothing; or a `switch` decides at run time whether it is there.",
     },
     Explained {
         code: Code("E0603"),

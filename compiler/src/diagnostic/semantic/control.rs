@@ -72,6 +72,13 @@ pub(crate) fn match_of_no_choice(given: &str, at: Span) -> Diagnostic {
         .hint("it takes a parameter that is a `bool` or an `enum` of at most 64 words, or an item of a list of media")
 }
 
+pub(crate) fn match_of_one_medium(name: &str, at: Span, declared: Span) -> Diagnostic {
+    let message = format!("`{name}` is one `media`, and `match` takes apart those of a list");
+    let diagnostic = Diagnostic::new(Code("E0607"), at, message, "not an item of a list");
+    made_at(diagnostic, at, declared, "declared here")
+        .hint("take a list, `parts: list<media> max 1`, and write `[match part { … } for part in parts]`")
+}
+
 pub(crate) fn switch_of_a_constant(at: Span) -> Diagnostic {
     Diagnostic::new(Code("E0607"), at, "this is known when the program is compiled", "always the same")
         .hint("use `match`, or write down what is made in that case")
@@ -167,9 +174,10 @@ pub(crate) fn loop_without_bound(at: Span) -> Diagnostic {
         .hint("say how many rounds there are at most: `loop x = start max 50 { … }`")
 }
 
-pub(crate) fn more_rounds_than_bound(rounds: i64, max: u32, at: Span) -> Diagnostic {
+pub(crate) fn more_rounds_than_bound(rounds: &str, max: u32, at: Span, bound: Span) -> Diagnostic {
     let message = format!("{rounds} rounds of a loop that has from 0 to {max}");
     Diagnostic::new(Code("E0610"), at, message, "not within the bound")
+        .label(bound, "the bound of the loop")
         .hint("change the number, or the `max`")
 }
 
@@ -202,17 +210,23 @@ pub(crate) fn not_carried<'n>(name: impl Into<Spelled<'n>>, known: &[Candidate])
     Diagnostic::new(Code("E0611"), name.span, message, "cannot get a next value").meant(name.text, known)
 }
 
+/// `is_larger` if the two differ in nothing but their bound.
 pub(crate) fn carried_changes_type(
     name: &str,
     given: &str,
     at: Span,
     taken: &str,
     first: Span,
+    is_larger: bool,
 ) -> Diagnostic {
     let message = format!("the next `{name}` is `{given}`, and the first is `{taken}`");
     Diagnostic::new(Code("E0611"), at, message, format!("is `{given}`"))
         .label(first, format!("is `{taken}`"))
-        .hint("every round has the same type and bound: let the first have the larger one")
+        .hint(if is_larger {
+            "every round has the same type and bound: let the first have the larger one"
+        } else {
+            "every round begins with what the last one made: let each make what the first has, and `let` bind the rest"
+        })
 }
 
 pub(crate) fn stream_in_loop(name: &str, at: Span, made: Span) -> Diagnostic {

@@ -95,7 +95,10 @@ pub(crate) fn auto_and_set(word: &str, name: &str, span: Span, auto: Span) -> Di
     let message = format!("`{name}` is left to the planner, and `{word}` is set as well");
     Diagnostic::new(Code("E0906"), span, message, "contradicts `auto`")
         .label(auto, "left to the planner here")
-        .hint("leave one of the two out")
+        .hint(match word {
+            "on" => "put both into one line, `auto, on NODE`, or leave one of the two out",
+            _ => "leave one of the two out",
+        })
 }
 
 /// `names` each want to be with the next, the last with the first.
@@ -123,6 +126,14 @@ pub(crate) fn nothing_to_spread(name: &str, span: Span, made: Span) -> Diagnosti
 pub(crate) fn set_twice(word: &str, name: &str, span: Span, first: Span) -> Diagnostic {
     Diagnostic::new(Code("E0907"), span, format!("`{word}` of `{name}` is set twice"), "set again")
         .label(first, "set here")
+        .hint("leave one of them out")
+}
+
+pub(crate) fn named_twice<'n>(name: impl Into<Spelled<'n>>, first: Span) -> Diagnostic {
+    let name = name.into();
+    let message = format!("`{}` is named twice in one line", name.text);
+    Diagnostic::new(Code("E0907"), name.span, message, "named again")
+        .label(first, "named here")
         .hint("leave one of them out")
 }
 
@@ -202,7 +213,8 @@ components that one of these graphs calls, directly or by another graph, can be 
         title: "settings that contradict each other",
         text: "\
 What is `with` another component shares its workers, and so its replicas, GPUs and node; it cannot set them
-itself. `apart` keeps away everything that does not ask for it by `with`. `auto` leaves everything to the planner, and can only stand with `on`.
+itself. `apart` keeps away everything that does not ask for it by `with`. `auto` leaves everything to the planner, and can only stand with
+`on`, in one line.
 `with` must not lead round in a circle.",
     },
     Explained {

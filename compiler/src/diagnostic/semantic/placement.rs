@@ -67,8 +67,9 @@ pub(crate) fn no_free_gpus(
 pub(crate) fn no_host_memory(name: &str, needs: &str, table: &[String], span: Span) -> Diagnostic {
     let message =
         format!("`{name}` needs {needs} of a host's memory, and no node that it may be on has that left");
-    with_table(Diagnostic::new(Code("E0911"), span, message, "cannot be placed"), table)
-        .hint("say how much memory a node has (64GiB if it does not), or lower `replicas`")
+    with_table(Diagnostic::new(Code("E0911"), span, message, "cannot be placed"), table).hint(
+        "say how much memory a node has (64GiB if it does not), lower `replicas`, or leave a `with` out",
+    )
 }
 
 /// `figures` are what each of `degree` GPUs would hold, and has.

@@ -97,6 +97,15 @@ pub(crate) fn always_brought(input: &str, span: Span, declared: Span) -> Diagnos
     Diagnostic::new(Code("E0919"), span, message, "of all requests").label(declared, "always needed here")
 }
 
+/// `example` is a line that says it.
+pub(crate) fn left_out(input: &str, route: &str, example: &str, span: Span, declared: Span) -> Diagnostic {
+    let message =
+        format!("every request on route `{route}` brings `{input}`, and this does not say how much");
+    Diagnostic::new(Code("E0919"), span, message, format!("leaves `{input}` out"))
+        .label(declared, "always needed here")
+        .hint(format!("say it in the braces: `{example}`"))
+}
+
 pub(crate) fn empty_range(span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0919"), span, "the least is more than the most", "nothing is in between")
 }
@@ -115,6 +124,13 @@ pub(crate) fn no_rate<'n>(workload: impl Into<Spelled<'n>>) -> Diagnostic {
 pub(crate) fn workload_says_twice(what: &str, span: Span, first: Span) -> Diagnostic {
     Diagnostic::new(Code("E0920"), span, format!("{what} is said twice"), "said again")
         .label(first, "said first")
+}
+
+/// `what` is measured, and in how many of a hundred requests.
+pub(crate) fn target_twice(what: &str, span: Span, first: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0921"), span, format!("{what} has two targets"), "set again")
+        .label(first, "set first")
+        .hint("leave one of them out; another percentile may have a target of its own")
 }
 
 pub(crate) fn unknown_target_output<'n>(
@@ -174,7 +190,7 @@ well.",
         title: "a route of other types than its endpoint",
         text: "\
 What a request brings at an endpoint must fill the inputs of the route, and what the route makes must be
-what the endpoint sends. An input that the endpoint never brings needs a default. For example, `audio.speech`
+what the endpoint sends. An input that the endpoint never brings needs a default or may be absent. For example, `audio.speech`
 brings a text and wants a sound.",
     },
     Explained {
@@ -204,7 +220,8 @@ graph's own name.",
         text: "\
 A workload says for each input of a route how much of it requests bring: tokens of a text (`prompt 400..2000`),
 how many pictures (`images 1`), the duration of a sound (`speech 3s..15s`), and for an input that may be absent in
-how many of them (`images 1 50%`). It stays within the bounds of the input.",
+how many of them (`images 1 50%`). It stays within the bounds of the input; a token is at least one byte of a text.
+Texts, sounds and lists that every request brings are not left out.",
     },
     Explained {
         code: Code("E0920"),
@@ -219,7 +236,7 @@ graph: the shares are 100% together.",
         text: "\
 A target names an output of a route and what must hold of it: `first` (from the request to its first item),
 `gap` (from item to item) or `last` (from the request to its end), within a duration, in so many of a hundred
-requests: `target speak.voice first 600ms p95`.",
+requests: `target speak.voice first 600ms p95`. For the same output, measure and percentile there is one target.",
     },
     Explained {
         code: Code("W0302"),

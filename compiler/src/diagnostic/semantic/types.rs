@@ -274,6 +274,12 @@ pub(crate) fn bad_bound(wanted: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0308"), span, format!("this must be {wanted}"), "is something else, or too small")
 }
 
+pub(crate) fn empty_dimension(span: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0308"), span, "a dimension of nothing", "the tensor would have no elements").hint(
+        "an extent is at least 1, and so is the most that a symbol may be: `tensor<f32>[n <= 512, 384]`",
+    )
+}
+
 pub(crate) fn quantity_out_of_range(unit: &str, span: Span) -> Diagnostic {
     let message = format!("no number of `{unit}` that can be counted");
     Diagnostic::new(Code("E0308"), span, message, "below zero, or more than there ever is")

@@ -30,6 +30,13 @@ pub(crate) fn missing_mark(span: Span, mark: &str, word: &str) -> Diagnostic {
     )
 }
 
+/// `found` begins the first line of a block, and stands after its header.
+pub(crate) fn missing_brace(after: Span, found: &str) -> Diagnostic {
+    let message = format!("expected `{{`, found {}", quote(found));
+    Diagnostic::new(Code("E0010"), after, message, "expected `{`")
+        .hint("the lines of a block stand in braces: `serve omni { grpc }`")
+}
+
 pub(crate) fn place_without_on(cluster: Span) -> Diagnostic {
     Diagnostic::new(Code("E0031"), cluster, "`on` is missing before the cluster", "begins here")
         .hint("write `place omni on lab { … }`")

@@ -204,15 +204,19 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Whether `node` has so many GPUs free as `group` takes.
+    fn has_gpus(&self, group: &Group, node: usize) -> bool {
+        let gpus = self.cluster.nodes[node].gpus.as_ref();
+        group.degree == 0
+            || (self.rooms[node].gpus.len() >= group.degree as usize
+                && gpus.is_some_and(|gpus| Self::share(group) <= gpus.memory_bytes))
+    }
+
     /// The node for one more worker of `group`: linked to the others, and with the least room that is enough.
     fn node_for(&self, group: &Group) -> Option<usize> {
         let fits = |node: &usize| {
-            let room = &self.rooms[*node];
-            let gpus = self.cluster.nodes[*node].gpus.as_ref();
-            let has_gpus = group.degree == 0
-                || (room.gpus.len() >= group.degree as usize
-                    && gpus.is_some_and(|gpus| Self::share(group) <= gpus.memory_bytes));
-            Self::is_allowed(group, *node) && has_gpus && group.host_bytes <= room.host_bytes
+            let has_memory = group.host_bytes <= self.rooms[*node].host_bytes;
+            Self::is_allowed(group, *node) && self.has_gpus(group, *node) && has_memory
         };
         let cost = |node: &usize| {
             let others = self.rooms.iter().enumerate().filter(|(_, room)| room.used);
@@ -249,7 +253,12 @@ impl<'a> Search<'a> {
         let at =
             |rule: &Rule| rule.replicas.map(|said| said.span).or(rule.tensor_parallel.map(|said| said.span));
         let span = self.said(group, at).unwrap_or(span);
-        if group.degree == 0 {
+        let has_gpus = |node: &usize| Self::is_allowed(group, *node) && self.has_gpus(group, *node);
+        // GPUs aside, it is the memory of the hosts that is short.
+        if (0..self.rooms.len()).any(|node| has_gpus(&node)) {
+            let members = group.members.iter().map(|id| &self.program.components[*id].deployed);
+            let on_host = members.filter(|component| component.needs.gpus == 0);
+            let name = joined(on_host.map(|component| component.name.as_str()), "` + `");
             let needs = human(group.host_bytes);
             return placement::no_host_memory(&name, &needs, &self.table(), span);
         }

@@ -93,6 +93,8 @@ struct Filling<'a> {
     capacity: u64,
     apart: &'a BTreeSet<(ComponentId, ComponentId)>,
     workers: Workers,
+    /// Bytes that the components of each worker need.
+    loads: Vec<u64>,
 }
 
 impl<'a> Filling<'a> {
@@ -102,7 +104,8 @@ impl<'a> Filling<'a> {
         apart: &'a BTreeSet<(ComponentId, ComponentId)>,
     ) -> Self {
         let workers = vec![BTreeSet::new(); target.workers.max(1) as usize];
-        Self { components, capacity: target.memory_bytes, apart, workers }
+        let loads = vec![0; workers.len()];
+        Self { components, capacity: target.memory_bytes, apart, workers, loads }
     }
 
     /// The workers with all of `order`, or the first that fits nowhere.
@@ -110,20 +113,18 @@ impl<'a> Filling<'a> {
         for component in order {
             let needs = self.components[component].deployed.needs.memory_bytes;
             let choice = (0..self.workers.len())
-                .filter(|worker| self.load(*worker).saturating_add(needs) <= self.capacity)
-                .min_by_key(|worker| (self.conflicts(*worker, component), self.load(*worker), *worker));
+                .filter(|worker| self.loads[*worker].saturating_add(needs) <= self.capacity)
+                .min_by_key(|worker| (self.conflicts(*worker, component), self.loads[*worker], *worker));
             let Some(worker) = choice else { return Err((component, self.workers)) };
             self.workers[worker].insert(component);
+            self.loads[worker] = self.loads[worker].saturating_add(needs);
         }
         Ok(self.workers)
     }
 
-    fn load(&self, worker: usize) -> u64 {
-        load(&self.workers[worker], self.components)
-    }
-
     fn conflicts(&self, worker: usize, component: ComponentId) -> usize {
-        self.workers[worker].iter().filter(|other| self.apart.contains(&(component, **other))).count()
+        let others = self.apart.range((component, ComponentId(0))..=(component, ComponentId(u32::MAX)));
+        others.filter(|(_, other)| self.workers[worker].contains(other)).count()
     }
 }
 

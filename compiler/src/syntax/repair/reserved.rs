@@ -7,7 +7,21 @@ use crate::syntax::token::{Tok, Token};
 pub(super) fn reserved<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tokens<'t> {
     let mut kept = Vec::with_capacity(tokens.all.len());
     let mut depth = 0_usize;
+    let anywhere = declared_outside(tokens);
+    let mut here: Vec<&str> = Vec::new();
     for (index, token) in tokens.all.iter().enumerate() {
+        if let Some(word) = token.tok.reserved() {
+            let declares = declares(tokens, index);
+            if declares {
+                found.push(syntax::reserved_name(tokens.span(index), word));
+                here.push(word);
+            }
+            // It was said at its declaration that it cannot be one.
+            if declares || ((anywhere.contains(&word) || here.contains(&word)) && is_read(tokens, index)) {
+                kept.push(Token { tok: Tok::Name(word), ..token.clone() });
+                continue;
+            }
+        }
         if let Some(word) = token.tok.reserved()
             && (is_keyword_as_name(tokens, index, depth) || is_construct_as_name(tokens, index))
         {
@@ -18,12 +32,57 @@ pub(super) fn reserved<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> 
         match &token.tok {
             tok if tok.opens() => depth += 1,
             tok if tok.closes() => depth = depth.saturating_sub(1),
-            tok if tok.begins_item() => depth = 0,
+            tok if tok.begins_item() => {
+                depth = 0;
+                here.clear();
+            }
             _ => {}
         }
         kept.push(token.clone());
     }
     tokens.with(kept)
+}
+
+/// Whether the word at `index` is declared: `let out = …`, `graph when(…)`.
+fn declares(tokens: &Tokens<'_>, index: usize) -> bool {
+    match tokens.before(index) {
+        Some(Tok::Let | Tok::Route) => tokens.get(index + 1) == Some(&Tok::Equals),
+        Some(Tok::Component | Tok::Graph) => tokens.get(index + 1) == Some(&Tok::OpenParen),
+        _ => false,
+    }
+}
+
+/// The words that are declared outside braces, where every item can name them.
+fn declared_outside(tokens: &Tokens<'_>) -> Vec<&'static str> {
+    let mut words = Vec::new();
+    let mut depth = 0_usize;
+    for (index, token) in tokens.all.iter().enumerate() {
+        match &token.tok {
+            tok if tok.opens() => depth += 1,
+            tok if tok.closes() => depth = depth.saturating_sub(1),
+            tok if depth == 0 && declares(tokens, index) => words.extend(tok.reserved()),
+            _ => {}
+        }
+    }
+    words
+}
+
+/// Whether the word at `index` stands where a value is read that it could name.
+fn is_read(tokens: &Tokens<'_>, index: usize) -> bool {
+    use Tok::{
+        CloseBrace, CloseBracket, CloseParen, Colon, Comma, Dot, Equals, FatArrow, In, OpenBrace,
+        OpenBracket, OpenParen, Question,
+    };
+    let begins = matches!(
+        tokens.before(index),
+        Some(OpenParen | OpenBracket | OpenBrace | Comma | Colon | Equals | FatArrow | In)
+    );
+    let is_type = tokens.all[index].tok == Tok::Enum && matches!(tokens.get(index + 2), Some(Tok::Str(_)));
+    let ends = match tokens.get(index + 1) {
+        None | Some(Comma | CloseParen | CloseBracket | CloseBrace | Dot | OpenParen | Question) => true,
+        Some(_) => tokens.starts_line(index + 1),
+    };
+    (begins || tokens.is_fresh(index)) && ends && !is_type
 }
 
 /// Whether a word of the language stands where only a name can: before a colon, or where a parameter

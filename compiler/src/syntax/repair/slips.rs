@@ -60,6 +60,8 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
     let mut places = vec![Place::TopLevel];
     // Whether the next brace opens a component's body.
     let mut in_component = false;
+    // Whether this is in an item of the deployment, whose words have places of their own.
+    let mut deploys = false;
     // Constructs whose brace is still to come, innermost last: in how many brackets, and whether it is a loop.
     let mut pending: Vec<(usize, bool)> = Vec::new();
     let mut index = 0;
@@ -71,6 +73,7 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
                 places.truncate(1);
                 pending.clear();
                 in_component = *tok == Tok::Component;
+                deploys = !matches!(tok, Tok::Use | Tok::Component | Tok::Graph | Tok::Route);
             }
             tok if tok.begins_construct() => {
                 pending.push((places.len(), *tok == Tok::Loop));
@@ -112,6 +115,14 @@ pub(super) fn slips<'t>(tokens: &Tokens<'t>, found: &mut Vec<Diagnostic>) -> Tok
                 if keyword.begins_construct() {
                     pending.push((places.len(), keyword == Tok::Loop));
                 }
+                kept.push(Token { tok: keyword, ..token.clone() });
+                index += 1;
+                continue;
+            }
+            Tok::Name(word)
+                if !deploys && let Some((meant, keyword)) = bound(tokens, index, word, &pending) =>
+            {
+                found.push(syntax::misspelt_word(tokens.span(index), word, meant));
                 kept.push(Token { tok: keyword, ..token.clone() });
                 index += 1;
                 continue;
@@ -210,6 +221,43 @@ fn construct(tokens: &Tokens<'_>, index: usize, word: &str) -> Option<(&'static 
         _ => Tok::Until,
     };
     Some((meant, keyword))
+}
+
+/// The word before a bound that `word` is a slip of: what is before it is a type or the head of a loop, and a number
+/// follows.
+fn bound(
+    tokens: &Tokens<'_>,
+    index: usize,
+    word: &str,
+    pending: &[(usize, bool)],
+) -> Option<(&'static str, Tok<'static>)> {
+    let is_set = matches!(tokens.get(index + 1), Some(Tok::Int(_) | Tok::Float(_) | Tok::Quantity(_)));
+    if !is_set || tokens.starts_line(index) || !tokens.before(index).is_some_and(Tok::ends_value) {
+        return None;
+    }
+    let is_loop = pending.last().is_some_and(|(_, is_loop)| *is_loop);
+    let meant = nearest(word, ["max", "window"])?;
+    let keyword = if meant == "max" { Tok::Max } else { Tok::Window };
+    ((is_loop && meant == "max") || ends_type(tokens, index)).then_some((meant, keyword))
+}
+
+/// Whether the tokens before `index` are a type: names and brackets after a mark that a type follows.
+fn ends_type(tokens: &Tokens<'_>, index: usize) -> bool {
+    let mut depth = 0_usize;
+    for token in tokens.all[..index].iter().rev() {
+        match &token.tok {
+            Tok::Greater => depth += 1,
+            tok if tok.closes() => depth += 1,
+            Tok::Less if depth == 0 => return true,
+            Tok::Less => depth -= 1,
+            tok if tok.opens() && depth == 0 => return false,
+            tok if tok.opens() => depth -= 1,
+            Tok::Colon | Tok::Arrow if depth == 0 => return true,
+            tok if depth > 0 || tok.name().is_some() || *tok == Tok::Enum => {}
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// The one of `words` that was probably meant.

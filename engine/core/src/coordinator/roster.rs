@@ -77,10 +77,11 @@ impl Roster {
     }
 
     /// The seat of a worker's next life.
-    pub(super) fn welcome(&mut self, worker: WorkerId) -> Seat {
+    pub(super) fn welcome(&mut self, worker: WorkerId, over: u32) -> Seat {
         let next = &mut self.next_epochs[worker.index()];
-        *next += 1;
-        Seat { worker, epoch: *next - 1 }
+        let epoch = over.max(*next);
+        *next = epoch + 1;
+        Seat { worker, epoch }
     }
 
     /// The worker's life, if it is ready.

@@ -2,6 +2,7 @@
 
 use super::begins_anew;
 use crate::diagnostic::{Diagnostic, nearest, syntax};
+use crate::source::Span;
 use crate::syntax::repair::Tokens;
 use crate::syntax::token::{Tok, Token};
 
@@ -73,6 +74,13 @@ impl<'b, 't> Block<'b, 't> {
             if tok.begins_item() || (self.depth > 0 && begins_anew(self.tokens, index)) {
                 return index;
             }
+            if self.depth == 0 && self.has_no_brace(index) {
+                let before = index.checked_sub(1).map_or(0, |before| self.tokens.all[before].end);
+                let span = Span { file: self.tokens.file, start: before, end: before };
+                self.found.push(syntax::deploy::missing_brace(span, self.shown(index)));
+                self.kept.push(Token { tok: Tok::OpenBrace, start: before, end: before });
+                self.depth = 1;
+            }
             if self.depth == 0
                 && (*tok == Tok::Let || (self.tokens.is_fresh(index) && !self.is_header(index)))
             {
@@ -114,6 +122,23 @@ impl<'b, 't> Block<'b, 't> {
         }
         self.push(index);
         index + 1
+    }
+
+    /// Whether a line of the block begins although its brace was never opened.
+    fn has_no_brace(&self, index: usize) -> bool {
+        let is_complete = self.before().is_some_and(|before| before.name().is_some());
+        let is_slip = self.item == Tok::Serve
+            && self
+                .tokens
+                .get(index)
+                .and_then(Tok::name)
+                .is_some_and(|word| LINES.iter().all(|(known, _)| *known != word));
+        is_complete && self.tokens.starts_line(index) && !is_slip && self.is_new_line(index)
+    }
+
+    fn shown(&self, index: usize) -> &str {
+        let span = self.tokens.span(index);
+        &self.tokens.text[span.start as usize..span.end as usize]
     }
 
     /// Whether a token of the header may stand at the beginning of a line.

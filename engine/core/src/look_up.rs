@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use corn_plan::{Input, Kind, Literal, Plan, Recording, RecordingId, Signature};
 
-use crate::coordinator::intake::kinds_in;
 use crate::datum::Datum;
 use crate::fault::Fault;
+use crate::intake::kinds_in;
 
 /// A graph, the inputs without a default that are brought, and the outputs that are asked for, both sorted.
 type Asked = (String, Vec<String>, Vec<String>);

@@ -1,0 +1,243 @@
+//! `corn up`: a plan's coordinator, and its workers on this host as processes.
+
+mod supervise;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use corn_core::Fault;
+use corn_engine::{Deployment, Listening, Standing, serve_control};
+use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::LocalSet;
+
+use crate::args::Placement;
+use crate::commands::models::pins;
+use crate::commands::{print, say, told_to_stop};
+use crate::failure::Failure;
+use crate::program;
+use crate::progress::Bars;
+use crate::state::State;
+use supervise::Supervisor;
+
+/// Requests in flight at once, if nobody says how many.
+const INFLIGHT: u32 = 16;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  corn up assistant.corn                  until Ctrl-C or `corn down assistant`
+  corn up assistant.corn --detach         in the background; returns when everything is ready
+  corn up omni.plan --host a --listen 0.0.0.0:7070
+                                          the coordinator and the workers of host 'a'; those of other hosts
+                                          join with `corn worker`
+
+Then `corn call assistant …`, `corn ps`, `corn logs assistant`, `corn down assistant`. A coordinator that
+died is brought back with the same command: it finds the workers that are still there.")]
+pub(crate) struct Up {
+    /// The `.corn` file, or a plan.
+    file: PathBuf,
+    /// What the deployment is called [default: the program's name].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Return when everything is ready, and go on in the background.
+    #[arg(long)]
+    detach: bool,
+    /// The host of the plan that this is [default: the one host of the plan, or the first].
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Where workers of other hosts join.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Use only weights that are in the cache.
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    placement: Placement,
+}
+
+pub(crate) fn up(args: &Up) -> Result<(), Failure> {
+    let inflight = args.placement.inflight.or(Some(INFLIGHT));
+    let placement = Placement { processes: true, inflight, ..args.placement.clone() };
+    let plan = program::load(&args.file, &placement)?;
+    program::refuse_foreign(plan.plan())?;
+    refuse_threads(plan.plan())?;
+    let plan = pinned(args, plan.plan())?;
+    let host = host(args, plan.plan())?;
+    let state = State::of(args.name.as_deref().unwrap_or(&plan.plan().name))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
+    let outcome = LocalSet::new().block_on(&runtime, async {
+        if state.connect().await.is_some() {
+            let name = &state.name;
+            let message = format!("a deployment '{name}' is up already; end it with `corn down {name}`");
+            return Err(Failure::Usage(message));
+        }
+        state.create()?;
+        if args.detach {
+            return detach(&state, args).await;
+        }
+        let text = plan.plan().to_text();
+        // Workers of another plan are of no use to this one, and its token is not theirs.
+        let is_new = std::fs::read_to_string(state.plan()).is_ok_and(|before| before != text);
+        if is_new {
+            let _ = std::fs::remove_file(state.token());
+        }
+        crate::commands::write(&state.plan(), &text)?;
+        run(args, &state, &host, Arc::new(plan)).await
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Deploys, and sees to it until told to stop.
+async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Result<(), Failure> {
+    let token = state.make_token()?;
+    let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
+    let deployment = Arc::new(Deployment::start(Arc::clone(&plan), &listening)?);
+    let (orders, obeyed) = unbounded_channel();
+    let socket = state.control_socket();
+    let control = serve_control(&socket, Arc::clone(&deployment), orders);
+    let mut supervisor =
+        Supervisor::new(state.clone(), Arc::clone(&deployment), plan.plan(), host, args.offline);
+    let begun = async {
+        ready(&deployment).await?;
+        say_ready(state, plan.plan(), &deployment);
+        std::future::pending::<Result<(), Failure>>().await
+    };
+    let outcome = tokio::select! {
+        // A person's word counts more than anything else.
+        biased;
+        () = told_to_stop() => Ok(()),
+        outcome = control => outcome.map_err(Failure::Fault),
+        outcome = supervisor.supervise(obeyed) => outcome,
+        outcome = begun => outcome,
+    };
+    say(&format!("{} ends", state.name));
+    let ending = Arc::clone(&deployment);
+    let _ = tokio::task::spawn_blocking(move || ending.stop()).await;
+    supervisor.end().await;
+    let _ = std::fs::remove_file(&socket);
+    outcome
+}
+
+/// Ends when every stage has a worker that is ready; shows how far they are.
+async fn ready(deployment: &Deployment) -> Result<(), Failure> {
+    let bars = Bars::new(false);
+    let shown = async {
+        loop {
+            deployment.changed().await;
+            for worker in deployment.status().workers {
+                if let Standing::Loading { what, done, total } = worker.standing
+                    && !what.is_empty()
+                {
+                    corn_core::executor::Progress::advance(&bars, &what, done, total);
+                }
+            }
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = deployment.ready() => outcome,
+        () = shown => Ok(()),
+    };
+    bars.clear();
+    Ok(outcome?)
+}
+
+fn say_ready(state: &State, plan: &Plan, deployment: &Deployment) {
+    let status = deployment.status();
+    let ready = status.workers.iter().filter(|worker| worker.standing == Standing::Ready).count();
+    let (name, all) = (&state.name, status.workers.len());
+    say(&format!("{name} is up: {ready} of {all} workers are ready"));
+    let mut routes: Vec<&str> = Vec::new();
+    for recording in &plan.recordings {
+        if routes.contains(&recording.route.as_str()) {
+            continue;
+        }
+        routes.push(&recording.route);
+        let inputs = recording.inputs.iter().filter(|input| input.default.is_none());
+        let inputs: Vec<String> = inputs.map(|input| format!("--in {}=…", input.name)).collect();
+        say(&format!("  corn call {name} --route {} {}", recording.route, inputs.join(" ")));
+    }
+}
+
+/// Starts the same command in the background, and waits until it is ready or has failed.
+async fn detach(state: &State, args: &Up) -> Result<(), Failure> {
+    let log = state.log("coordinator");
+    let file = std::fs::File::create(&log)
+        .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", log.display())))?;
+    let own = std::env::current_exe().map_err(|error| Failure::setup(format!("who am I: {error}")))?;
+    let same = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
+    let mut command = tokio::process::Command::new(own);
+    command.args(same).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(file));
+    #[cfg(unix)]
+    command.process_group(0);
+    let mut child = command.spawn().map_err(|error| Failure::setup(format!("no process: {error}")))?;
+    loop {
+        tokio::select! {
+            _ = child.wait() => {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                let last = said.lines().filter(|line| line.starts_with("error")).last().unwrap_or("it ended at once");
+                return Err(Failure::Fault(Fault::setup(last.trim_start_matches("error: "))));
+            }
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        if said.contains(&format!("{} is up: ", state.name)) {
+            let name = args.name.as_deref().unwrap_or(&state.name);
+            let up = said.lines().skip_while(|line| !line.contains(" is up: ")).collect::<Vec<_>>();
+            return print(&format!("{}\n`corn logs {name}` shows what it says\n", up.join("\n")));
+        }
+    }
+}
+
+/// A plan for threads of one process hands pointers over, and processes have none in common.
+fn refuse_threads(plan: &Plan) -> Result<(), Failure> {
+    let programs = plan.recordings.iter().flat_map(|recording| &recording.programs);
+    let steps = programs.flat_map(|program| corn_plan::all_steps(&program.steps));
+    let by_pointer =
+        |step: &corn_plan::Step| matches!(step, corn_plan::Step::Send { transport: Transport::Pointer, .. });
+    if steps.into_iter().any(by_pointer) && plan.workers.len() > 1 {
+        let message = "this plan is for threads of one process: it hands over by pointer. Compile it with \
+                       `corn compile --processes`, or give `corn up` the program";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    Ok(())
+}
+
+/// The plan, with the hashes of `corn.lock`, and with files named so that workers find them wherever they run.
+fn pinned(args: &Up, plan: &Plan) -> Result<Verified, Failure> {
+    let pins = pins(&args.file)?;
+    let folder = args.file.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+    let mut plan = plan.clone();
+    for component in plan.components.iter_mut() {
+        for weights in &mut component.weights {
+            weights.source = pins.apply(&weights.source);
+            if let WeightsSource::File { path, .. } = &mut weights.source {
+                let file = folder.join(&*path);
+                let file = file.canonicalize().map_err(|error| {
+                    Failure::setup(format!("the weights '{}' cannot be read: {error}", file.display()))
+                })?;
+                *path = file.display().to_string();
+            }
+        }
+    }
+    verify(plan).map_err(|_| Failure::setup("the plan does not hold with the hashes of corn.lock"))
+}
+
+/// The host of the plan that this is.
+fn host(args: &Up, plan: &Plan) -> Result<String, Failure> {
+    let mut hosts: Vec<&str> = plan.workers.iter().map(|worker| worker.host.as_str()).collect();
+    hosts.dedup();
+    match &args.host {
+        Some(host) if !hosts.contains(&host.as_str()) => {
+            let there_is = hosts.join(", ");
+            Err(Failure::Usage(format!("the plan has no host '{host}'; it has {there_is}")))
+        }
+        Some(host) => Ok(host.clone()),
+        None => Ok(hosts.first().copied().unwrap_or("local").to_owned()),
+    }
+}

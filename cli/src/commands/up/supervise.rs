@@ -1,0 +1,232 @@
+//! Sees to it that a deployment's workers are there: starts their processes, takes over those of a coordinator that
+//! died, and starts again what ended, after longer and longer pauses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use corn_engine::{Deployment, Order, Standing};
+use corn_plan::{Plan, WorkerId};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::commands::say;
+use crate::failure::Failure;
+use crate::state::State;
+
+/// How often everything is looked at.
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
+/// The first pause before a process is started again; each one after doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A worker that lived so long is not in trouble: the pauses begin anew.
+const LIVED_WELL: Duration = Duration::from_secs(30);
+/// How long a process of a coordinator that died may take to find this one.
+const FINDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long processes may take to end when they are told to.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Looks after the workers of one host.
+pub(super) struct Supervisor {
+    state: State,
+    deployment: Arc<Deployment>,
+    offline: bool,
+    workers: BTreeMap<WorkerId, Kept>,
+    /// Workers that get another process once they are drained.
+    restarting: BTreeSet<WorkerId>,
+}
+
+/// A worker that is to be there.
+struct Kept {
+    process: Process,
+    is_wanted: bool,
+    /// Before which it is not started again.
+    not_before: Instant,
+    pause: Duration,
+}
+
+enum Process {
+    None,
+    Ours(Child, Instant),
+    /// Started by a coordinator that died; it looks for one.
+    Found(u32, Instant),
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        state: State,
+        deployment: Arc<Deployment>,
+        plan: &Plan,
+        host: &str,
+        offline: bool,
+    ) -> Self {
+        let of_host = plan.workers.enumerate().filter(|(_, worker)| worker.host == host);
+        let workers = of_host.map(|(id, _)| {
+            let process = found(&state, id).map_or(Process::None, |pid| Process::Found(pid, Instant::now()));
+            (id, Kept { process, is_wanted: true, not_before: Instant::now(), pause: FIRST_PAUSE })
+        });
+        let workers = workers.collect();
+        Self { state, deployment, offline, workers, restarting: BTreeSet::new() }
+    }
+
+    /// Looks after the workers until ordered to end.
+    pub(super) async fn supervise(&mut self, mut orders: UnboundedReceiver<Order>) -> Result<(), Failure> {
+        loop {
+            self.look()?;
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Down) | None => return Ok(()),
+                    Some(Order::Restart(worker)) => self.restart(worker),
+                    Some(Order::Keep { kept, gone }) => self.keep(&kept, &gone),
+                },
+                () = tokio::time::sleep(LOOKS_EVERY) => {}
+            }
+        }
+    }
+
+    fn restart(&mut self, worker: WorkerId) {
+        if self.workers.contains_key(&worker) {
+            say(&format!("{worker} is drained, and gets another process then"));
+            self.restarting.insert(worker);
+            self.deployment.drain(worker);
+        }
+    }
+
+    fn keep(&mut self, kept: &[WorkerId], gone: &[WorkerId]) {
+        for worker in gone {
+            if let Some(entry) = self.workers.get_mut(worker) {
+                entry.is_wanted = false;
+                self.restarting.insert(*worker);
+                self.deployment.drain(*worker);
+            }
+        }
+        for worker in kept {
+            if let Some(entry) = self.workers.get_mut(worker) {
+                entry.is_wanted = true;
+            }
+        }
+    }
+
+    /// Ends what is drained, notes what ended, and starts what is not there.
+    fn look(&mut self) -> Result<(), Failure> {
+        let status = self.deployment.status();
+        for (worker, kept) in &mut self.workers {
+            let member = &status.workers[worker.0 as usize];
+            if self.restarting.contains(worker) && member.standing == Standing::Drained {
+                self.deployment.end(*worker);
+            }
+            let is_away = member.pid.is_none();
+            match &mut kept.process {
+                Process::Ours(child, since) => {
+                    let Ok(Some(exit)) = child.try_wait() else { continue };
+                    let was_told = self.restarting.remove(worker);
+                    if !was_told {
+                        say(&format!(
+                            "{worker} ended: {exit}; `corn logs {} {worker}` says why",
+                            self.state.name
+                        ));
+                    }
+                    if was_told || since.elapsed() > LIVED_WELL {
+                        kept.pause = FIRST_PAUSE;
+                    }
+                    kept.not_before = Instant::now() + if was_told { Duration::ZERO } else { kept.pause };
+                    kept.pause = (kept.pause * 2).min(LONGEST_PAUSE);
+                    kept.process = Process::None;
+                }
+                Process::Found(pid, since) if !is_alive(*pid) => {
+                    self.restarting.remove(worker);
+                    say(&format!("{worker} (process {pid}) ended after {} s", since.elapsed().as_secs()));
+                    kept.process = Process::None;
+                }
+                Process::Found(pid, since) if is_away && since.elapsed() > FINDS_WITHIN => {
+                    say(&format!("{worker} (process {pid}) does not come back, and is ended"));
+                    kill(*pid);
+                    kept.process = Process::None;
+                }
+                Process::Found(..) | Process::None => {}
+            }
+            if matches!(kept.process, Process::None)
+                && kept.is_wanted
+                && is_away
+                && Instant::now() >= kept.not_before
+            {
+                let child = start(&self.state, *worker, self.offline)?;
+                kept.process = Process::Ours(child, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for every process to end, as it was told to; kills those that do not.
+    pub(super) async fn end(&mut self) {
+        let given_up = Instant::now() + ENDS_WITHIN;
+        for (worker, kept) in &mut self.workers {
+            let left = given_up.saturating_duration_since(Instant::now());
+            match &mut kept.process {
+                Process::Ours(child, _) => {
+                    if tokio::time::timeout(left, child.wait()).await.is_err() {
+                        let _ = child.start_kill();
+                        let _ = child.wait().await;
+                    }
+                }
+                Process::Found(pid, _) => {
+                    while is_alive(*pid) && Instant::now() < given_up {
+                        tokio::time::sleep(LOOKS_EVERY).await;
+                    }
+                    kill(*pid);
+                }
+                Process::None => {}
+            }
+            let _ = fs::remove_file(self.state.pid(worker.0));
+        }
+    }
+}
+
+/// Starts a worker's process. It outlives this one if need be: a coordinator that comes back finds it.
+fn start(state: &State, worker: WorkerId, offline: bool) -> Result<Child, Failure> {
+    let cannot = |what: &str, error: std::io::Error| Failure::setup(format!("{what}: {error}"));
+    let own = std::env::current_exe().map_err(|error| cannot("who am I", error))?;
+    let log = state.log(&worker.to_string());
+    let file = OpenOptions::new().create(true).append(true).open(&log);
+    let file = file.map_err(|error| cannot(&format!("'{}' cannot be written", log.display()), error))?;
+    let mut command = Command::new(own);
+    command
+        .args(["worker", "--join", &format!("unix:{}", state.workers_socket().display())])
+        .args(["--as", &worker.to_string()])
+        .arg("--token-file")
+        .arg(state.token());
+    if offline {
+        command.arg("--offline");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(file));
+    // A Ctrl-C at the terminal is the coordinator's to hear; it tells its workers.
+    command.process_group(0);
+    let child = command.spawn().map_err(|error| cannot("no process for a worker", error))?;
+    let pid = child.id().unwrap_or_default();
+    crate::commands::write(&state.pid(worker.0), &format!("{pid}\n"))?;
+    Ok(child)
+}
+
+/// The process of a worker that a coordinator before this one started, if it is still there.
+fn found(state: &State, worker: WorkerId) -> Option<u32> {
+    let pid: u32 = fs::read_to_string(state.pid(worker.0)).ok()?.trim().parse().ok()?;
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let socket = state.workers_socket().display().to_string();
+    // Process ids are given again: it must be one of ours.
+    (is_alive(pid) && String::from_utf8_lossy(&line).contains(&socket)).then_some(pid)
+}
+
+fn is_alive(pid: u32) -> bool {
+    // A process that ended and was not waited for is none.
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = status.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
+    state.is_some_and(|state| state != 'Z')
+}
+
+fn kill(pid: u32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}

@@ -1,0 +1,143 @@
+//! Where deployments keep what outlives their processes: a folder each, which only its owner may enter.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use corn_engine::{Remote, Token};
+
+use crate::failure::Failure;
+
+/// Unix sockets have short names: with the longest of ours, a folder may be so long.
+const MAX_FOLDER_BYTES: usize = 80;
+
+/// The folder of a deployment.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) name: String,
+    folder: PathBuf,
+}
+
+/// Where all deployments of this person are.
+pub(crate) fn root() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("CORN_STATE_DIR")
+        .or_else(|| set("XDG_STATE_HOME").map(|home| home.join("corn")))
+        .or_else(|| set("HOME").map(|home| home.join(".local/state/corn")))
+        .unwrap_or_else(|| std::env::temp_dir().join("corn"))
+}
+
+impl State {
+    pub(crate) fn of(name: &str) -> Result<Self, Failure> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
+            let message =
+                format!("'{name}' is no name for a deployment: letters, digits, '-', '_' and '.' are");
+            return Err(Failure::Usage(message));
+        }
+        let folder = root().join(name);
+        if folder.as_os_str().len() > MAX_FOLDER_BYTES {
+            let message = format!(
+                "'{}' is too long for the sockets in it; set CORN_STATE_DIR to a shorter one",
+                folder.display()
+            );
+            return Err(Failure::Usage(message));
+        }
+        Ok(Self { name: name.to_owned(), folder })
+    }
+
+    /// The deployments that have a folder.
+    pub(crate) fn all() -> Vec<Self> {
+        let entries = fs::read_dir(root()).into_iter().flatten().flatten();
+        let names = entries.filter(|entry| entry.path().join("plan.plan").exists());
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut all: Vec<Self> = names.filter_map(|name| Self::of(&name).ok()).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// Makes the folder, if there is none.
+    pub(crate) fn create(&self) -> Result<(), Failure> {
+        let make = || {
+            fs::create_dir_all(self.logs())?;
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))?;
+            }
+            Ok(())
+        };
+        make().map_err(|error: std::io::Error| {
+            Failure::setup(format!("'{}' cannot be made: {error}", self.folder.display()))
+        })
+    }
+
+    pub(crate) fn plan(&self) -> PathBuf {
+        self.folder.join("plan.plan")
+    }
+
+    pub(crate) fn token(&self) -> PathBuf {
+        self.folder.join("token")
+    }
+
+    pub(crate) fn workers_socket(&self) -> PathBuf {
+        self.folder.join("coordinator.sock")
+    }
+
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.folder.join("logs")
+    }
+
+    /// The log of `who`: `coordinator`, or a worker such as `w0`.
+    pub(crate) fn log(&self, who: &str) -> PathBuf {
+        self.logs().join(format!("{who}.log"))
+    }
+
+    /// Where the process id of a worker is written down.
+    pub(crate) fn pid(&self, worker: u32) -> PathBuf {
+        self.folder.join(format!("w{worker}.pid"))
+    }
+
+    /// The token of its processes; made and written down if there is none.
+    pub(crate) fn make_token(&self) -> Result<Token, Failure> {
+        if let Ok(token) = fs::read_to_string(self.token())
+            && !token.trim().is_empty()
+        {
+            return Ok(Token::new(token));
+        }
+        let token = Token::random().map_err(|error| Failure::setup(format!("no random numbers: {error}")))?;
+        write_secret(&self.token(), token.secret())?;
+        Ok(token)
+    }
+
+    /// A connection to it; `None` if it is not up.
+    pub(crate) async fn connect(&self) -> Option<Remote> {
+        Remote::connect(&self.control_socket()).await
+    }
+
+    /// The same, or a failure that says so.
+    pub(crate) async fn connected(&self) -> Result<Remote, Failure> {
+        let not_up = || {
+            let name = &self.name;
+            Failure::Usage(format!("no deployment '{name}' is up; `corn ps` lists those that are"))
+        };
+        self.connect().await.ok_or_else(not_up)
+    }
+}
+
+/// Writes what only its owner may read.
+fn write_secret(path: &Path, secret: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let written = options.open(path).and_then(|mut file| writeln!(file, "{secret}"));
+    written.map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", path.display())))
+}

@@ -1,0 +1,205 @@
+//! What other processes of the same person ask of a deployment: how it is, to drain a worker, to answer a request,
+//! to end. Over a Unix socket in a folder that only its owner may enter.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corn_core::Fault;
+use corn_plan::{Plan, RecordingId, Stage, WorkerId};
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Deployment, Status};
+use crate::client::Piece;
+use crate::engine::Ask;
+use crate::wire::Frame;
+use crate::wire::control::{read, write};
+use crate::wire::link::{Inbox, Outbox, Socket};
+
+/// Something asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Command {
+    /// What it replays.
+    Describe,
+    /// How it is.
+    Status,
+    /// No new requests to a worker.
+    Drain(u32),
+    /// Another process for a worker, once it is drained.
+    Restart(u32),
+    /// So many replicas of the stage that a component is in.
+    Scale { component: String, replicas: u32 },
+    /// To end.
+    Down,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Reply {
+    /// The plan's text.
+    Described(String),
+    /// How it is.
+    Status(Status),
+    /// It is done, or will be.
+    Done,
+    /// It cannot be.
+    Refused(String),
+}
+
+/// What whoever runs a deployment has to see to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End everything.
+    Down,
+    /// Another process for a worker, once it is drained.
+    Restart(WorkerId),
+    /// These workers are to be there and no others of their stage.
+    Keep {
+        /// To be there.
+        kept: Vec<WorkerId>,
+        /// Not to be there.
+        gone: Vec<WorkerId>,
+    },
+}
+
+/// Serves a deployment's control socket at `path`, on this thread's local set, until it is dropped. What is not the
+/// deployment's own goes to `orders`.
+pub async fn serve_control(
+    path: &Path,
+    deployment: Arc<Deployment>,
+    orders: UnboundedSender<Order>,
+) -> Result<(), Fault> {
+    let _ = std::fs::remove_file(path);
+    let cannot = |error| Fault::setup(format!("cannot listen at {}: {error}", path.display()));
+    let listener = UnixListener::bind(path).map_err(cannot)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (deployment, orders) = (Arc::clone(&deployment), orders.clone());
+                tokio::task::spawn_local(answer(Socket::Unix(stream), deployment, orders));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn answer(socket: Socket, deployment: Arc<Deployment>, orders: UnboundedSender<Order>) {
+    let (out, mut inbox) = socket.split();
+    // The folder's rights have shown who it is.
+    inbox.trust();
+    while let Ok(Some(came)) = inbox.next().await {
+        match Frame::read(&came.head, came.payloads, 0, None) {
+            Ok(Frame::Control(json)) => {
+                let reply = match read(&json) {
+                    Ok(command) => obey(command, &deployment, &orders),
+                    Err(problem) => Reply::Refused(problem.to_string()),
+                };
+                send(&out, &Frame::Control(write(&reply)));
+            }
+            Ok(Frame::Ask { recording, inputs, deadline_us, priority }) => {
+                let deadline = deadline_us.map(Duration::from_micros);
+                let ask = Ask { recording, inputs, deadline, priority };
+                call(ask, &deployment, &out, &mut inbox).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+fn obey(command: Command, deployment: &Deployment, orders: &UnboundedSender<Order>) -> Reply {
+    let plan = deployment.engine().plan().plan();
+    let worker = |id: u32| {
+        let count = plan.workers.len();
+        if (id as usize) < count {
+            return Ok(WorkerId(id));
+        }
+        Err(Reply::Refused(format!("there is no worker w{id}; the plan has w0 to w{}", count - 1)))
+    };
+    let order = |order| {
+        let _ = orders.send(order);
+    };
+    match command {
+        Command::Describe => Reply::Described(plan.to_text()),
+        Command::Status => Reply::Status(deployment.status()),
+        Command::Drain(id) => worker(id).map_or_else(
+            |refused| refused,
+            |worker| {
+                deployment.drain(worker);
+                Reply::Done
+            },
+        ),
+        Command::Restart(id) => worker(id).map_or_else(
+            |refused| refused,
+            |worker| {
+                order(Order::Restart(worker));
+                Reply::Done
+            },
+        ),
+        Command::Scale { component, replicas } => match scaled(plan, &component, replicas) {
+            Ok(keep) => {
+                order(keep);
+                Reply::Done
+            }
+            Err(reason) => Reply::Refused(reason),
+        },
+        Command::Down => {
+            order(Order::Down);
+            Reply::Done
+        }
+    }
+}
+
+/// Which workers of a component's stage are to be there, for so many replicas.
+fn scaled(plan: &Plan, component: &str, replicas: u32) -> Result<Order, String> {
+    let holds = |stage: &&Stage| stage.components.iter().any(|id| plan.components[*id].name == component);
+    let Some(stage) = plan.stages.iter().find(holds) else {
+        let known: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
+        return Err(format!("there is no component '{component}'; there is {}", known.join(", ")));
+    };
+    let most = stage.replicas.len();
+    if replicas == 0 || replicas as usize > most {
+        return Err(format!(
+            "the plan has room for 1 to {most} replicas of '{component}', and {replicas} are asked for; more are \
+             planned with `replicas: {replicas}` in a `place`"
+        ));
+    }
+    let (kept, gone) = stage.replicas.split_at(replicas as usize);
+    let is_shared =
+        |worker: &&WorkerId| plan.stages.iter().filter(|stage| stage.replicas.contains(worker)).count() > 1;
+    if let Some(shared) = gone.iter().find(is_shared) {
+        return Err(format!("worker {shared} holds another stage besides '{component}', so it cannot go"));
+    }
+    Ok(Order::Keep { kept: kept.to_vec(), gone: gone.to_vec() })
+}
+
+/// Answers a request. Whoever asked cancels it by going away.
+async fn call(ask: Ask, deployment: &Deployment, out: &Outbox, inbox: &mut Inbox) {
+    let engine = deployment.engine();
+    if ask.recording.0 as usize >= engine.plan().plan().recordings.len() {
+        let RecordingId(id) = ask.recording;
+        let fault = Fault::request(format!("the plan has no recording r{id}"));
+        send(out, &Frame::Piece(Some(Piece::Failed(fault))));
+        return send(out, &Frame::Piece(None));
+    }
+    let mut answer = engine.submit(ask);
+    let pieces = async {
+        while let Some(piece) = answer.next().await {
+            out.room().await;
+            send(out, &Frame::Piece(Some(piece)));
+        }
+        send(out, &Frame::Piece(None));
+    };
+    tokio::select! {
+        () = pieces => {}
+        // Nothing is said while an answer comes; so this is the end of the connection, and `answer` cancels.
+        _ = inbox.next() => {}
+    }
+}
+
+fn send(out: &Outbox, frame: &Frame) {
+    out.send(frame.write(0, None).expect("nothing is lent to another process"));
+}

@@ -1,0 +1,258 @@
+//! The workers of a deployment: who is here, and how each is.
+
+use corn_core::Fault;
+use corn_core::message::Seat;
+use corn_plan::{Plan, WorkerId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::wire::Vitals;
+use crate::wire::control::{Address, Control, Host, Join};
+
+/// How a deployment is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Requests that are replayed.
+    pub in_flight: usize,
+    /// Requests that wait for admission.
+    pub waiting: usize,
+    /// Its workers, in the plan's order.
+    pub workers: Vec<Member>,
+}
+
+/// A worker of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id in the plan.
+    pub worker: u32,
+    /// The components it holds.
+    pub components: Vec<String>,
+    /// How it is.
+    pub standing: Standing,
+    /// Lives before this one.
+    pub restarts: u32,
+    /// Its process, if it is here.
+    pub pid: Option<u32>,
+    /// Its host's name, if it is here.
+    pub host: Option<String>,
+    /// Values that it holds.
+    pub leases: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Bytes of its arena in use.
+    pub arena_bytes: u64,
+    /// Hand-overs within it, by pointer.
+    pub by_pointer: u64,
+    /// Hand-overs to processes of its host, by shared memory.
+    pub by_shared_memory: u64,
+    /// Hand-overs to other hosts, by TCP.
+    pub by_tcp: u64,
+    /// Bytes that had to be copied into its arena.
+    pub copied_bytes: u64,
+}
+
+/// How a worker is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It has not joined.
+    Away,
+    /// It loads its components; this is how far it is.
+    Loading {
+        /// What is loaded now.
+        what: String,
+        /// Bytes of it so far.
+        done: u64,
+        /// Bytes in all; 0 where unknown.
+        total: u64,
+    },
+    /// It takes replays.
+    Ready,
+    /// It takes no new replays, and has some under way.
+    Draining,
+    /// It takes no new replays, and has none.
+    Drained,
+    /// It could not load; this is why.
+    Failed(String),
+}
+
+/// What is known of the workers.
+pub(crate) struct Members {
+    all: Vec<Place>,
+}
+
+/// A worker of the plan, whether or not someone is it.
+#[derive(Default)]
+struct Place {
+    here: Option<Here>,
+    lives: u32,
+    failure: Option<Fault>,
+}
+
+/// Someone who is a worker of the plan.
+struct Here {
+    seat: Seat,
+    pid: u32,
+    name: String,
+    standing: Standing,
+    address: Option<Host>,
+    control: UnboundedSender<Control>,
+    vitals: Vitals,
+}
+
+impl Members {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { all: (0..workers).map(|_| Place::default()).collect() }
+    }
+
+    /// The worker to be, for someone who asks to be one or anyone. A process that is here already comes back over a
+    /// new connection, because the old one broke and that was not noticed yet.
+    pub(crate) fn place_for(&self, join: &Join) -> Result<WorkerId, String> {
+        let is_same = |here: &Here| here.pid == join.pid && here.name == join.name;
+        let is_free = |place: &Place| place.here.as_ref().is_none_or(is_same);
+        match join.worker.map(WorkerId) {
+            Some(asked) => match self.all.get(asked.0 as usize) {
+                Some(place) if is_free(place) => Ok(asked),
+                Some(_) => Err(format!("worker {asked} is here already")),
+                None => Err(format!("the plan has no worker {asked}; it has {}", self.all.len())),
+            },
+            None => match self.all.iter().position(is_free) {
+                Some(free) => Ok(WorkerId(free as u32)),
+                None => Err(format!("all {} workers of the plan are here already", self.all.len())),
+            },
+        }
+    }
+
+    /// Whoever joins is `seat` now; the life that it takes the place of, if there is one, is returned.
+    pub(crate) fn join(
+        &mut self,
+        seat: Seat,
+        join: &Join,
+        control: UnboundedSender<Control>,
+    ) -> Option<Seat> {
+        let place = &mut self.all[seat.worker.0 as usize];
+        place.lives += 1;
+        place.failure = None;
+        let here = Here {
+            seat,
+            pid: join.pid,
+            name: join.name.clone(),
+            standing: Standing::Loading { what: String::new(), done: 0, total: 0 },
+            address: None,
+            control,
+            vitals: Vitals::default(),
+        };
+        place.here.replace(here).map(|before| before.seat)
+    }
+
+    pub(crate) fn loading(&mut self, seat: Seat, what: String, done: u64, total: u64) {
+        if let Some(here) = self.here(seat) {
+            here.standing = Standing::Loading { what, done, total };
+        }
+    }
+
+    pub(crate) fn ready(&mut self, seat: Seat, host: Host) {
+        if let Some(here) = self.here(seat) {
+            here.standing = Standing::Ready;
+            here.address = Some(host);
+        }
+    }
+
+    pub(crate) fn alive(&mut self, seat: Seat, vitals: Vitals) {
+        if let Some(here) = self.here(seat) {
+            here.vitals = vitals;
+        }
+    }
+
+    pub(crate) fn drain(&mut self, worker: WorkerId) {
+        if let Some(here) = self.all.get_mut(worker.0 as usize).and_then(|place| place.here.as_mut())
+            && here.standing == Standing::Ready
+        {
+            here.standing = Standing::Draining;
+        }
+    }
+
+    pub(crate) fn drained(&mut self, worker: WorkerId) {
+        if let Some(here) = self.all.get_mut(worker.0 as usize).and_then(|place| place.here.as_mut()) {
+            here.standing = Standing::Drained;
+        }
+    }
+
+    pub(crate) fn end(&self, worker: WorkerId) {
+        if let Some(here) = self.all.get(worker.0 as usize).and_then(|place| place.here.as_ref()) {
+            let _ = here.control.send(Control::End);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, seat: Seat, failure: Option<Fault>) {
+        if self.here(seat).is_some() {
+            let place = &mut self.all[seat.worker.0 as usize];
+            place.here = None;
+            place.failure = failure;
+        }
+    }
+
+    /// What the first worker that could not load says.
+    pub(crate) fn failure(&self) -> Option<Fault> {
+        self.all.iter().find_map(|place| place.failure.clone())
+    }
+
+    pub(crate) fn is_ready(&self, worker: WorkerId) -> bool {
+        let here = self.all[worker.0 as usize].here.as_ref();
+        here.is_some_and(|here| here.address.is_some())
+    }
+
+    pub(crate) fn is_anyone_here(&self) -> bool {
+        self.all.iter().any(|place| place.here.is_some())
+    }
+
+    /// Where each worker that is ready listens.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        let here = self.all.iter().filter_map(|place| place.here.as_ref());
+        let address = |here: &Here| Some(Address { worker: here.seat.into(), host: here.address.clone()? });
+        here.filter_map(address).collect()
+    }
+
+    /// The ways to say something to workers that are ready.
+    pub(crate) fn connections(&self) -> Vec<UnboundedSender<Control>> {
+        let here = self.all.iter().filter_map(|place| place.here.as_ref());
+        here.filter(|here| here.address.is_some()).map(|here| here.control.clone()).collect()
+    }
+
+    pub(crate) fn status(&self, plan: &Plan, in_flight: usize, waiting: usize) -> Status {
+        let ids = (0..self.all.len() as u32).map(WorkerId);
+        let workers = ids.zip(&self.all).map(|(worker, place)| member(plan, worker, place)).collect();
+        Status { in_flight, waiting, workers }
+    }
+
+    fn here(&mut self, seat: Seat) -> Option<&mut Here> {
+        let here = self.all[seat.worker.0 as usize].here.as_mut();
+        here.filter(|here| here.seat == seat)
+    }
+}
+
+fn member(plan: &Plan, worker: WorkerId, place: &Place) -> Member {
+    let stages = plan.stages.iter().filter(|stage| stage.replicas.contains(&worker));
+    let components = stages.flat_map(|stage| &stage.components).map(|id| plan.components[*id].name.clone());
+    let away = || match &place.failure {
+        Some(fault) => Standing::Failed(fault.to_string()),
+        None => Standing::Away,
+    };
+    let here = place.here.as_ref();
+    let vitals = here.map(|here| here.vitals).unwrap_or_default();
+    Member {
+        worker: worker.0,
+        components: components.collect(),
+        standing: here.map_or_else(away, |here| here.standing.clone()),
+        restarts: place.lives.saturating_sub(1),
+        pid: here.map(|here| here.pid),
+        host: here.map(|here| here.name.clone()),
+        leases: vitals.leases,
+        bytes: vitals.bytes,
+        arena_bytes: vitals.arena_bytes,
+        by_pointer: vitals.by_pointer,
+        by_shared_memory: vitals.by_shared_memory,
+        by_tcp: vitals.by_tcp,
+        copied_bytes: vitals.copied_bytes,
+    }
+}

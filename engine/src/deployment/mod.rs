@@ -1,0 +1,389 @@
+//! A coordinator in front of workers that are processes, of this host or of others: they join, are told what to
+//! replay, say that they are ready, and may be lost at any moment.
+//!
+//! What it decides is [`corn_core::Coordinator`]'s; here are the connections. Each worker has one, over which its
+//! replays are opened and its outputs come back. When it breaks, the worker's life is over.
+
+mod control;
+mod members;
+mod remote;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use corn_core::Fault;
+use corn_core::coordinator::Patience;
+use corn_core::message::{CoordinatorEvent, Seat, WorkerEvent};
+use corn_plan::{RecordingId, Verified, WorkerId};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use crate::client::Message;
+use crate::engine::Engine;
+use crate::wire::Frame;
+use crate::wire::control::{Address, Control, Join, write};
+use crate::wire::greet::{Token, hear, listen, say};
+use crate::wire::link::{Inbox, Outbox, Socket};
+
+pub use control::{Order, serve_control};
+pub use members::{Member, Standing, Status};
+pub use remote::{Remote, RemoteAnswer};
+
+use members::Members;
+
+/// A worker that is silent gets no new replays after this.
+const SUSPECT_AFTER: Duration = Duration::from_millis(1000);
+/// A worker that is silent counts as lost after this.
+const EJECT_AFTER: Duration = Duration::from_secs(5);
+/// How long a stranger may take to say who he is.
+const GREETS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How a deployment listens for its workers.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// Its Unix socket, for workers of this host.
+    pub unix: PathBuf,
+    /// Its TCP address, for those of others, if there are any.
+    pub tcp: Option<String>,
+    /// What its processes know.
+    pub token: Token,
+}
+
+/// A coordinator and its workers.
+pub struct Deployment {
+    engine: Arc<Engine>,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// What its connections share.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    plan_text: String,
+    token: Token,
+    members: Mutex<Members>,
+    changed: Notify,
+}
+
+impl Deployment {
+    /// Listens for the workers of `plan`. Nothing is replayed before they have joined; see [`Self::ready`].
+    pub fn start(plan: Arc<Verified>, listening: &Listening) -> Result<Self, Fault> {
+        let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
+        let micros = |duration: Duration| duration.as_micros() as u64;
+        let patience = Patience { suspect_us: micros(SUSPECT_AFTER), eject_us: micros(EJECT_AFTER) };
+        let (drained, mut drains) = unbounded_channel();
+        let told = move |worker| {
+            let _ = drained.send(worker);
+        };
+        let engine = Arc::new(Engine::without_workers(Arc::clone(&plan), &recordings, Some(patience), told)?);
+        let shared = Arc::new(Shared {
+            engine: Arc::clone(&engine),
+            plan_text: plan.plan().to_text(),
+            token: listening.token.clone(),
+            members: Mutex::new(Members::new(plan.plan().workers.len())),
+            changed: Notify::new(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let (bound, is_bound) = channel();
+        let (inside, listening) = (Arc::clone(&shared), listening.clone());
+        let io = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(bound.send(Err(Fault::setup(format!("no event loop: {error}"))))),
+            };
+            LocalSet::new().block_on(&runtime, async move {
+                let sockets = bind(&listening).await;
+                let (unix, tcp) = match sockets {
+                    Ok(sockets) => sockets,
+                    Err(fault) => return drop(bound.send(Err(fault))),
+                };
+                let _ = bound.send(Ok(()));
+                tokio::select! {
+                    () = accept(unix, tcp, &inside) => {}
+                    () = note_drained(&mut drains, &inside) => {}
+                    () = stopped_by(stopped) => end_all(&inside).await,
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("corn-links".to_owned()).spawn(io);
+        let thread = thread.map_err(|error| Fault::setup(format!("no thread for links: {error}")))?;
+        is_bound.recv().unwrap_or_else(|_| Err(Fault::setup("the thread for links ended at once")))?;
+        Ok(Self { engine, shared, stop, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The engine that admits requests and gives their answers.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Ends when every stage of the plan has a worker that is ready, or with what a worker could not load.
+    pub async fn ready(&self) -> Result<(), Fault> {
+        loop {
+            let changed = self.shared.changed.notified();
+            {
+                let members = self.shared.lock();
+                if let Some(fault) = members.failure() {
+                    return Err(fault);
+                }
+                let mut stages = self.engine.plan().plan().stages.iter();
+                if stages.all(|stage| stage.replicas.iter().any(|worker| members.is_ready(*worker))) {
+                    return Ok(());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Ends when something about the workers has changed: joined, ready, lost, drained.
+    pub async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
+    /// The workers, and what is under way.
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    /// Takes no new requests to `worker`. It is shown as drained once nothing is under way there.
+    pub fn drain(&self, worker: WorkerId) {
+        self.shared.drain(worker);
+    }
+
+    /// Tells `worker` to end. What it has under way is replayed by others, where nothing of it was sent yet.
+    pub fn end(&self, worker: WorkerId) {
+        self.shared.lock().end(worker);
+    }
+
+    /// Tells every worker to end, closes what is open, and waits for it. Requests under way fail. Blocks.
+    pub fn stop(&self) {
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn stopped_by(mut stop: watch::Receiver<bool>) {
+    // A deployment that is gone has stopped as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn bind(listening: &Listening) -> Result<(UnixListener, Option<TcpListener>), Fault> {
+    let cannot =
+        |what: &str, error: &std::io::Error| Fault::setup(format!("cannot listen at {what}: {error}"));
+    let path: &Path = &listening.unix;
+    let _ = std::fs::remove_file(path);
+    let unix = UnixListener::bind(path).map_err(|error| cannot(&path.display().to_string(), &error))?;
+    let tcp = match &listening.tcp {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| cannot(address, &error))?),
+        None => None,
+    };
+    Ok((unix, tcp))
+}
+
+/// Serves whoever connects.
+async fn accept(unix: UnixListener, tcp: Option<TcpListener>, shared: &Arc<Shared>) {
+    loop {
+        let by_tcp = async {
+            match &tcp {
+                Some(tcp) => tcp.accept().await.map(|(stream, _)| {
+                    let _ = stream.set_nodelay(true);
+                    Socket::Tcp(stream)
+                }),
+                None => std::future::pending().await,
+            }
+        };
+        let socket = tokio::select! {
+            accepted = unix.accept() => accepted.map(|(stream, _)| Socket::Unix(stream)),
+            accepted = by_tcp => accepted,
+        };
+        match socket {
+            Ok(socket) => drop(tokio::task::spawn_local(serve(socket, Arc::clone(shared)))),
+            // Out of descriptors, say: others may be closed in the meantime.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn note_drained(drains: &mut UnboundedReceiver<WorkerId>, shared: &Arc<Shared>) {
+    while let Some(worker) = drains.recv().await {
+        shared.lock().drained(worker);
+        shared.changed.notify_waiters();
+    }
+    // The coordinator is gone; so is everything else, soon.
+    std::future::pending().await
+}
+
+async fn end_all(shared: &Arc<Shared>) {
+    for out in shared.lock().connections() {
+        let _ = out.send(Control::End);
+    }
+    // The connections' tasks send it, and end when the workers close.
+    let _ = timeout(Duration::from_secs(2), async {
+        while shared.lock().is_anyone_here() {
+            shared.changed.notified().await;
+        }
+    })
+    .await;
+}
+
+/// Listens to a stranger, who may be a worker that joins.
+async fn serve(socket: Socket, shared: Arc<Shared>) {
+    let (out, mut inbox) = socket.split();
+    let greeted = timeout(GREETS_WITHIN, listen(&out, &mut inbox, &shared.token)).await;
+    let Ok(Ok(Control::Join(join))) = greeted else { return };
+    let (control, said) = unbounded_channel();
+    let seat = match shared.seat(&join, control) {
+        Ok(seat) => seat,
+        Err(reason) => return say(&out, &Control::Refused { reason }),
+    };
+    say(&out, &Control::Replay { worker: seat.into(), plan: shared.plan_text.clone() });
+    let failure = life(seat, &join, &out, &mut inbox, said, &shared).await.err();
+    shared.engine.ports.close(seat);
+    let _ = shared.engine.events.send(CoordinatorEvent::Lost(seat));
+    shared.lock().leave(seat, failure);
+    shared.tell_peers();
+}
+
+/// A worker's life as its coordinator sees it; the error is why it could not load.
+async fn life(
+    seat: Seat,
+    join: &Join,
+    out: &Outbox,
+    inbox: &mut Inbox,
+    mut said: UnboundedReceiver<Control>,
+    shared: &Arc<Shared>,
+) -> Result<(), Fault> {
+    // Loading takes as long as it takes; whoever supervises the worker's process sees it end.
+    loop {
+        match hear(inbox).await {
+            Ok(Control::Loading { what, done, total }) => {
+                shared.lock().loading(seat, what, done, total);
+                shared.changed.notify_waiters();
+            }
+            Ok(Control::Ready) => break,
+            Ok(Control::Failed { message, component }) => {
+                return Err(Fault { component, ..Fault::setup(message) });
+            }
+            _ => return Ok(()),
+        }
+    }
+    let (port, mut events) = unbounded_channel();
+    shared.engine.ports.open(seat, port);
+    let _ = shared.engine.events.send(CoordinatorEvent::Joined(seat));
+    shared.lock().ready(seat, join.host.clone());
+    shared.tell_peers();
+    let outgoing = async {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                control = said.recv() => match control {
+                    Some(control) => Frame::Control(write(&control)),
+                    None => return,
+                },
+                event = events.recv() => match event.and_then(frame_of) {
+                    Some(frame) => frame,
+                    // The worker is ejected.
+                    None => return,
+                },
+            };
+            let written = frame.write(shared.engine.now_us(), None);
+            out.send(written.expect("nothing is lent to a worker"));
+        }
+    };
+    tokio::select! {
+        () = outgoing => {}
+        () = incoming(seat, inbox, shared) => {}
+    }
+    Ok(())
+}
+
+/// What is said to a worker.
+fn frame_of(event: WorkerEvent) -> Option<Frame> {
+    match event {
+        WorkerEvent::Open { header, stage, inputs } => Some(Frame::Open { header, stage, inputs }),
+        WorkerEvent::Cancel { request, stage, fault } => Some(Frame::Cancel { request, stage, fault }),
+        WorkerEvent::Consumed { request, stage, value, count } => {
+            Some(Frame::Consumed { request, stage, value, count })
+        }
+        WorkerEvent::PeerLost(peer) => Some(Frame::PeerLost(peer)),
+        WorkerEvent::HandOver(_)
+        | WorkerEvent::Report(..)
+        | WorkerEvent::Forsaken
+        | WorkerEvent::Seated(_)
+        | WorkerEvent::Tick => unreachable!("the coordinator does not say that to workers"),
+    }
+}
+
+/// What a worker says, until it is gone or talks nonsense.
+async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
+    let engine = &shared.engine;
+    let tell = |event| drop(engine.events.send(event));
+    while let Ok(Some(came)) = inbox.next().await {
+        tell(CoordinatorEvent::Heard(seat));
+        match Frame::read(&came.head, came.payloads, engine.now_us(), None) {
+            Ok(Frame::Output { request, stage, value, item }) => {
+                engine.clients.send(request, Message::Output { worker: seat, request, stage, value, item });
+            }
+            Ok(Frame::Closed { request, stage, outcome }) => {
+                tell(CoordinatorEvent::Closed { request, stage, outcome });
+            }
+            Ok(Frame::Parted { peer, kept }) => tell(CoordinatorEvent::Parted { worker: seat, peer, kept }),
+            Ok(Frame::Alive(vitals)) => shared.lock().alive(seat, vitals),
+            _ => return,
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a worker that joins the seat it asks for, or one that is free.
+    fn seat(&self, join: &Join, control: UnboundedSender<Control>) -> Result<Seat, String> {
+        let mut members = self.lock();
+        let worker = members.place_for(join)?;
+        let mut coordinator = self.engine.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = coordinator.welcome(worker, join.epochs);
+        drop(coordinator);
+        if let Some(before) = members.join(seat, join, control) {
+            self.engine.ports.close(before);
+        }
+        drop(members);
+        self.changed.notify_waiters();
+        Ok(seat)
+    }
+
+    /// Tells every worker that is ready who else is, and whoever waits that something has changed.
+    fn tell_peers(&self) {
+        let members = self.lock();
+        let peers: Vec<Address> = members.addresses();
+        for out in members.connections() {
+            let _ = out.send(Control::Peers { peers: peers.clone() });
+        }
+        drop(members);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn drain(&self, worker: WorkerId) {
+        self.lock().drain(worker);
+        let _ = self.engine.events.send(CoordinatorEvent::Drain(worker));
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let coordinator = self.engine.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
+        let (in_flight, waiting) = (coordinator.in_flight(), coordinator.waiting());
+        drop(coordinator);
+        self.lock().status(self.engine.plan().plan(), in_flight, waiting)
+    }
+}

@@ -1,0 +1,136 @@
+//! A deployment as another process of the same person sees it.
+
+use std::path::Path;
+
+use corn_core::Fault;
+use corn_plan::{Plan, Verified, WorkerId, verify};
+
+use super::Status;
+use super::control::{Command, Reply};
+use crate::client::Piece;
+use crate::engine::Ask;
+use crate::wire::Frame;
+use crate::wire::control::{read, write};
+use crate::wire::link::{Inbox, Outbox, Socket};
+
+/// A connection to a deployment's control socket. To be used within a local set.
+pub struct Remote {
+    out: Outbox,
+    inbox: Inbox,
+}
+
+impl Remote {
+    /// Connects to the deployment that listens at `path`; `None` if nobody does.
+    pub async fn connect(path: &Path) -> Option<Self> {
+        let (out, mut inbox) = Socket::unix(path).await.ok()?.split();
+        inbox.trust();
+        Some(Self { out, inbox })
+    }
+
+    /// What it replays.
+    pub async fn plan(&mut self) -> Result<Verified, Fault> {
+        let Reply::Described(text) = self.ask(&Command::Describe).await? else { return Err(nonsense()) };
+        let plan = Plan::parse(&text).map_err(|error| Fault::setup(error.to_string()))?;
+        verify(plan).map_err(|_| Fault::setup("the deployment replays a plan that this corn does not take"))
+    }
+
+    /// How it is.
+    pub async fn status(&mut self) -> Result<Status, Fault> {
+        match self.ask(&Command::Status).await? {
+            Reply::Status(status) => Ok(status),
+            _ => Err(nonsense()),
+        }
+    }
+
+    /// No new requests to `worker`; see [`Status`] for when it is drained.
+    pub async fn drain(&mut self, worker: WorkerId) -> Result<(), Fault> {
+        self.order(&Command::Drain(worker.0)).await
+    }
+
+    /// Another process for `worker`, once what it has under way is done.
+    pub async fn restart(&mut self, worker: WorkerId) -> Result<(), Fault> {
+        self.order(&Command::Restart(worker.0)).await
+    }
+
+    /// So many replicas of `component`, as far as the plan has room for them.
+    pub async fn scale(&mut self, component: &str, replicas: u32) -> Result<(), Fault> {
+        self.order(&Command::Scale { component: component.to_owned(), replicas }).await
+    }
+
+    /// Ends the deployment.
+    pub async fn down(&mut self) -> Result<(), Fault> {
+        self.order(&Command::Down).await
+    }
+
+    /// Asks for the answer to a request. Dropping it cancels the request.
+    pub fn call(self, ask: Ask) -> RemoteAnswer {
+        let Ask { recording, inputs, deadline, priority } = ask;
+        let deadline_us = deadline.map(|deadline| u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
+        self.send(&Frame::Ask { recording, inputs, deadline_us, priority });
+        RemoteAnswer { remote: self, is_over: false }
+    }
+
+    async fn order(&mut self, command: &Command) -> Result<(), Fault> {
+        match self.ask(command).await? {
+            Reply::Done => Ok(()),
+            Reply::Refused(reason) => Err(Fault::request(reason)),
+            _ => Err(nonsense()),
+        }
+    }
+
+    async fn ask(&mut self, command: &Command) -> Result<Reply, Fault> {
+        self.send(&Frame::Control(write(command)));
+        match self.frame().await? {
+            Frame::Control(json) => read(&json).map_err(|problem| Fault::setup(problem.to_string())),
+            _ => Err(nonsense()),
+        }
+    }
+
+    fn send(&self, frame: &Frame) {
+        self.out.send(frame.write(0, None).expect("nothing is lent to another process"));
+    }
+
+    async fn frame(&mut self) -> Result<Frame, Fault> {
+        let came = self.inbox.next().await.map_err(|error| Fault::setup(error.to_string()))?;
+        let came = came.ok_or_else(|| Fault::setup("the deployment ended before it had answered"))?;
+        Frame::read(&came.head, came.payloads, 0, None).map_err(|problem| Fault::setup(problem.to_string()))
+    }
+}
+
+fn nonsense() -> Fault {
+    Fault::setup("the deployment answers something else than was asked: it is of another version of corn")
+}
+
+/// The answer to a request that another process replays.
+pub struct RemoteAnswer {
+    remote: Remote,
+    is_over: bool,
+}
+
+impl RemoteAnswer {
+    /// The next piece; `None` when the request is over.
+    pub async fn next(&mut self) -> Option<Piece> {
+        if self.is_over {
+            return None;
+        }
+        match self.remote.frame().await {
+            Ok(Frame::Piece(Some(piece))) => Some(piece),
+            Ok(Frame::Piece(None)) => {
+                self.is_over = true;
+                None
+            }
+            Ok(_) => self.broken(nonsense()),
+            Err(fault) => self.broken(fault),
+        }
+    }
+
+    /// The connection, for the next request, if this one is over.
+    pub fn into_remote(self) -> Option<Remote> {
+        self.is_over.then_some(self.remote)
+    }
+
+    fn broken(&mut self, fault: Fault) -> Option<Piece> {
+        self.is_over = true;
+        Some(Piece::Failed(fault))
+    }
+}

@@ -1,0 +1,438 @@
+//! What a worker process hands over to its peers, and takes from them: a link to each worker that it sends
+//! to, opened with the first hand-over and used for everything after it.
+//!
+//! To a peer of the same host a link is a Unix socket, and contents lie in this worker's arena; to one of
+//! another host it is TCP, and contents follow the frame. A link that breaks is a peer that was lost: the
+//! core decides what that means. Everything here runs on the worker's one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use corn_core::message::{Body, HandOver, RequestId, Seat, WorkerEvent};
+use corn_core::{Blame, Datum, Fault};
+use corn_plan::{StageId, ValueId};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::arena::{Arena, Foreign};
+use crate::clock::Clock;
+use crate::wire::control::{Address, Control, Host};
+use crate::wire::greet::{Token, greet, listen};
+use crate::wire::link::{Inbox, Outbox, Socket};
+use crate::wire::{Borrow, Frame, Full, Lend, Place, Vitals};
+use crate::worker::Outside;
+
+/// How long a peer may take to be known and to answer.
+const REACHED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a hand-over may wait for room in the arena.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
+
+/// The links of a worker.
+#[derive(Clone)]
+pub(crate) struct Links {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    seat: Cell<Option<Seat>>,
+    token: Token,
+    clock: Clock,
+    arena: RefCell<Option<Arc<Arena>>>,
+    host: Host,
+    known: RefCell<BTreeMap<Seat, Host>>,
+    changed: Notify,
+    peers: RefCell<BTreeMap<Seat, Peer>>,
+    coordinator: RefCell<Option<Outbox>>,
+    events: UnboundedSender<WorkerEvent>,
+    counts: Cell<Vitals>,
+}
+
+/// The way to a peer.
+enum Peer {
+    /// Being opened; what is to be handed over waits.
+    Opening(Vec<HandOver>),
+    Open(Open),
+}
+
+struct Open {
+    out: Outbox,
+    /// Whether contents lie in the arena.
+    is_shared: bool,
+    /// What the peer has not given back.
+    leases: BTreeMap<u64, Bytes>,
+    next_lease: u64,
+    /// What waits for room in the arena, in order.
+    waiting: VecDeque<HandOver>,
+    since: Instant,
+}
+
+impl Links {
+    pub(crate) fn new(token: Token, clock: Clock, host: Host, events: UnboundedSender<WorkerEvent>) -> Self {
+        let inner = Inner {
+            seat: Cell::new(None),
+            token,
+            clock,
+            arena: RefCell::new(None),
+            host,
+            known: RefCell::default(),
+            changed: Notify::new(),
+            peers: RefCell::default(),
+            coordinator: RefCell::new(None),
+            events,
+            counts: Cell::default(),
+        };
+        Self { inner: Rc::new(inner) }
+    }
+
+    /// Where peers reach this worker.
+    pub(crate) fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
+    /// What is handed over on this host lies here from now on.
+    pub(crate) fn lend_from(&self, arena: Arc<Arena>) {
+        *self.inner.arena.borrow_mut() = Some(arena);
+    }
+
+    /// A life begins: links of the one before are closed.
+    pub(crate) fn sit(&self, seat: Seat, coordinator: Outbox) {
+        self.stand_up();
+        self.inner.seat.set(Some(seat));
+        *self.inner.coordinator.borrow_mut() = Some(coordinator);
+    }
+
+    /// A life is over.
+    pub(crate) fn stand_up(&self) {
+        self.inner.seat.set(None);
+        *self.inner.coordinator.borrow_mut() = None;
+        self.inner.peers.borrow_mut().clear();
+        self.inner.known.borrow_mut().clear();
+    }
+
+    /// The workers that are ready.
+    pub(crate) fn know(&self, peers: Vec<Address>) {
+        let known: BTreeMap<Seat, Host> =
+            peers.into_iter().map(|peer| (Seat::from(peer.worker), peer.host)).collect();
+        *self.inner.known.borrow_mut() = known;
+        self.inner.changed.notify_waiters();
+    }
+
+    /// What has been handed over so far, and what of the arena is in use.
+    pub(crate) fn vitals(&self) -> Vitals {
+        let arena = self.inner.arena.borrow();
+        let arena_bytes = arena.as_ref().map_or(0, |arena| arena.used_bytes());
+        Vitals { arena_bytes, ..self.inner.counts.get() }
+    }
+
+    /// Says something to the coordinator, if there is one.
+    pub(crate) fn tell(&self, frame: &Frame) {
+        if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
+            let written = frame.write(self.inner.clock.now_us(), None);
+            coordinator.send(written.expect("nothing is lent to the coordinator"));
+        }
+    }
+
+    /// Gives up what has waited too long for room.
+    pub(crate) fn look_at_waiting(&self) {
+        let mut given_up = Vec::new();
+        let mut peers = self.inner.peers.borrow_mut();
+        for peer in peers.values_mut() {
+            if let Peer::Open(open) = peer
+                && !open.waiting.is_empty()
+                && open.since.elapsed() > ROOM_WITHIN
+            {
+                given_up.extend(open.waiting.drain(..));
+            }
+        }
+        drop(peers);
+        for hand_over in given_up {
+            self.inner.no_room(&hand_over);
+        }
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Vitals)) {
+        let mut counts = self.inner.counts.get();
+        count(&mut counts);
+        self.inner.counts.set(counts);
+    }
+
+    /// Sends to an open peer, or lets it wait for room.
+    fn send(&self, open: &mut Open, hand_over: HandOver) {
+        if open.waiting.is_empty() && self.try_send(open, &hand_over).is_ok() {
+            return;
+        }
+        if open.waiting.is_empty() {
+            open.since = Instant::now();
+        }
+        open.waiting.push_back(hand_over);
+    }
+
+    fn try_send(&self, open: &mut Open, hand_over: &HandOver) -> Result<(), Full> {
+        let now_us = self.inner.clock.now_us();
+        let frame = Frame::HandOver(hand_over.clone());
+        let arena = self.inner.arena.borrow();
+        let written = match arena.as_ref().filter(|_| open.is_shared) {
+            Some(arena) => {
+                let first = open.next_lease;
+                let mut lender =
+                    Lender { arena, leases: &mut open.leases, next: &mut open.next_lease, copied_bytes: 0 };
+                let written = frame.write(now_us, Some(&mut lender));
+                let copied_bytes = lender.copied_bytes;
+                if written.is_err() {
+                    open.leases.split_off(&first);
+                }
+                self.count(|counts| counts.copied_bytes += copied_bytes);
+                written?
+            }
+            None => frame.write(now_us, None)?,
+        };
+        open.out.send(written);
+        if matches!(hand_over.body, Body::Item(_)) {
+            let is_shared = open.is_shared;
+            self.count(|counts| match is_shared {
+                true => counts.by_shared_memory += 1,
+                false => counts.by_tcp += 1,
+            });
+        }
+        Ok(())
+    }
+
+    /// Opens the way to `to`, sends what waits for it, and listens for what it gives back.
+    async fn open(self, to: Seat) {
+        let reached = tokio::time::timeout(REACHED_WITHIN, self.reach(to)).await;
+        let Ok(Ok((out, mut inbox, is_shared))) = reached else {
+            return self.lose(to);
+        };
+        let mut open = Open {
+            out,
+            is_shared,
+            leases: BTreeMap::new(),
+            next_lease: 0,
+            waiting: VecDeque::new(),
+            since: Instant::now(),
+        };
+        {
+            let mut peers = self.inner.peers.borrow_mut();
+            // A life that has ended meanwhile has no peers.
+            let Some(Peer::Opening(waiting)) = peers.remove(&to) else { return };
+            for hand_over in waiting {
+                self.send(&mut open, hand_over);
+            }
+            peers.insert(to, Peer::Open(open));
+        }
+        while let Ok(Some(came)) = inbox.next().await {
+            let frame = Frame::read(&came.head, came.payloads, self.inner.clock.now_us(), None);
+            let Ok(Frame::Released(lease)) = frame else { break };
+            self.released(to, lease);
+        }
+        self.lose(to);
+    }
+
+    async fn reach(&self, to: Seat) -> Result<(Outbox, Inbox, bool), String> {
+        let host = loop {
+            let changed = self.inner.changed.notified();
+            if let Some(host) = self.inner.known.borrow().get(&to).cloned() {
+                break host;
+            }
+            changed.await;
+        };
+        let from = self.inner.seat.get().ok_or_else(|| "this worker's life is over".to_owned())?;
+        let is_shared = host.boot == self.inner.host.boot;
+        let socket =
+            if is_shared { Socket::unix(Path::new(&host.unix)).await } else { Socket::tcp(&host.tcp).await };
+        let socket = socket.map_err(|error| error.to_string())?;
+        let arena = self.inner.arena.borrow().clone().filter(|_| is_shared);
+        if let Some(arena) = &arena {
+            socket.send_fd(arena.fd()).await.map_err(|error| error.to_string())?;
+        }
+        let (out, mut inbox) = socket.split();
+        let arena_bytes = arena.map(|arena| arena.bytes());
+        let greeting =
+            |nonce, proof| Control::Peer { nonce, proof, from: from.into(), to: to.into(), arena_bytes };
+        greet(&out, &mut inbox, &self.inner.token, greeting).await?;
+        Ok((out, inbox, is_shared))
+    }
+
+    fn lose(&self, peer: Seat) {
+        let was_there = self.inner.peers.borrow_mut().remove(&peer).is_some();
+        if was_there && self.inner.seat.get().is_some() {
+            let _ = self.inner.events.send(WorkerEvent::PeerLost(peer));
+        }
+    }
+
+    /// What lay under a lease is free again, and there may be room for what waits, whoever it is for.
+    fn released(&self, peer: Seat, lease: u64) {
+        let mut peers = self.inner.peers.borrow_mut();
+        if let Some(Peer::Open(open)) = peers.get_mut(&peer) {
+            open.leases.remove(&lease);
+        }
+        for peer in peers.values_mut() {
+            let Peer::Open(open) = peer else { continue };
+            while let Some(hand_over) = open.waiting.pop_front() {
+                if self.try_send(open, &hand_over).is_err() {
+                    open.waiting.push_front(hand_over);
+                    break;
+                }
+                open.since = Instant::now();
+            }
+        }
+    }
+
+    /// Serves whoever connected to this worker.
+    pub(crate) async fn serve(self, socket: Socket) {
+        // Whoever is no peer, or no friend, is not answered.
+        let _ = self.take_from(socket).await;
+    }
+
+    async fn take_from(&self, socket: Socket) -> Result<(), String> {
+        let fd = match &socket {
+            Socket::Unix(_) => Some(socket.take_fd().await.map_err(|error| error.to_string())?),
+            Socket::Tcp(_) => None,
+        };
+        let (out, mut inbox) = socket.split();
+        let greeted = tokio::time::timeout(REACHED_WITHIN, listen(&out, &mut inbox, &self.inner.token)).await;
+        let greeted = greeted.map_err(|_| "it said nothing".to_owned())??;
+        let Control::Peer { from, to, arena_bytes, .. } = greeted else {
+            return Err("a worker takes peers only".to_owned());
+        };
+        let seat = self.inner.seat.get();
+        if seat != Some(to.into()) {
+            return Err("it looks for another life of this worker".to_owned());
+        }
+        let lent = match (fd, arena_bytes) {
+            (Some(fd), Some(bytes)) => {
+                Some(Borrower::new(Foreign::map(&fd, bytes).map_err(|error| error.to_string())?, out.clone()))
+            }
+            _ => None,
+        };
+        let lent = lent.as_ref().map(|lent| lent as &dyn Borrow);
+        loop {
+            let came = inbox.next().await;
+            if self.inner.seat.get() != seat {
+                return Ok(());
+            }
+            let frame = match came {
+                Ok(Some(came)) => Frame::read(&came.head, came.payloads, self.inner.clock.now_us(), lent),
+                Ok(None) | Err(_) => break,
+            };
+            // Whoever sends what cannot be is not to be trusted with what comes next.
+            let Ok(Frame::HandOver(hand_over)) = frame else { break };
+            let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
+        }
+        let _ = self.inner.events.send(WorkerEvent::PeerLost(from.into()));
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn no_room(&self, hand_over: &HandOver) {
+        let arena = self.arena.borrow();
+        let bytes = arena.as_ref().map_or(0, |arena| arena.bytes());
+        let message = format!(
+            "{} could not be handed to {} within {} s: the arena of {bytes} bytes is full, because what was handed \
+             over before is still held",
+            hand_over.value,
+            hand_over.to,
+            ROOM_WITHIN.as_secs()
+        );
+        let _ = self.events.send(WorkerEvent::Cancel {
+            request: hand_over.header.request,
+            stage: hand_over.from,
+            fault: Fault::new(Blame::Busy, message),
+        });
+    }
+}
+
+impl Outside for Links {
+    fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
+        if self.inner.seat.get() == Some(to) {
+            self.count(|counts| counts.by_pointer += 1);
+            let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
+            return;
+        }
+        let mut peers = self.inner.peers.borrow_mut();
+        match peers.get_mut(&to) {
+            Some(Peer::Open(open)) => self.send(open, hand_over),
+            Some(Peer::Opening(waiting)) => waiting.push(hand_over),
+            None => {
+                peers.insert(to, Peer::Opening(vec![hand_over]));
+                tokio::task::spawn_local(self.clone().open(to));
+            }
+        }
+    }
+
+    fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>) {
+        self.tell(&Frame::Output { request, stage, value, item });
+    }
+
+    fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
+        self.tell(&Frame::Closed { request, stage, outcome });
+    }
+
+    fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
+        self.tell(&Frame::Parted { peer, kept });
+    }
+}
+
+/// Lends contents to one peer.
+struct Lender<'a> {
+    arena: &'a Arc<Arena>,
+    leases: &'a mut BTreeMap<u64, Bytes>,
+    next: &'a mut u64,
+    copied_bytes: u64,
+}
+
+impl Lend for Lender<'_> {
+    fn lend(&mut self, contents: &Bytes) -> Result<Place, Full> {
+        let bytes = contents.len() as u64;
+        let held = match self.arena.offset_of(contents) {
+            Some(_) => contents.clone(),
+            None => {
+                let mut block = self.arena.allocate(contents.len()).ok_or(Full { bytes })?;
+                block.as_mut().copy_from_slice(contents);
+                self.copied_bytes += bytes;
+                block.freeze()
+            }
+        };
+        let offset = self.arena.offset_of(&held).expect("it lies in the arena now");
+        let lease = *self.next;
+        *self.next += 1;
+        self.leases.insert(lease, held);
+        Ok(Place { offset, bytes, lease })
+    }
+}
+
+/// Looks at what a peer lends, and gives it back when nobody here looks any more.
+struct Borrower {
+    arena: Foreign,
+    give_back: UnboundedSender<u64>,
+}
+
+impl Borrower {
+    fn new(arena: Foreign, out: Outbox) -> Self {
+        let (give_back, mut leases) = unbounded_channel();
+        // Views are dropped on any thread; the link belongs to this one.
+        tokio::task::spawn_local(async move {
+            while let Some(lease) = leases.recv().await {
+                let released = Frame::Released(lease).write(0, None);
+                out.send(released.expect("a lease is no content"));
+            }
+        });
+        Self { arena, give_back }
+    }
+}
+
+impl Borrow for Borrower {
+    fn borrow(&self, place: Place) -> Option<Bytes> {
+        let give_back = self.give_back.clone();
+        self.arena.view(place.offset, place.bytes, move || {
+            // The link may have ended; then the lender has everything back already.
+            let _ = give_back.send(place.lease);
+        })
+    }
+}
