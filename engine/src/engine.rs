@@ -93,11 +93,12 @@ impl Engine {
         progress: Arc<dyn Progress>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Fault> {
-        if let Some(first) = machine::problems(plan.plan()).first() {
+        let problems = machine::problems(plan.plan());
+        if let Some(first) = problems.into_iter().next().or_else(|| machine::not_embedded(plan.plan())) {
             return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
         }
         let mut engine = Self::without_workers(plan, recordings, None, |_| ())?;
-        let loading = Loading { loader, progress, observer, clock: engine.clock };
+        let loading = Loading { loader, progress, observer, clock: engine.clock, memory: None };
         engine.embed(recordings, &loading).await?;
         Ok(engine)
     }

@@ -6,9 +6,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use corn_core::Fault;
-use corn_core::executor::{Executor, Loader, Progress};
+use corn_core::executor::{Executor, Loader, Memory, Progress};
 use corn_core::message::WorkerEvent;
-use corn_plan::{ComponentId, Plan, RecordingId, Step, WorkerId, all_steps};
+use corn_plan::{Component, ComponentId, Plan, RecordingId, Step, WorkerId, all_steps};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
@@ -22,6 +22,8 @@ pub(crate) struct Loading {
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,
+    /// Where large contents are best made.
+    pub(crate) memory: Option<Arc<dyn Memory>>,
 }
 
 /// The components of a worker while they load.
@@ -49,10 +51,17 @@ impl Loads {
             let (commands, receiver) = channel();
             let name = component.name.clone();
             let mut end = End { id: *id, component: name.clone(), ended: Some(ended.clone()) };
-            let Loading { loader, progress, observer, clock } = loading.clone();
+            let Loading { loader, progress, observer, clock, memory } = loading.clone();
             let host = Host { id: *id, component, observer, clock };
             let worker = worker.clone();
-            let work = move || match loader.load(&host.component, progress.as_ref()) {
+            let load = move |component: &Component| {
+                let mut executor = loader.load(component, progress.as_ref())?;
+                if let Some(memory) = memory {
+                    executor.make_in(memory);
+                }
+                Ok(executor)
+            };
+            let work = move || match load(&host.component) {
                 Ok(executor) if executor.is_light() => end.tell(Ok(Some((host, executor)))),
                 Ok(executor) => {
                     end.tell(Ok(None));

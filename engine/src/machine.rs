@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use corn_plan::{Plan, Step, Transport};
 
-/// Why `plan` cannot be replayed by this engine, a sentence each; nothing if it can.
-///
-/// The engine is one process on one host, and its executors run on the CPU.
+/// Why `plan` cannot be replayed by this engine, a sentence each; nothing if it can. Its executors run on the CPU.
 pub fn problems(plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
     for (id, worker) in plan.workers.enumerate() {
@@ -16,11 +14,6 @@ pub fn problems(plan: &Plan) -> Vec<String> {
                 "worker {id} owns GPUs ({kind}, on host '{host}'), and this build of corn drives none yet"
             ));
         }
-    }
-    let hosts: BTreeSet<&str> = plan.workers.iter().map(|worker| worker.host.as_str()).collect();
-    if hosts.len() > 1 {
-        let hosts = hosts.into_iter().collect::<Vec<_>>().join("', '");
-        problems.push(format!("its workers are on hosts '{hosts}', and this build of corn replays on one"));
     }
     let programs = plan.recordings.iter().flat_map(|recording| &recording.programs);
     let by_cuda = |step: &Step| {
@@ -33,4 +26,14 @@ pub fn problems(plan: &Plan) -> Vec<String> {
         problems.push("it hands tensors over by cuda, which this build of corn cannot do yet".to_owned());
     }
     problems
+}
+
+/// Why `plan` cannot be replayed within one process, if it can be replayed at all.
+pub(crate) fn not_embedded(plan: &Plan) -> Option<String> {
+    let hosts: BTreeSet<&str> = plan.workers.iter().map(|worker| worker.host.as_str()).collect();
+    if hosts.len() < 2 {
+        return None;
+    }
+    let hosts = hosts.into_iter().collect::<Vec<_>>().join("', '");
+    Some(format!("its workers are on hosts '{hosts}'; `corn up` deploys it"))
 }

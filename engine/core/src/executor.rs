@@ -8,6 +8,9 @@
 //! Most components are easier written as a [`Model`], whose calls each have a session of their
 //! own; [`Interleaved`](crate::interleaved::Interleaved) makes an executor of it.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use corn_plan::Component;
 
 use crate::datum::Datum;
@@ -105,6 +108,25 @@ pub trait Executor: Send {
     fn is_light(&self) -> bool {
         false
     }
+    /// Where large contents are best made: what lies there is handed to other processes of this host without
+    /// being copied. What lies elsewhere is copied there once.
+    fn make_in(&mut self, memory: Arc<dyn Memory>) {
+        let _ = memory;
+    }
+}
+
+/// Memory that other processes of this host can read.
+pub trait Memory: Send + Sync {
+    /// Room for `bytes`; `None` if there is none now, and then it is made elsewhere.
+    fn allocate(&self, bytes: usize) -> Option<Box<dyn Room>>;
+}
+
+/// Room for contents, which nobody sees before it is frozen.
+pub trait Room: Send {
+    /// To be filled.
+    fn as_mut(&mut self) -> &mut [u8];
+    /// Never to be written again.
+    fn freeze(self: Box<Self>) -> Bytes;
 }
 
 /// What tells a waiting person how far a load is.
@@ -140,6 +162,10 @@ pub trait Model: Send {
     /// Whether each step is light, as [`Executor::is_light`] says of a turn.
     fn is_light(&self) -> bool {
         false
+    }
+    /// As [`Executor::make_in`].
+    fn make_in(&mut self, memory: Arc<dyn Memory>) {
+        let _ = memory;
     }
 }
 

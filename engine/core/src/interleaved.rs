@@ -6,9 +6,10 @@
 //! very reader that they wait for. Calls in flight bound how many that can be.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::datum::Datum;
-use crate::executor::{Call, CallId, CallInput, Executor, Io, Model, Report, Step, Taken, Turn};
+use crate::executor::{Call, CallId, CallInput, Executor, Io, Memory, Model, Report, Step, Taken, Turn};
 use crate::fault::Fault;
 
 /// An executor that gives the calls of a model one step each in turn.
@@ -131,6 +132,10 @@ impl<M: Model> Executor for Interleaved<M> {
 
     fn is_light(&self) -> bool {
         self.model.is_light()
+    }
+
+    fn make_in(&mut self, memory: Arc<dyn Memory>) {
+        self.model.make_in(memory);
     }
 }
 

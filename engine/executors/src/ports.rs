@@ -1,7 +1,9 @@
 //! Ports by name: a component may declare the ports of its entry in another order, and leave
 //! optional inputs and unused outputs out. Executors know only the entry's own order.
 
-use corn_core::executor::{Call, CallId, CallInput, Executor, Report, Turn};
+use std::sync::Arc;
+
+use corn_core::executor::{Call, CallId, CallInput, Executor, Memory, Report, Turn};
 use corn_core::{Datum, Fault};
 use corn_plan::catalog::{Entry, EntryPort};
 use corn_plan::{Component, Port};
@@ -149,5 +151,13 @@ impl Executor for Ports {
 
     fn memory_bytes(&self) -> u64 {
         self.inner.memory_bytes()
+    }
+
+    fn is_light(&self) -> bool {
+        self.inner.is_light()
+    }
+
+    fn make_in(&mut self, memory: Arc<dyn Memory>) {
+        self.inner.make_in(memory);
     }
 }

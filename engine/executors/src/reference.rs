@@ -1,6 +1,7 @@
 //! Reference executors: exact and small, so that every plan runs on any CPU and tests know the
 //! answers. What each entry makes is defined by its few lines here.
 
+mod bytes;
 mod shapes;
 
 use corn_core::executor::{CallInput, Executor};
@@ -9,6 +10,7 @@ use corn_core::{Audio, Datum, Fault, Image, Tensor};
 use corn_plan::Component;
 use corn_plan::catalog::{Entry, EntryPort};
 
+use bytes::Fill;
 use shapes::{ItemWise, Items, Source, Whole};
 
 /// Samples a second of `tone.speak`.
@@ -69,6 +71,9 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry("image.invert", "The negative of a picture.", &[port("image", "image")], &[port("image", "image")]),
     entry("stream.ticks", "0, 1, 2, … as tensors.", &[port("count", "int")], &[stream("ticks", "tensor")]),
+    entry("bytes.fill", "So many bytes, all alike.", &[port("count", "int")], &[port("bytes", "tensor")]),
+    entry("bytes.pass", "The same tensor.", &[port("bytes", "tensor")], &[port("bytes", "tensor")]),
+    entry("bytes.count", "How many bytes.", &[port("bytes", "tensor")], &[port("count", "int")]),
     entry(
         "stream.sum",
         "The sum of each window.",
@@ -92,6 +97,9 @@ pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
         "image.mean" => whole(max, !LIGHT, mean_colour),
         "image.invert" => whole(max, !LIGHT, invert),
         "stream.ticks" => source(max, ticks),
+        "bytes.fill" => Box::new(Interleaved::new(Fill::default(), max)),
+        "bytes.pass" => whole(max, LIGHT, Datum::clone),
+        "bytes.count" => whole(max, LIGHT, |tensor| Datum::Int(tensor.bytes() as i64)),
         "stream.sum" => item_wise(max, LIGHT, sum),
         other => return Err(Fault::setup(format!("the reference executor has no entry {other:?}"))),
     })

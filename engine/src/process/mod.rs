@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use corn_core::executor::{Loader, Progress};
+use bytes::Bytes;
+use corn_core::executor::{Loader, Memory, Progress, Room};
 use corn_core::message::{Seat, WorkerEvent};
 use corn_core::{Fault, Ledger, Worker};
 use corn_plan::{Plan, RecordingId, Verified, WorkerId, verify};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Block};
 use crate::clock::Clock;
 use crate::load::{Loading, Loads, needed};
 use crate::observe::NoObserver;
@@ -202,7 +203,8 @@ impl Process<'_> {
         let row = plan.plan().memory[seat.worker];
         let arena_bytes = u64::from(plan.plan().inflight).saturating_mul(row.request_bytes);
         let arena = Arena::new(arena_bytes.saturating_mul(ARENA_SLACK).max(MIN_ARENA_BYTES));
-        self.links.lend_from(arena.map_err(|error| Fault::setup(format!("no arena: {error}")))?);
+        let arena = arena.map_err(|error| Fault::setup(format!("no arena: {error}")))?;
+        self.links.lend_from(Arc::clone(&arena));
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let components = needed(plan.plan(), &recordings, seat.worker);
         let (progress, mut advances) = unbounded_channel();
@@ -211,6 +213,7 @@ impl Process<'_> {
             progress: Arc::new(Told(progress)),
             observer: Arc::new(NoObserver),
             clock: self.clock,
+            memory: Some(Arc::new(Lent(arena))),
         };
         let loads = Loads::begin(plan.plan(), &components, &self.events, &loading)?;
         drop(loading);
@@ -284,6 +287,25 @@ impl Process<'_> {
             self.loaded.as_ref().map(|loaded| *loaded.ledger.lock().unwrap_or_else(PoisonError::into_inner));
         let ledger = ledger.unwrap_or_default();
         Vitals { leases: ledger.leases, bytes: ledger.bytes, ..self.links.vitals() }
+    }
+}
+
+/// The arena, as executors see it.
+struct Lent(Arc<Arena>);
+
+impl Memory for Lent {
+    fn allocate(&self, bytes: usize) -> Option<Box<dyn Room>> {
+        self.0.allocate(bytes).map(|block| Box::new(block) as Box<dyn Room>)
+    }
+}
+
+impl Room for Block {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.as_mut()
+    }
+
+    fn freeze(self: Box<Self>) -> Bytes {
+        (*self).freeze()
     }
 }
 

@@ -1,0 +1,324 @@
+//! Deployments as a person runs them: real processes, which are killed, stopped and replaced while requests go on.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Outcome, command, outcome};
+use serde_json::Value as Json;
+
+/// Words on two workers, tones on two others.
+const REPLICAS: &str = r#"
+use std::reference::{Tone}
+component Words() {
+    in  text: text
+    out words: stream<text max 1KiB>
+    run reference "text.words"
+    batch 8
+}
+let words = Words()
+let tone  = Tone()
+graph speak(prompt: text) -> { reply: stream<text>, voice: stream<audio>? } {
+    let reply = words(prompt)
+    { reply, voice: tone(reply.sentences()) }
+}
+route talk = speak(prompt) -> reply + voice
+route chat = speak(prompt) -> reply
+cluster one { node here { cpu 8 memory 8GiB } }
+place speak on one {
+    words: replicas 2
+    tone: replicas 2, apart
+}
+"#;
+
+/// A deployment that ends with the test.
+struct Up {
+    folder: tempfile::TempDir,
+    name: &'static str,
+    process: Option<Child>,
+}
+
+impl Up {
+    /// Deploys `program`, and waits until it says that it is up.
+    fn new(name: &'static str, program: &str, options: &[&str]) -> Self {
+        // Short, because sockets have short names.
+        let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+        fs::write(folder.path().join(format!("{name}.corn")), program).unwrap();
+        let mut up = Self { folder, name, process: None };
+        up.start(options);
+        up
+    }
+
+    fn start(&mut self, options: &[&str]) {
+        let program = self.file();
+        let log = fs::File::create(self.folder.path().join("up.log")).unwrap();
+        let mut args = vec!["up", program.to_str().unwrap(), "--inflight", "64"];
+        args.extend(options);
+        self.process = Some(self.corn(&args).stderr(log).spawn().unwrap());
+        self.wait("it is up", |up| up.said().contains(" is up: "));
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join(format!("{}.corn", self.name))
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("up.log")).unwrap_or_default()
+    }
+
+    /// The command, in this deployment's world.
+    fn corn(&self, args: &[&str]) -> Command {
+        let mut command = command(args);
+        command.env("CORN_STATE_DIR", self.folder.path().join("state"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome {
+        outcome(self.corn(args))
+    }
+
+    fn call(&self, prompt: &str) -> Outcome {
+        self.run(&["call", self.name, "--route", "chat", "--in", &format!("prompt={prompt}")])
+    }
+
+    /// Asks again and again in the background.
+    fn load(&self, repeat: u32, concurrency: u32) -> Child {
+        let (repeat, concurrency) = (repeat.to_string(), concurrency.to_string());
+        let args = [
+            "call",
+            self.name,
+            "--route",
+            "talk",
+            "--in",
+            "prompt=One is here. Two is there.",
+            "--repeat",
+            &repeat,
+            "--concurrency",
+            &concurrency,
+            "--json",
+        ];
+        self.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn workers(&self) -> Vec<Json> {
+        let status = self.run(&["ps", self.name, "--json"]).good();
+        let status: Json = serde_json::from_str(&status.stdout).unwrap();
+        status[0]["status"]["workers"].as_array().unwrap().clone()
+    }
+
+    fn pid(&self, worker: usize) -> String {
+        self.workers()[worker]["pid"].to_string()
+    }
+
+    fn signal(&self, signal: &str, pid: &str) {
+        assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+    }
+
+    /// Waits for something that takes its time, and not for ever.
+    fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let given_up = Instant::now() + Duration::from_secs(60);
+        while !is_so(self) {
+            assert!(Instant::now() < given_up, "{what} takes too long; it said:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until every worker is ready and holds nothing.
+    fn wait_for_rest(&self) {
+        self.wait("coming to rest", |up| {
+            up.workers().iter().all(|worker| {
+                worker["standing"] == "ready"
+                    && worker["leases"] == 0
+                    && worker["bytes"] == 0
+                    && worker["arena_bytes"] == 0
+            })
+        });
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.run(&["down", self.name]);
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+fn figures(load: Child) -> (Json, String) {
+    let output = load.wait_with_output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let figures = serde_json::from_str(stdout.lines().next().unwrap_or_default()).unwrap_or(Json::Null);
+    (figures, stdout)
+}
+
+/// H8, T1: answers stream from worker processes; what is handed over on one host goes by shared memory.
+#[test]
+fn processes_answer_as_threads_do() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let folder = up.folder.path();
+    let prompt = "prompt=One is here. Two is there.";
+    let voice = |name: &str| format!("voice={}", folder.join(name).display());
+    let args = ["call", "talk", "--in", prompt, "--out", &voice("processes.wav")];
+    assert_eq!(up.run(&args).good().stdout, "One is here. Two is there. \n");
+    let file = up.file();
+    let args = ["run", file.to_str().unwrap(), "--in", prompt, "--out", &voice("threads.wav")];
+    up.run(&args).good();
+    let wav = |name: &str| fs::read(folder.join(name)).unwrap();
+    assert_eq!(wav("processes.wav"), wav("threads.wav"), "bit by bit");
+    up.wait_for_rest();
+    let handed = |key: &str| up.workers().iter().map(|worker| worker[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((handed("by_shared_memory"), handed("by_tcp")), (2, 0), "two sentences");
+    let listed = up.run(&["ps"]).good().stdout;
+    assert!(listed.contains("talk: 0 requests in flight") && listed.contains("words"), "{listed}");
+    assert!(up.run(&["logs", "talk", "w0"]).good().stdout.contains("w0 is ready"));
+}
+
+/// F1, F2, F3: workers are killed under load. Every request ends, answered or with a fault that names what was lost;
+/// the workers come back, and hold nothing.
+#[test]
+fn a_killed_worker_takes_nothing_with_it() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let load = up.load(3000, 16);
+    for victim in [0, 2, 1, 3, 0] {
+        up.signal("-KILL", &up.pid(victim));
+        up.wait("the worker's return", |up| up.workers()[victim]["standing"] == "ready");
+    }
+    let (figures, said) = figures(load);
+    let (done, failed) = (figures["done"].as_u64().unwrap(), figures["failed"].as_u64().unwrap());
+    assert_eq!(done + failed, 3000, "every request ends: {said}");
+    // Those that had begun to answer when their worker was killed cannot be replayed.
+    assert!(failed <= 5 * 16, "{failed} failed: {said}");
+    up.wait_for_rest();
+    assert_eq!(up.call("Still here.").good().stdout, "Still here. \n");
+}
+
+/// S5, F2: every worker gets another process while requests go on, and no request is lost.
+#[test]
+fn a_rolling_restart_loses_no_request() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let before: Vec<Json> = up.workers().iter().map(|worker| worker["pid"].clone()).collect();
+    let load = up.load(4000, 8);
+    up.run(&["restart", "talk"]).good();
+    let (figures, said) = figures(load);
+    assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(4000), Some(0)), "{said}");
+    up.wait_for_rest();
+    let after: Vec<Json> = up.workers().iter().map(|worker| worker["pid"].clone()).collect();
+    assert!(before.iter().all(|pid| !after.contains(pid)), "{before:?} {after:?}");
+}
+
+/// F3: a coordinator that was killed is brought back by the same command. It finds its workers, which have kept what
+/// they had loaded.
+#[test]
+fn a_coordinator_that_comes_back_finds_its_workers() {
+    let mut up = Up::new("talk", REPLICAS, &[]);
+    let pids = |up: &Up| up.workers().iter().map(|worker| worker["pid"].to_string()).collect::<Vec<_>>();
+    let before = pids(&up);
+    let mut process = up.process.take().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let gone = up.call("Anyone?");
+    assert_eq!(gone.code, 2);
+    assert!(gone.stderr.contains("no deployment 'talk' is up"), "{}", gone.stderr);
+    up.start(&[]);
+    up.wait_for_rest();
+    assert_eq!(pids(&up), before, "the same processes");
+    assert_eq!(up.call("Back again.").good().stdout, "Back again. \n");
+}
+
+/// H5, B6, F3: a worker that does not move is given up within seconds, and what it would have done is done by others.
+#[test]
+fn a_stopped_worker_is_left_out() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let stopped = up.pid(0);
+    up.signal("-STOP", &stopped);
+    let from = Instant::now();
+    for _ in 0..8 {
+        let outcome = up.call("Who is there?");
+        assert_eq!(outcome.stdout, "Who is there? \n", "{}", outcome.stderr);
+    }
+    assert!(from.elapsed() < Duration::from_secs(30), "{:?}", from.elapsed());
+    up.wait("another process", |up| up.pid(0) != stopped && up.workers()[0]["standing"] == "ready");
+}
+
+/// Without a replica left, a request is refused at once and the component is named; drained, scaled and wrong names.
+#[test]
+fn what_cannot_be_done_is_said() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let scaled = up.run(&["scale", "talk", "words", "1"]).good();
+    assert!(scaled.stdout.contains("words gets 1 replicas"), "{}", scaled.stdout);
+    up.wait("fewer replicas", |up| up.workers()[1]["standing"] == "away");
+    assert_eq!(up.call("One is enough.").good().stdout, "One is enough. \n");
+    up.run(&["drain", "talk", "w0"]).good();
+    let refused = up.call("Nobody?");
+    assert_eq!(refused.code, 6);
+    insta::assert_snapshot!(refused.stderr, @"error: component 'words': no worker that has it is ready: try again later\n");
+    up.run(&["scale", "talk", "words", "2"]).good();
+    up.wait("more replicas", |up| up.workers()[1]["standing"] == "ready");
+    assert_eq!(up.call("Two again.").good().stdout, "Two again. \n");
+    let said = |args: &[&str]| up.run(args).stderr;
+    insta::assert_snapshot!(said(&["scale", "talk", "words", "3"]), @"error: the plan has room for 1 to 2 replicas of 'words', and 3 are asked for; more are planned with `replicas: 3` in a `place`\n");
+    insta::assert_snapshot!(said(&["scale", "talk", "wrds", "1"]), @"error: there is no component 'wrds'; there is words, tone\n");
+    insta::assert_snapshot!(said(&["drain", "talk", "w9"]), @"error: there is no worker w9; the plan has w0 to w3\n");
+    insta::assert_snapshot!(said(&["down", "tlk"]), @"error: no deployment 'tlk' is up; `corn ps` lists those that are\n");
+    insta::assert_snapshot!(said(&["logs", "talk", "w9"]), @"error: there is no log of 'w9'; there are w0, w1, w2, w3\n");
+    let again = up.run(&["up", up.file().to_str().unwrap()]);
+    insta::assert_snapshot!(again.stderr, @"error: a deployment 'talk' is up already; end it with `corn down talk`\n");
+    up.run(&["down", "talk"]).good();
+    insta::assert_snapshot!(up.run(&["ps"]).good().stdout, @"no deployment is up; `corn up FILE.corn` starts one\n");
+}
+
+/// A worker without the deployment's token is not let in, and a coordinator without it is not believed.
+#[test]
+fn strangers_are_not_let_in() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let folder = up.folder.path();
+    let token = folder.join("token");
+    fs::write(&token, "not the token").unwrap();
+    let socket = format!("unix:{}", folder.join("state/talk/coordinator.sock").display());
+    let join = |token: &Path| {
+        let token = token.to_str().unwrap();
+        up.run(&["worker", "--join", &socket, "--token-file", token, "--patience", "1s"])
+    };
+    let stranger = join(&token);
+    assert_eq!(stranger.code, 4);
+    assert!(stranger.stderr.contains("its token is not that of this deployment"), "{}", stranger.stderr);
+    let extra = join(&folder.join("state/talk/token"));
+    assert_eq!(extra.code, 4);
+    assert!(extra.stderr.contains("all 4 workers of the plan are here already"), "{}", extra.stderr);
+    let mode = fs::metadata(folder.join("state/talk/token")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o77, 0);
+}
+
+/// In the background: the command returns when everything is ready, and says why if it cannot be.
+#[test]
+fn a_deployment_goes_on_in_the_background() {
+    let mut up = Up::new("talk", REPLICAS, &[]);
+    up.run(&["down", "talk"]).good();
+    up.process.take().unwrap().wait().unwrap();
+    let file = up.file();
+    let started = up.run(&["up", file.to_str().unwrap(), "--detach"]).good();
+    assert!(started.stdout.contains("talk is up: 4 of 4 workers are ready"), "{}", started.stdout);
+    assert_eq!(up.call("In the background.").good().stdout, "In the background. \n");
+    up.run(&["down", "talk"]).good();
+    let weights = r#"
+        component Chat(weights: weights) {
+            in prompt: text
+            out text: stream<text>
+            run candle "llama.chat"
+        }
+        let chat = Chat(weights: file("nowhere.gguf"))
+        graph hello(prompt: text) -> { text: stream<text> } { { text: chat(prompt) } }
+    "#;
+    fs::write(&file, weights).unwrap();
+    let failed = up.run(&["up", file.to_str().unwrap(), "--detach"]);
+    assert_eq!(failed.code, 4, "{}", failed.stderr);
+    assert!(failed.stderr.contains("nowhere.gguf"), "{}", failed.stderr);
+}
