@@ -167,7 +167,7 @@ fn processes_answer_as_threads_do() {
     let prompt = "prompt=One is here. Two is there.";
     let voice = |name: &str| format!("voice={}", folder.join(name).display());
     let args = ["call", "talk", "--in", prompt, "--out", &voice("processes.wav")];
-    assert_eq!(up.run(&args).good().stdout, "One is here. Two is there. \n");
+    assert_eq!(up.run(&args).good().stdout, "One is here. Two is there. ");
     let file = up.file();
     let args = ["run", file.to_str().unwrap(), "--in", prompt, "--out", &voice("threads.wav")];
     up.run(&args).good();
@@ -197,7 +197,7 @@ fn a_killed_worker_takes_nothing_with_it() {
     // Those that had begun to answer when their worker was killed cannot be replayed.
     assert!(failed <= 5 * 16, "{failed} failed: {said}");
     up.wait_for_rest();
-    assert_eq!(up.call("Still here.").good().stdout, "Still here. \n");
+    assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
 }
 
 /// S5, F2: every worker gets another process while requests go on, and no request is lost.
@@ -230,7 +230,7 @@ fn a_coordinator_that_comes_back_finds_its_workers() {
     up.start(&[]);
     up.wait_for_rest();
     assert_eq!(pids(&up), before, "the same processes");
-    assert_eq!(up.call("Back again.").good().stdout, "Back again. \n");
+    assert_eq!(up.call("Back again.").good().stdout, "Back again. ");
 }
 
 /// H5, B6, F3: a worker that does not move is given up within seconds, and what it would have done is done by others.
@@ -242,7 +242,7 @@ fn a_stopped_worker_is_left_out() {
     let from = Instant::now();
     for _ in 0..8 {
         let outcome = up.call("Who is there?");
-        assert_eq!(outcome.stdout, "Who is there? \n", "{}", outcome.stderr);
+        assert_eq!(outcome.stdout, "Who is there? ", "{}", outcome.stderr);
     }
     assert!(from.elapsed() < Duration::from_secs(30), "{:?}", from.elapsed());
     up.wait("another process", |up| up.pid(0) != stopped && up.workers()[0]["standing"] == "ready");
@@ -255,14 +255,14 @@ fn what_cannot_be_done_is_said() {
     let scaled = up.run(&["scale", "talk", "words", "1"]).good();
     assert!(scaled.stdout.contains("words gets 1 replicas"), "{}", scaled.stdout);
     up.wait("fewer replicas", |up| up.workers()[1]["standing"] == "away");
-    assert_eq!(up.call("One is enough.").good().stdout, "One is enough. \n");
+    assert_eq!(up.call("One is enough.").good().stdout, "One is enough. ");
     up.run(&["drain", "talk", "w0"]).good();
     let refused = up.call("Nobody?");
     assert_eq!(refused.code, 6);
     insta::assert_snapshot!(refused.stderr, @"error: component 'words': no worker that has it is ready: try again later\n");
     up.run(&["scale", "talk", "words", "2"]).good();
     up.wait("more replicas", |up| up.workers()[1]["standing"] == "ready");
-    assert_eq!(up.call("Two again.").good().stdout, "Two again. \n");
+    assert_eq!(up.call("Two again.").good().stdout, "Two again. ");
     let said = |args: &[&str]| up.run(args).stderr;
     insta::assert_snapshot!(said(&["scale", "talk", "words", "3"]), @"error: the plan has room for 1 to 2 replicas of 'words', and 3 are asked for; more are planned with `replicas: 3` in a `place`\n");
     insta::assert_snapshot!(said(&["scale", "talk", "wrds", "1"]), @"error: there is no component 'wrds'; there is words, tone\n");
@@ -306,7 +306,7 @@ fn a_deployment_goes_on_in_the_background() {
     let file = up.file();
     let started = up.run(&["up", file.to_str().unwrap(), "--detach"]).good();
     assert!(started.stdout.contains("talk is up: 4 of 4 workers are ready"), "{}", started.stdout);
-    assert_eq!(up.call("In the background.").good().stdout, "In the background. \n");
+    assert_eq!(up.call("In the background.").good().stdout, "In the background. ");
     up.run(&["down", "talk"]).good();
     let weights = r#"
         component Chat(weights: weights) {

@@ -4,7 +4,8 @@
 # Needs a C++ compiler beside the toolchain that the repository names; no nightly. Where it cannot be
 # built this fails loudly: nothing was fuzzed then. The inputs it begins with are every program, case and plan of the repository. What it learns
 # stays in target/fuzz/corpus, and an input that ends a target is kept in target/fuzz/found and named.
-# Mend the fault, and put the input beside the tests as a case.
+# Mend the fault, and put the input beside the tests as a case. A program near the limit of nodes takes 20 s
+# with all the counters on a busy machine, so one input may take 60.
 set -eu
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -40,7 +41,7 @@ for target in $targets; do
     mkdir -p "$work/corpus/$target"
     echo "== $target for $seconds s"
     "$work/build/$host/release/$target" "$work/corpus/$target" "$work/seeds/$seeds" \
-        -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=20000 \
+        -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 -max_len=20000 \
         -dict=corn.dict -artifact_prefix="$work/found/$target-" -print_final_stats=1 2>"$work/$target.log" ||
         failed="$failed $target"
     grep -E 'stat::number_of_executed_units|stat::peak_rss_mb|cov:|panicked|SUMMARY|Test unit written' "$work/$target.log" | tail -n 5

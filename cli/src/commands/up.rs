@@ -103,6 +103,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let control = serve_control(&socket, Arc::clone(&deployment), orders);
     let mut supervisor =
         Supervisor::new(state.clone(), Arc::clone(&deployment), plan.plan(), host, args.offline);
+    say_awaited(args, state, host, plan.plan());
     let begun = async {
         ready(&deployment).await?;
         say_ready(state, plan.plan(), &deployment);
@@ -145,6 +146,28 @@ async fn ready(deployment: &Deployment) -> Result<(), Failure> {
     };
     bars.clear();
     Ok(outcome?)
+}
+
+/// Says how the workers of other hosts join, if there are any.
+fn say_awaited(args: &Up, state: &State, host: &str, plan: &Plan) {
+    let others: Vec<String> = plan
+        .workers
+        .enumerate()
+        .filter(|(_, worker)| worker.host != host)
+        .map(|(id, worker)| format!("{id} of host '{}'", worker.host))
+        .collect();
+    if others.is_empty() {
+        return;
+    }
+    say(&format!("{} waits for {}", state.name, others.join(", ")));
+    match &args.listen {
+        Some(address) => {
+            let token = state.token();
+            say(&format!("  corn worker --join {address} --token-file TOKEN --as w… --listen HOST:0"));
+            say(&format!("  with the token in {}", token.display()));
+        }
+        None => say("  they cannot join: nobody listens for them; give `corn up` --listen HOST:PORT"),
+    }
 }
 
 fn say_ready(state: &State, plan: &Plan, deployment: &Deployment) {

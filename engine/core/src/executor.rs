@@ -124,7 +124,7 @@ pub trait Memory: Send + Sync {
 /// Room for contents, which nobody sees before it is frozen.
 pub trait Room: Send {
     /// To be filled.
-    fn as_mut(&mut self) -> &mut [u8];
+    fn bytes_mut(&mut self) -> &mut [u8];
     /// Never to be written again.
     fn freeze(self: Box<Self>) -> Bytes;
 }

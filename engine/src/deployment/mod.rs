@@ -123,7 +123,7 @@ impl Deployment {
         &self.engine
     }
 
-    /// Ends when every stage of the plan has a worker that is ready, or with what a worker could not load.
+    /// Ends when every worker of the plan is ready, or with what a worker could not load.
     pub async fn ready(&self) -> Result<(), Fault> {
         loop {
             let changed = self.shared.changed.notified();
@@ -132,8 +132,7 @@ impl Deployment {
                 if let Some(fault) = members.failure() {
                     return Err(fault);
                 }
-                let mut stages = self.engine.plan().plan().stages.iter();
-                if stages.all(|stage| stage.replicas.iter().any(|worker| members.is_ready(*worker))) {
+                if self.engine.plan().plan().workers.ids().all(|worker| members.is_ready(worker)) {
                     return Ok(());
                 }
             }
@@ -194,10 +193,7 @@ async fn accept(unix: UnixListener, tcp: Option<TcpListener>, shared: &Arc<Share
     loop {
         let by_tcp = async {
             match &tcp {
-                Some(tcp) => tcp.accept().await.map(|(stream, _)| {
-                    let _ = stream.set_nodelay(true);
-                    Socket::Tcp(stream)
-                }),
+                Some(tcp) => tcp.accept().await.and_then(|(stream, _)| Socket::of_tcp(stream)),
                 None => std::future::pending().await,
             }
         };

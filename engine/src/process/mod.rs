@@ -300,7 +300,7 @@ impl Memory for Lent {
 }
 
 impl Room for Block {
-    fn as_mut(&mut self) -> &mut [u8] {
+    fn bytes_mut(&mut self) -> &mut [u8] {
         self.as_mut()
     }
 
@@ -360,8 +360,9 @@ async fn listen(
         loop {
             match tcp.accept().await {
                 Ok((stream, _)) => {
-                    let _ = stream.set_nodelay(true);
-                    tokio::task::spawn_local(by_tcp.clone().serve(Socket::Tcp(stream)));
+                    // One that is broken already is not served.
+                    let Ok(socket) = Socket::of_tcp(stream) else { continue };
+                    tokio::task::spawn_local(by_tcp.clone().serve(socket));
                 }
                 Err(_) => tokio::time::sleep(TRIES_EVERY).await,
             }

@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use rustix::net::{
@@ -29,6 +30,8 @@ const MAX_HEAD_BYTES: u32 = 64 << 20;
 const MAX_STRANGERS_BYTES: u32 = 64 << 10;
 /// Most payloads of a frame.
 const MAX_PAYLOADS: u32 = 4096;
+/// A host that acknowledges nothing for so long is gone.
+const GONE_AFTER: Duration = Duration::from_secs(5);
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 /// Buffers that are written at once.
@@ -47,9 +50,19 @@ impl Socket {
     }
 
     pub(crate) async fn tcp(address: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::of_tcp(TcpStream::connect(address).await?)
+    }
+
+    /// A connection to another host. If the host or the way to it is gone, both ends find out within some seconds,
+    /// whether or not they have something to say.
+    pub(crate) fn of_tcp(stream: TcpStream) -> io::Result<Self> {
         // A hand-over is waited for: it must not wait for more to be sent.
         stream.set_nodelay(true)?;
+        sockopt::set_tcp_user_timeout(&stream, GONE_AFTER.as_millis() as u32)?;
+        sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_tcp_keepidle(&stream, GONE_AFTER / 5)?;
+        sockopt::set_tcp_keepintvl(&stream, GONE_AFTER / 5)?;
+        sockopt::set_tcp_keepcnt(&stream, 4)?;
         Ok(Self::Tcp(stream))
     }
 

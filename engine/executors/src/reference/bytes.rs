@@ -20,7 +20,7 @@ impl Fill {
         let room = self.memory.as_ref().and_then(|memory| memory.allocate(count));
         let bytes = match room {
             Some(mut room) => {
-                room.as_mut().fill(byte);
+                room.bytes_mut().fill(byte);
                 room.freeze()
             }
             None => vec![byte; count].into(),
