@@ -1,0 +1,193 @@
+//! Scenarios made up from a seed: a plan with replicas here and there, a network, clients of all manners, and
+//! mishaps among them.
+
+use std::sync::Arc;
+
+use corn_core::message::Priority;
+use corn_core::{Datum, Patience};
+use corn_plan::{Plan, RecordingId, Stage, Step, Transport, Verified, WorkerId, verify};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::client::Request;
+use crate::models;
+use crate::network::{Line, Network, Party};
+use crate::world::{Mishap, Settings, Simulation};
+
+/// Requests that differ in what they say.
+const TEXTS: u64 = 64;
+
+/// When the first request comes: most workers are ready.
+const BEGIN_US: u64 = 100_000;
+
+/// How long requests and mishaps come.
+const BUSY_US: u64 = 2_000_000;
+
+/// One in so many seeds has a large cluster.
+const LARGE_EVERY: u64 = 64;
+
+/// Everything that a run needs.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What decides the rest of chance.
+    pub seed: u64,
+    /// What is replayed.
+    pub plan: Arc<Verified>,
+    /// How the cluster is set up.
+    pub settings: Settings,
+    /// What an item takes a model.
+    pub item_us: u64,
+    /// Who asks what, and when.
+    pub requests: Vec<(u64, Request)>,
+    /// What goes wrong, and when.
+    pub mishaps: Vec<(u64, Mishap)>,
+}
+
+impl Scenario {
+    /// The scenario of `seed`.
+    ///
+    /// # Panics
+    /// If the plans of [`models`] are not in order.
+    pub fn random(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let is_large = seed % LARGE_EVERY == LARGE_EVERY - 1;
+        let workers = if is_large { rng.random_range(100..=300) } else { rng.random_range(2..=8) };
+        let text = if rng.random_bool(0.7) { models::ASSISTANT } else { models::EACH };
+        let plan = random_plan(text, workers, &mut rng);
+        let item_us = rng.random_range(50..3_000);
+        let settings = random_settings(&mut rng);
+        let mut requests = Vec::new();
+        let offset = rng.random_range(0..TEXTS);
+        for number in 0..rng.random_range(5..40) {
+            let recording = RecordingId(rng.random_range(0..plan.plan().recordings.len() as u32));
+            let inputs = inputs(plan.plan(), (offset + number) % TEXTS);
+            requests.push(random_request(recording, inputs, &mut rng));
+        }
+        let mut mishaps = Vec::new();
+        let most = if is_large { 60 } else { 8 };
+        for _ in 0..rng.random_range(0..=most) {
+            let at_us = rng.random_range(0..BEGIN_US + BUSY_US);
+            mishaps.push((at_us, random_mishap(workers, &mut rng)));
+        }
+        Self { seed, plan, settings, item_us, requests, mishaps }
+    }
+
+    /// The simulation of this scenario, at its beginning.
+    pub fn simulation(&self) -> Simulation {
+        let load = models::loader(self.item_us);
+        let mut simulation = Simulation::new(&self.plan, self.settings, load, self.seed);
+        for (at_us, request) in &self.requests {
+            simulation.ask_at(*at_us, request.clone());
+        }
+        for (at_us, mishap) in &self.mishaps {
+            simulation.inject_at(*at_us, *mishap);
+        }
+        simulation
+    }
+}
+
+/// `text`'s plan with each stage on some of `workers` workers on two hosts.
+///
+/// # Panics
+/// If `text` is no plan, or does not fit a worker of 64 GiB.
+fn random_plan(text: &str, workers: u32, rng: &mut ChaCha8Rng) -> Arc<Verified> {
+    let mut plan = Plan::parse(text).expect("the plans of this crate are in order");
+    plan.inflight = rng.random_range(2..=12);
+    let mut worker = plan.workers[WorkerId(0)].clone();
+    worker.memory_bytes = 64 << 30;
+    plan.workers = (0..workers)
+        .map(|number| {
+            let host = if number % 2 == 0 { "even" } else { "odd" };
+            corn_plan::Worker { host: host.to_owned(), ..worker.clone() }
+        })
+        .collect();
+    let share = rng.random_range(0.2..0.9);
+    for stage in plan.stages.iter_mut() {
+        random_replicas(stage, workers, share, rng);
+    }
+    for recording in plan.recordings.iter_mut() {
+        for step in recording.programs.iter_mut().flat_map(|program| &mut program.steps) {
+            if let Step::Send { transport, .. } | Step::Recv { transport, .. } = step {
+                *transport = Transport::Tcp;
+            }
+        }
+    }
+    plan.lay_out();
+    Arc::new(verify(plan).expect("the plans of this crate are in order"))
+}
+
+fn random_replicas(stage: &mut Stage, workers: u32, share: f64, rng: &mut ChaCha8Rng) {
+    stage.replicas = (0..workers).map(WorkerId).filter(|_| rng.random_bool(share)).collect();
+    if stage.replicas.is_empty() {
+        stage.replicas.push(WorkerId(rng.random_range(0..workers)));
+    }
+}
+
+fn random_settings(rng: &mut ChaCha8Rng) -> Settings {
+    let line = |rng: &mut ChaCha8Rng, most_us: u64| Line {
+        latency_us: rng.random_range(1..most_us),
+        jitter_us: rng.random_range(0..most_us),
+        bytes_per_us: rng.random_range(10..5_000),
+    };
+    Settings {
+        patience: Some(Patience { suspect_us: 200_000, eject_us: rng.random_range(300_000..1_000_000) }),
+        heartbeat_us: 40_000,
+        network: Network { near: line(rng, 50), far: line(rng, 5_000) },
+        notice_us: rng.random_range(1..150_000),
+        load_us: rng.random_range(1..BEGIN_US),
+        back_off_us: rng.random_range(1_000..100_000),
+    }
+}
+
+fn random_request(
+    recording: RecordingId,
+    inputs: Vec<(String, Datum)>,
+    rng: &mut ChaCha8Rng,
+) -> (u64, Request) {
+    let at_us = BEGIN_US / 2 + rng.random_range(0..BUSY_US);
+    let mut request = Request::new(recording, inputs);
+    request.priority = [Priority::Low, Priority::Normal, Priority::High][rng.random_range(0..3)];
+    if rng.random_bool(0.3) {
+        request.deadline_us = Some(at_us + rng.random_range(1_000..2_000_000));
+    }
+    if rng.random_bool(0.3) {
+        request.take_us = rng.random_range(0..40_000);
+    }
+    if rng.random_bool(0.2) {
+        request.leave_us = Some(at_us + rng.random_range(0..500_000));
+    }
+    (at_us, request)
+}
+
+fn random_mishap(workers: u32, rng: &mut ChaCha8Rng) -> Mishap {
+    let worker = WorkerId(rng.random_range(0..workers));
+    let other = Party::Worker(WorkerId((worker.0 + rng.random_range(1..workers)) % workers));
+    let one = Party::Worker(worker);
+    let for_us = rng.random_range(1_000..1_500_000);
+    match rng.random_range(0..9) {
+        0 | 1 => Mishap::Kill { worker, back_us: rng.random_bool(0.9).then_some(for_us) },
+        2 => Mishap::Pause { worker, for_us },
+        3 => Mishap::Break(Party::Coordinator, one),
+        4 => Mishap::Break(one, other),
+        5 => Mishap::Cut { one: Party::Coordinator, other: one, for_us },
+        6 => Mishap::Cut { one, other, for_us },
+        7 => Mishap::Slow { worker, times: rng.random_range(2..50), for_us },
+        _ => Mishap::Drain(worker),
+    }
+}
+
+/// Inputs of every recording of `plan` that say something else for every `number`.
+pub fn inputs(plan: &Plan, number: u64) -> Vec<(String, Datum)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(number);
+    let mut words: Vec<String> = vec![format!("Number{number}")];
+    for _ in 0..rng.random_range(1..40) {
+        let end = if rng.random_bool(0.2) { "." } else { "" };
+        words.push(format!("word{}{end}", rng.random_range(0..1_000)));
+    }
+    if plan.name == "each" {
+        words.truncate(8);
+        let parts: Vec<Datum> = words.into_iter().map(Datum::text).collect();
+        return vec![("parts".to_owned(), Datum::List(parts.into()))];
+    }
+    vec![("prompt".to_owned(), Datum::text(words.join(" ")))]
+}
