@@ -20,7 +20,7 @@ const TEXTS: u64 = 64;
 /// When the first request comes: most workers are ready.
 const BEGIN_US: u64 = 100_000;
 
-/// How long requests and mishaps come.
+/// How long requests and mishaps come, at most.
 const BUSY_US: u64 = 2_000_000;
 
 /// One in so many seeds has a large cluster.
@@ -54,19 +54,20 @@ impl Scenario {
         let workers = if is_large { rng.random_range(100..=300) } else { rng.random_range(2..=8) };
         let text = if rng.random_bool(0.7) { models::ASSISTANT } else { models::EACH };
         let plan = random_plan(text, workers, &mut rng);
-        let item_us = rng.random_range(50..3_000);
+        let item_us = rng.random_range(50..10_000);
         let settings = random_settings(&mut rng);
         let mut requests = Vec::new();
         let offset = rng.random_range(0..TEXTS);
+        let busy_us = rng.random_range(10_000..BUSY_US);
         for number in 0..rng.random_range(5..40) {
             let recording = RecordingId(rng.random_range(0..plan.plan().recordings.len() as u32));
             let inputs = inputs(plan.plan(), (offset + number) % TEXTS);
-            requests.push(random_request(recording, inputs, &mut rng));
+            requests.push(random_request(recording, inputs, busy_us, &mut rng));
         }
         let mut mishaps = Vec::new();
         let most = if is_large { 60 } else { 8 };
         for _ in 0..rng.random_range(0..=most) {
-            let at_us = rng.random_range(0..BEGIN_US + BUSY_US);
+            let at_us = rng.random_range(0..BEGIN_US + busy_us);
             mishaps.push((at_us, random_mishap(workers, &mut rng)));
         }
         Self { seed, plan, settings, item_us, requests, mishaps }
@@ -102,10 +103,10 @@ fn random_plan(text: &str, workers: u32, rng: &mut ChaCha8Rng) -> Arc<Verified> 
         })
         .collect();
     let share = rng.random_range(0.2..0.9);
-    for stage in plan.stages.iter_mut() {
+    for stage in &mut plan.stages {
         random_replicas(stage, workers, share, rng);
     }
-    for recording in plan.recordings.iter_mut() {
+    for recording in &mut plan.recordings {
         for step in recording.programs.iter_mut().flat_map(|program| &mut program.steps) {
             if let Step::Send { transport, .. } | Step::Recv { transport, .. } = step {
                 *transport = Transport::Tcp;
@@ -134,6 +135,7 @@ fn random_settings(rng: &mut ChaCha8Rng) -> Settings {
         heartbeat_us: 40_000,
         network: Network { near: line(rng, 50), far: line(rng, 5_000) },
         notice_us: rng.random_range(1..150_000),
+        answered_us: rng.random_range(1..50_000),
         load_us: rng.random_range(1..BEGIN_US),
         back_off_us: rng.random_range(1_000..100_000),
     }
@@ -142,9 +144,10 @@ fn random_settings(rng: &mut ChaCha8Rng) -> Settings {
 fn random_request(
     recording: RecordingId,
     inputs: Vec<(String, Datum)>,
+    busy_us: u64,
     rng: &mut ChaCha8Rng,
 ) -> (u64, Request) {
-    let at_us = BEGIN_US / 2 + rng.random_range(0..BUSY_US);
+    let at_us = BEGIN_US / 2 + rng.random_range(0..busy_us);
     let mut request = Request::new(recording, inputs);
     request.priority = [Priority::Low, Priority::Normal, Priority::High][rng.random_range(0..3)];
     if rng.random_bool(0.3) {
@@ -164,14 +167,15 @@ fn random_mishap(workers: u32, rng: &mut ChaCha8Rng) -> Mishap {
     let other = Party::Worker(WorkerId((worker.0 + rng.random_range(1..workers)) % workers));
     let one = Party::Worker(worker);
     let for_us = rng.random_range(1_000..1_500_000);
-    match rng.random_range(0..9) {
-        0 | 1 => Mishap::Kill { worker, back_us: rng.random_bool(0.9).then_some(for_us) },
+    match rng.random_range(0..10) {
+        0 => Mishap::Vanish { worker, back_us: for_us },
+        1 => Mishap::Kill { worker, back_us: rng.random_bool(0.9).then_some(for_us) },
         2 => Mishap::Pause { worker, for_us },
         3 => Mishap::Break(Party::Coordinator, one),
         4 => Mishap::Break(one, other),
         5 => Mishap::Cut { one: Party::Coordinator, other: one, for_us },
         6 => Mishap::Cut { one, other, for_us },
-        7 => Mishap::Slow { worker, times: rng.random_range(2..50), for_us },
+        7 | 8 => Mishap::Slow { worker, times: rng.random_range(2..50), for_us },
         _ => Mishap::Drain(worker),
     }
 }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub network: Network,
     /// The longest it takes an end to notice that a connection is broken; chance decides for each end.
     pub notice_us: u64,
+    /// The longest it takes the coordinator to hear that the first piece of an answer has reached its client.
+    pub answered_us: u64,
     /// How long a process takes to load its components.
     pub load_us: u64,
     /// How long a process waits before it connects again.
@@ -50,6 +52,7 @@ impl Default for Settings {
                 far: Line { latency_us: 50, jitter_us: 20, bytes_per_us: 1_000 },
             },
             notice_us: 50_000,
+            answered_us: 500,
             load_us: 10_000,
             back_off_us: 20_000,
         }
@@ -237,30 +240,11 @@ impl Simulation {
                 return;
             }
         }
-        match self.process_of(&event) {
+        match process_of(&event) {
             Some(worker) if self.processes[worker.index()].is_paused => {
                 self.processes[worker.index()].backlog.push_back(event);
             }
             _ => self.happen(event),
-        }
-    }
-
-    /// The process that `event` happens in, if in a worker's.
-    fn process_of(&self, event: &Event) -> Option<WorkerId> {
-        match event {
-            Event::Deliver { to: place, .. } | Event::Notice { place, .. } | Event::Told { place, .. } => {
-                if let Place::Worker(seat) = place {
-                    Some(seat.worker)
-                } else {
-                    None
-                }
-            }
-            Event::Turn { worker, .. }
-            | Event::Reports { worker, .. }
-            | Event::WorkerTick { worker, .. }
-            | Event::Beat { worker, .. }
-            | Event::Connect { worker, .. } => Some(*worker),
-            _ => None,
         }
     }
 
@@ -310,5 +294,24 @@ impl Simulation {
         let request = RequestId::first(number);
         let submission = Submission { request, recording, inputs, deadline_us, priority };
         self.coordinator_hears(CoordinatorEvent::Submit(submission));
+    }
+}
+
+/// The process that `event` happens in, if in a worker's.
+fn process_of(event: &Event) -> Option<WorkerId> {
+    match event {
+        Event::Deliver { to: place, .. } | Event::Notice { place, .. } | Event::Told { place, .. } => {
+            if let Place::Worker(seat) = place {
+                Some(seat.worker)
+            } else {
+                None
+            }
+        }
+        Event::Turn { worker, .. }
+        | Event::Reports { worker, .. }
+        | Event::WorkerTick { worker, .. }
+        | Event::Beat { worker, .. }
+        | Event::Connect { worker, .. } => Some(*worker),
+        _ => None,
     }
 }

@@ -10,9 +10,6 @@ use crate::event::{Event, Message, coordinator_line};
 use crate::network::{Pair, Place};
 use crate::world::Simulation;
 
-/// The longest that the coordinator takes to hear that a client was answered.
-const ANSWERED_US: u64 = 500;
-
 impl Simulation {
     pub(super) fn coordinator_hears(&mut self, event: CoordinatorEvent) {
         if !matches!(event, CoordinatorEvent::Heard(_)) {
@@ -62,7 +59,11 @@ impl Simulation {
             CoordinatorAction::Finished(request) => self.finished(request),
             CoordinatorAction::Eject(seat) => {
                 self.log.add(self.now_us, || format!("{seat} is ejected"));
-                self.break_link(Pair::new(Place::Hub, Place::Worker(seat)), Some(Place::Hub));
+                self.break_link(
+                    Pair::new(Place::Hub, Place::Worker(seat)),
+                    Some(Place::Hub),
+                    self.settings.notice_us,
+                );
             }
             CoordinatorAction::Drained(worker) => self.replace(worker),
         }
@@ -84,7 +85,7 @@ impl Simulation {
         }
         answer.first_us.get_or_insert(now_us);
         if answer.passing.replace(request).is_none() {
-            let wait_us = self.up_to(ANSWERED_US);
+            let wait_us = self.up_to(self.settings.answered_us);
             self.after(wait_us, Event::Answered(request));
         }
         let Some(answer) = self.answers.get_mut(&request.number) else { return };

@@ -18,6 +18,13 @@ pub enum Mishap {
         /// After how long it starts again, if it does.
         back_us: Option<u64>,
     },
+    /// A worker's host vanishes: no connection says so. What is sent to it is lost, and only its silence shows.
+    Vanish {
+        /// The worker.
+        worker: WorkerId,
+        /// After how long it starts again.
+        back_us: u64,
+    },
     /// A worker's process stands still: it hears nothing and says nothing, then it hears everything at once.
     Pause {
         /// The worker.
@@ -49,11 +56,15 @@ pub enum Mishap {
     Drain(WorkerId),
 }
 
+/// When whoever had a connection to a host that vanished notices by itself: long after its silence has shown.
+const UNNOTICED_US: u64 = 20_000_000;
+
 impl Simulation {
     pub(super) fn go_wrong(&mut self, mishap: Mishap) {
         self.log.add(self.now_us, || format!("MISHAP {mishap:?}"));
         match mishap {
-            Mishap::Kill { worker, back_us } => self.kill(worker, back_us),
+            Mishap::Kill { worker, back_us } => self.kill(worker, back_us, self.settings.notice_us),
+            Mishap::Vanish { worker, back_us } => self.kill(worker, Some(back_us), UNNOTICED_US),
             Mishap::Pause { worker, for_us } => {
                 let until_us = self.now_us + for_us;
                 let process = &mut self.processes[worker.index()];
@@ -84,7 +95,7 @@ impl Simulation {
         }
     }
 
-    fn kill(&mut self, worker: WorkerId, back_us: Option<u64>) {
+    fn kill(&mut self, worker: WorkerId, back_us: Option<u64>, notice_us: u64) {
         let process = &mut self.processes[worker.index()];
         if !process.is_up {
             return;
@@ -94,7 +105,7 @@ impl Simulation {
         process.disturbed_us = process.disturbed_us.max(self.now_us + back_us.unwrap_or(0));
         if let Some(here) = seat.map(Place::Worker) {
             for pair in self.links.whole(|pair| pair.has(here)) {
-                self.break_link(pair, Some(here));
+                self.break_link(pair, Some(here), notice_us);
             }
         }
         if let Some(back_us) = back_us {
@@ -106,7 +117,7 @@ impl Simulation {
     pub(super) fn replace(&mut self, worker: WorkerId) {
         self.log.add(self.now_us, || format!("{worker} is idle"));
         if self.processes[worker.index()].is_draining {
-            self.kill(worker, Some(1_000));
+            self.kill(worker, Some(1_000), self.settings.notice_us);
         }
     }
 
@@ -119,7 +130,7 @@ impl Simulation {
         }
         let joins = |place: Place, other_place: Place| place.party() == one && other_place.party() == other;
         for pair in self.links.whole(|pair| joins(pair.0, pair.1) || joins(pair.1, pair.0)) {
-            self.break_link(pair, None);
+            self.break_link(pair, None, self.settings.notice_us);
         }
     }
 

@@ -67,8 +67,9 @@ impl Simulation {
         if host(pair.0).is_some() && host(pair.0) == host(pair.1) { network.near } else { network.far }
     }
 
-    /// Breaks a connection. Each end notices in its own time; `closing`, if one of them closes it, knows.
-    pub(super) fn break_link(&mut self, pair: Pair, closing: Option<Place>) {
+    /// Breaks a connection. Each end notices in its own time, within `notice_us`; `closing`, if one of them closes
+    /// it, knows.
+    pub(super) fn break_link(&mut self, pair: Pair, closing: Option<Place>, notice_us: u64) {
         let line = self.line(pair);
         let lost_from_us: [u64; 2] =
             std::array::from_fn(|_| self.now_us + self.up_to(2 * line.latency_us + line.jitter_us));
@@ -79,7 +80,8 @@ impl Simulation {
         let generation = link.generation;
         self.log.add(self.now_us, || format!("{} and {} lose their connection", pair.0, pair.1));
         for place in [pair.0, pair.1].into_iter().filter(|place| closing != Some(*place)) {
-            let wait_us = self.up_to(self.settings.notice_us);
+            let least_us = if notice_us > self.settings.notice_us { notice_us / 2 } else { 0 };
+            let wait_us = least_us + self.up_to(notice_us - least_us);
             self.after(wait_us, Event::Notice { pair, place, generation });
         }
     }

@@ -63,7 +63,7 @@ impl Simulation {
         process.disturbed_us = process.disturbed_us.max(self.now_us);
         let here = Place::Worker(seat);
         for pair in self.links.whole(|pair| pair.has(here)) {
-            self.break_link(pair, Some(here));
+            self.break_link(pair, Some(here), self.settings.notice_us);
         }
         self.after(self.settings.back_off_us, Event::Connect { worker: seat.worker, incarnation });
     }
@@ -71,11 +71,11 @@ impl Simulation {
     pub(super) fn beat(&mut self, worker: WorkerId, incarnation: u32) {
         let process = &self.processes[worker.index()];
         let Some(seat) = process.seat.filter(|_| process.incarnation == incarnation) else { return };
-        self.to_coordinator(seat, CoordinatorEvent::Heard(seat));
+        self.report_to_coordinator(seat, CoordinatorEvent::Heard(seat));
         self.after(self.settings.heartbeat_us, Event::Beat { worker, incarnation });
     }
 
-    fn to_coordinator(&mut self, from: Seat, event: CoordinatorEvent) {
+    fn report_to_coordinator(&mut self, from: Seat, event: CoordinatorEvent) {
         self.send(Place::Worker(from), Place::Hub, Message::Coordinator(event));
     }
 
@@ -98,7 +98,7 @@ impl Simulation {
                 Some(known) => known.handle(self.now_us, event, &mut actions),
                 None => process.worker = Some(Worker::new(seat, std::sync::Arc::clone(&self.plan))),
             }
-            self.to_coordinator(seat, CoordinatorEvent::Joined(seat));
+            self.report_to_coordinator(seat, CoordinatorEvent::Joined(seat));
             let incarnation = self.processes[worker.index()].incarnation;
             self.after(self.settings.heartbeat_us, Event::Beat { worker, incarnation });
         } else if let Some(known) = &mut process.worker {
@@ -181,10 +181,10 @@ impl Simulation {
                 self.send(Place::Worker(from), Place::Hub, message);
             }
             WorkerAction::Closed { request, stage, outcome } => {
-                self.to_coordinator(from, CoordinatorEvent::Closed { request, stage, outcome });
+                self.report_to_coordinator(from, CoordinatorEvent::Closed { request, stage, outcome });
             }
             WorkerAction::Parted { peer, kept } => {
-                self.to_coordinator(from, CoordinatorEvent::Parted { worker: from, peer, kept });
+                self.report_to_coordinator(from, CoordinatorEvent::Parted { worker: from, peer, kept });
             }
             _ => unreachable!("the others are for executors"),
         }
