@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use corn_core::message::Priority;
 use corn_core::{Datum, Patience};
-use corn_plan::{Plan, RecordingId, Stage, Step, Transport, Verified, WorkerId, verify};
+use corn_plan::{Plan, RecordingId, StageId, Step, Transport, Verified, WorkerId, verify};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -87,24 +87,28 @@ impl Scenario {
     }
 }
 
-/// `text`'s plan with each stage on some of `workers` workers on two hosts.
+/// `plan` with each of its stages on the workers that `replicas` names, out of `workers` on two hosts, with memory
+/// for `inflight` requests.
 ///
 /// # Panics
-/// If `text` is no plan, or does not fit a worker of 64 GiB.
-fn random_plan(text: &str, workers: u32, rng: &mut ChaCha8Rng) -> Arc<Verified> {
-    let mut plan = Plan::parse(text).expect("the plans of this crate are in order");
-    plan.inflight = rng.random_range(2..=12);
+/// If that is no plan.
+pub fn spread(
+    mut plan: Plan,
+    inflight: u32,
+    workers: u32,
+    mut replicas: impl FnMut(StageId) -> Vec<WorkerId>,
+) -> Arc<Verified> {
+    plan.inflight = inflight;
     let mut worker = plan.workers[WorkerId(0)].clone();
-    worker.memory_bytes = 64 << 30;
+    worker.memory_bytes = 1 << 50;
     plan.workers = (0..workers)
         .map(|number| {
             let host = if number % 2 == 0 { "even" } else { "odd" };
             corn_plan::Worker { host: host.to_owned(), ..worker.clone() }
         })
         .collect();
-    let share = rng.random_range(0.2..0.9);
-    for stage in &mut plan.stages {
-        random_replicas(stage, workers, share, rng);
+    for stage in plan.stages.ids() {
+        plan.stages[stage].replicas = replicas(stage);
     }
     for recording in &mut plan.recordings {
         for step in recording.programs.iter_mut().flat_map(|program| &mut program.steps) {
@@ -114,14 +118,22 @@ fn random_plan(text: &str, workers: u32, rng: &mut ChaCha8Rng) -> Arc<Verified> 
         }
     }
     plan.lay_out();
-    Arc::new(verify(plan).expect("the plans of this crate are in order"))
+    Arc::new(verify(plan).expect("the plan holds with other workers"))
 }
 
-fn random_replicas(stage: &mut Stage, workers: u32, share: f64, rng: &mut ChaCha8Rng) {
-    stage.replicas = (0..workers).map(WorkerId).filter(|_| rng.random_bool(share)).collect();
-    if stage.replicas.is_empty() {
-        stage.replicas.push(WorkerId(rng.random_range(0..workers)));
-    }
+/// `text`'s plan with each stage on some of `workers` workers.
+fn random_plan(text: &str, workers: u32, rng: &mut ChaCha8Rng) -> Arc<Verified> {
+    let plan = Plan::parse(text).expect("the plans of this crate are in order");
+    let inflight = rng.random_range(2..=12);
+    let share = rng.random_range(0.2..0.9);
+    spread(plan, inflight, workers, |_| {
+        let mut replicas: Vec<WorkerId> =
+            (0..workers).map(WorkerId).filter(|_| rng.random_bool(share)).collect();
+        if replicas.is_empty() {
+            replicas.push(WorkerId(rng.random_range(0..workers)));
+        }
+        replicas
+    })
 }
 
 fn random_settings(rng: &mut ChaCha8Rng) -> Settings {

@@ -56,8 +56,8 @@ pub enum Mishap {
     Drain(WorkerId),
 }
 
-/// When whoever had a connection to a host that vanished notices by itself: long after its silence has shown.
-const UNNOTICED_US: u64 = 20_000_000;
+/// When whoever had a connection to a host that vanished notices by itself: long after all else is over.
+const UNNOTICED_US: u64 = 1_000_000_000;
 
 impl Simulation {
     pub(super) fn go_wrong(&mut self, mishap: Mishap) {
