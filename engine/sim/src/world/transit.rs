@@ -121,7 +121,9 @@ impl Simulation {
             }
             (Place::Hub, Message::Coordinator(event)) => {
                 if let CoordinatorEvent::Joined(seat) = &event {
-                    self.processes[seat.worker.index()].joined_us = Some(self.now_us);
+                    let process = &mut self.processes[seat.worker.index()];
+                    // It may have died since it said so.
+                    process.joined_us = process.seat.filter(|now| now == seat).map(|_| self.now_us);
                 }
                 self.coordinator_hears(event);
             }
