@@ -33,6 +33,8 @@ pub(crate) enum Event {
     Connect { worker: WorkerId, incarnation: u32 },
     /// A paused process goes on.
     Resume { worker: WorkerId, incarnation: u32 },
+    /// The coordinator's process goes on.
+    ResumeCoordinator,
     /// A slow worker is as fast as before.
     Hasten { worker: WorkerId, incarnation: u32 },
     /// Two can reach each other again.

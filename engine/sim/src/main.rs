@@ -3,6 +3,7 @@
 //! ```text
 //! corn-sim seeds 10000 [FIRST]    runs ten thousand seeds; exit code 1 if one breaks a promise, with its log
 //! corn-sim replay SEED            runs one seed and prints what happens
+//! corn-sim admission              measures look-up and admission with many requests in flight
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints")]
@@ -13,6 +14,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use corn_core::message::{CoordinatorEvent, Priority, RequestId, Seat, Submission};
+use corn_core::{Coordinator, Datum};
+use corn_plan::{Plan, RecordingId, WorkerId};
+use corn_sim::models;
+use corn_sim::scenario::{Scenario, spread};
 use corn_sim::verdict::{Expectations, Verdict, judge};
 
 fn main() -> ExitCode {
@@ -23,10 +29,11 @@ fn main() -> ExitCode {
         ["seeds", count] => number(count).map(|count| seeds(0, count)),
         ["seeds", count, first] => number(count).zip(number(first)).map(|(count, first)| seeds(first, count)),
         ["replay", seed] => number(seed).map(replay),
+        ["admission"] => Some(admission()),
         _ => None,
     }
     .unwrap_or_else(|| {
-        eprintln!("usage: corn-sim seeds COUNT [FIRST] | corn-sim replay SEED");
+        eprintln!("usage: corn-sim seeds COUNT [FIRST] | corn-sim replay SEED | corn-sim admission");
         ExitCode::from(2)
     })
 }
@@ -104,7 +111,7 @@ fn report(sum: &Sum, begin: Instant) {
 
 fn replay(seed: u64) -> ExitCode {
     let verdict = judge(seed, true, &mut Expectations::default());
-    let scenario = corn_sim::scenario::Scenario::random(seed);
+    let scenario = Scenario::random(seed);
     println!("seed {seed}: {:?}", scenario.settings);
     for (id, stage) in scenario.plan.plan().stages.enumerate() {
         println!("stage {id} on {:?}", stage.replicas);
@@ -121,4 +128,54 @@ fn replay(seed: u64) -> ExitCode {
     }
     println!("again: cargo run --release -p corn-sim -- replay {seed}");
     ExitCode::from(1)
+}
+
+/// Q5: with so many requests in flight, looks up and admits one more, and cancels and closes it.
+fn admission() -> ExitCode {
+    const ROUNDS: u64 = 20_000;
+    const REPLICAS: u32 = 8;
+    for in_flight in [100_u32, 1_000, 10_000] {
+        let plan = Plan::parse(models::ASSISTANT).expect("the plans of this crate are in order");
+        let plan = spread(plan, in_flight + 1, REPLICAS, |_| (0..REPLICAS).map(WorkerId).collect());
+        let signature = plan.plan().recordings[RecordingId(0)].signature();
+        let mut coordinator = Coordinator::new(std::sync::Arc::clone(&plan), None);
+        let mut actions = Vec::new();
+        for worker in (0..REPLICAS).map(WorkerId) {
+            coordinator.handle(0, CoordinatorEvent::Joined(Seat { worker, epoch: 0 }), &mut actions);
+        }
+        let mut submit = |coordinator: &mut Coordinator, number: u64| {
+            let recording = coordinator.look_up(&signature).unwrap_or(RecordingId(0));
+            let inputs = vec![("prompt".to_owned(), Datum::text("Hello there."))];
+            let (deadline_us, priority) = (Some(1_000_000 + number), Priority::Normal);
+            let request = RequestId::first(number);
+            let submission = Submission { request, recording, inputs, deadline_us, priority };
+            coordinator.handle(number, CoordinatorEvent::Submit(submission), &mut actions);
+            actions.clear();
+        };
+        (0..u64::from(in_flight)).for_each(|number| submit(&mut coordinator, number));
+        let mut admitting = std::time::Duration::ZERO;
+        let mut ending = std::time::Duration::ZERO;
+        let mut ignored = Vec::new();
+        for number in (u64::from(in_flight)..).take(ROUNDS as usize) {
+            let begin = Instant::now();
+            submit(&mut coordinator, number);
+            admitting += begin.elapsed();
+            let begin = Instant::now();
+            let request = RequestId::first(number);
+            coordinator.handle(number, CoordinatorEvent::Cancel(request), &mut ignored);
+            for stage in plan.plan().stages.ids() {
+                let closed = CoordinatorEvent::Closed { request, stage, outcome: Ok(()) };
+                coordinator.handle(number, closed, &mut ignored);
+            }
+            ending += begin.elapsed();
+            ignored.clear();
+        }
+        let each_us = |total: std::time::Duration| total.as_secs_f64() * 1e6 / ROUNDS as f64;
+        println!(
+            "{in_flight} in flight: {:.2} µs to look up and admit, {:.2} µs to cancel and close",
+            each_us(admitting),
+            each_us(ending)
+        );
+    }
+    ExitCode::SUCCESS
 }

@@ -179,7 +179,7 @@ fn random_mishap(workers: u32, rng: &mut ChaCha8Rng) -> Mishap {
     let other = Party::Worker(WorkerId((worker.0 + rng.random_range(1..workers)) % workers));
     let one = Party::Worker(worker);
     let for_us = rng.random_range(1_000..1_500_000);
-    match rng.random_range(0..10) {
+    match rng.random_range(0..11) {
         0 => Mishap::Vanish { worker, back_us: for_us },
         1 => Mishap::Kill { worker, back_us: rng.random_bool(0.9).then_some(for_us) },
         2 => Mishap::Pause { worker, for_us },
@@ -187,6 +187,7 @@ fn random_mishap(workers: u32, rng: &mut ChaCha8Rng) -> Mishap {
         4 => Mishap::Break(one, other),
         5 => Mishap::Cut { one: Party::Coordinator, other: one, for_us },
         6 => Mishap::Cut { one, other, for_us },
+        9 => Mishap::PauseCoordinator { for_us },
         7 | 8 => Mishap::Slow { worker, times: rng.random_range(2..50), for_us },
         _ => Mishap::Drain(worker),
     }

@@ -104,7 +104,7 @@ fn run(
     for (number, answer) in simulation.answers().enumerate() {
         let id = answer.attempt;
         let expected = expectations.of(scenario, &answer.request);
-        if let Some(broken) = broken_by_answer(answer, expected) {
+        if let Some(broken) = broken_by_answer(answer, expected, simulation.coordinator_paused_us()) {
             verdict.violations.push(format!("{id}: {broken}"));
         }
         match &answer.failure {
@@ -156,7 +156,7 @@ fn probe(scenario: &Scenario, simulation: &mut Simulation) {
     }
 }
 
-fn broken_by_answer(answer: &Answer, expected: &Whole) -> Option<String> {
+fn broken_by_answer(answer: &Answer, expected: &Whole, paused_us: u64) -> Option<String> {
     if answer.finished_us.is_none() {
         return Some("never ends".to_owned());
     }
@@ -179,7 +179,7 @@ fn broken_by_answer(answer: &Answer, expected: &Whole) -> Option<String> {
     let is_late = |at_us: u64| answer.ended_us.is_some_and(|ended_us| ended_us > at_us + 1);
     if let Some(deadline_us) = answer.request.deadline_us
         && answer.failure.as_ref().is_some_and(|fault| fault.blame == Blame::Deadline)
-        && is_late(deadline_us.max(answer.asked_us))
+        && is_late(deadline_us.max(answer.asked_us).max(paused_us))
     {
         return Some(format!("has the deadline {deadline_us}, and hears of it at {:?}", answer.ended_us));
     }

@@ -5,7 +5,7 @@ mod mishap;
 mod transit;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use corn_core::message::{CoordinatorEvent, RequestId, Submission};
@@ -70,6 +70,12 @@ pub struct Simulation {
     rng: ChaCha8Rng,
     coordinator: Coordinator,
     coordinator_tick_us: Option<u64>,
+    /// Whether the coordinator's process stands still.
+    is_paused: bool,
+    /// What happens to it meanwhile.
+    backlog: VecDeque<Event>,
+    /// Until when something was wrong with the coordinator, and so with everyone.
+    all_disturbed_us: u64,
     processes: Vec<Process>,
     links: Links,
     answers: BTreeMap<u64, Answer>,
@@ -95,6 +101,9 @@ impl Simulation {
             rng: ChaCha8Rng::seed_from_u64(seed),
             coordinator: Coordinator::new(Arc::clone(plan), settings.patience),
             coordinator_tick_us: None,
+            is_paused: false,
+            backlog: VecDeque::new(),
+            all_disturbed_us: 0,
             processes: (0..workers).map(|_| Process { slowness: 1, ..Process::default() }).collect(),
             links: Links::default(),
             answers: BTreeMap::new(),
@@ -158,6 +167,11 @@ impl Simulation {
     /// The simulated time.
     pub fn now_us(&self) -> u64 {
         self.now_us
+    }
+
+    /// Until when the coordinator's process stood still, the last time that it did.
+    pub fn coordinator_paused_us(&self) -> u64 {
+        self.all_disturbed_us
     }
 
     /// Events that have happened.
@@ -240,6 +254,13 @@ impl Simulation {
                 return;
             }
         }
+        if self.is_paused && is_coordinators(&event) {
+            // The time is looked at when it goes on, after all that has come.
+            if !matches!(event, Event::CoordinatorTick) {
+                self.backlog.push_back(event);
+            }
+            return;
+        }
         match process_of(&event) {
             Some(worker) if self.processes[worker.index()].is_paused => {
                 self.processes[worker.index()].backlog.push_back(event);
@@ -267,6 +288,7 @@ impl Simulation {
             Event::Beat { worker, incarnation } => self.beat(worker, incarnation),
             Event::Start { worker } => self.start(worker),
             Event::Connect { worker, incarnation } => self.connect(worker, incarnation),
+            Event::ResumeCoordinator => self.resume_coordinator(),
             Event::Resume { worker, incarnation } => self.resume(worker, incarnation),
             Event::Hasten { worker, incarnation } => {
                 if self.processes[worker.index()].incarnation == incarnation {
@@ -313,5 +335,22 @@ fn process_of(event: &Event) -> Option<WorkerId> {
         | Event::Beat { worker, .. }
         | Event::Connect { worker, .. } => Some(*worker),
         _ => None,
+    }
+}
+
+/// Whether `event` happens in the coordinator's process.
+fn is_coordinators(event: &Event) -> bool {
+    match event {
+        Event::Deliver { to: place, .. } | Event::Notice { place, .. } | Event::Told { place, .. } => {
+            *place == Place::Hub
+        }
+        Event::CoordinatorTick
+        | Event::Arrive(_)
+        | Event::Take(_)
+        | Event::Leave(_)
+        | Event::Answered(_)
+        | Event::Mishap(Mishap::Drain(_))
+        | Event::Connect { .. } => true,
+        _ => false,
     }
 }

@@ -59,6 +59,7 @@ impl Simulation {
             CoordinatorAction::Finished(request) => self.finished(request),
             CoordinatorAction::Eject(seat) => {
                 self.log.add(self.now_us, || format!("{seat} is ejected"));
+                self.check_eject(seat);
                 self.break_link(
                     Pair::new(Place::Hub, Place::Worker(seat)),
                     Some(Place::Hub),
@@ -170,12 +171,19 @@ impl Simulation {
         }
     }
 
+    /// F2: nobody is given up who did nothing wrong.
+    fn check_eject(&mut self, seat: Seat) {
+        if self.processes[seat.worker.index()].seat == Some(seat) && self.is_surely_ready(seat.worker) {
+            self.violate(format!("{seat} is ejected, but nothing was wrong with it"));
+        }
+    }
+
     /// Whether the coordinator has had every chance to know that a worker is ready.
     fn is_surely_ready(&self, worker: WorkerId) -> bool {
         let process = &self.processes[worker.index()];
         let suspect_us = self.settings.patience.map_or(0, |patience| patience.suspect_us);
         let slack_us = 2 * self.settings.heartbeat_us + self.settings.notice_us + suspect_us;
-        let settled_us = process.disturbed_us + slack_us;
+        let settled_us = process.disturbed_us.max(self.all_disturbed_us) + slack_us;
         process.is_up
             && !process.is_draining
             && process.joined_us.is_some_and(|joined_us| joined_us < self.now_us)

@@ -32,6 +32,11 @@ pub enum Mishap {
         /// For how long.
         for_us: u64,
     },
+    /// The coordinator's process stands still, and then hears all that has come before it looks at the time.
+    PauseCoordinator {
+        /// For how long.
+        for_us: u64,
+    },
     /// The connections between two break. They can connect again at once.
     Break(Party, Party),
     /// Two cannot reach each other.
@@ -72,6 +77,13 @@ impl Simulation {
                 if process.is_up && !std::mem::replace(&mut process.is_paused, true) {
                     let incarnation = process.incarnation;
                     self.at(until_us, Event::Resume { worker, incarnation });
+                }
+            }
+            Mishap::PauseCoordinator { for_us } => {
+                let until_us = self.now_us + for_us;
+                self.all_disturbed_us = self.all_disturbed_us.max(until_us);
+                if !std::mem::replace(&mut self.is_paused, true) {
+                    self.at(until_us, Event::ResumeCoordinator);
                 }
             }
             Mishap::Break(one, other) => self.break_between(one, other, 0),
@@ -132,6 +144,16 @@ impl Simulation {
         for pair in self.links.whole(|pair| joins(pair.0, pair.1) || joins(pair.1, pair.0)) {
             self.break_link(pair, None, self.settings.notice_us);
         }
+    }
+
+    pub(super) fn resume_coordinator(&mut self) {
+        self.is_paused = false;
+        self.log.add(self.now_us, || "the coordinator goes on".to_owned());
+        while let Some(event) = self.backlog.pop_front() {
+            self.happen(event);
+        }
+        self.coordinator_tick_us = Some(self.now_us);
+        self.happen(Event::CoordinatorTick);
     }
 
     pub(super) fn resume(&mut self, worker: WorkerId, incarnation: u32) {
