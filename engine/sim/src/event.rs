@@ -2,7 +2,7 @@
 
 use corn_core::Datum;
 use corn_core::executor::Report;
-use corn_core::message::{CoordinatorEvent, RequestId, Seat, WorkerEvent};
+use corn_core::message::{Body, CoordinatorEvent, RequestId, Seat, WorkerEvent};
 use corn_plan::{ComponentId, StageId, ValueId, WorkerId};
 
 use crate::network::{Pair, Party, Place};
@@ -71,7 +71,7 @@ impl Message {
                 inputs.iter().map(|(_, datum)| datum.bytes()).sum()
             }
             Self::Worker(WorkerEvent::HandOver(hand_over)) => match &hand_over.body {
-                corn_core::message::Body::Item(datum) => datum.bytes(),
+                Body::Item(datum) => datum.bytes(),
                 _ => 0,
             },
             Self::Output { item: Some(item), .. } => item.bytes(),
@@ -98,9 +98,12 @@ pub(crate) fn worker_line(event: &WorkerEvent) -> String {
         WorkerEvent::Open { header, stage, .. } => format!("open {} {stage}", header.request),
         WorkerEvent::HandOver(hand_over) => {
             let body = match &hand_over.body {
-                corn_core::message::Body::Item(_) => "item",
-                corn_core::message::Body::End => "end",
-                corn_core::message::Body::Credit(_) => "credit",
+                Body::Item(_) => "item",
+                Body::End => "end",
+                Body::Present => "present",
+                Body::Absent => "absent",
+                Body::RoundEnded(_) => "round ended",
+                Body::Credit(_) => "credit",
             };
             format!("hand over {} {} {body} to {}", hand_over.header.request, hand_over.value, hand_over.to)
         }

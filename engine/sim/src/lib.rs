@@ -22,6 +22,8 @@
 //! println!("answered in {} µs", answer.finished_us.unwrap() - answer.asked_us);
 //! ```
 //!
+//! [`orders`] is a cluster without time, for tests of what no order of events may change.
+//!
 //! [`scenario`] makes up plans, requests and [`Mishap`]s from a seed, and [`verdict`] says which of the promises of
 //! the engine a run broke.
 
@@ -30,6 +32,7 @@ mod event;
 mod log;
 pub mod models;
 mod network;
+pub mod orders;
 mod process;
 pub mod scenario;
 pub mod verdict;

@@ -1,4 +1,7 @@
-//! Small exact models that stand for real ones, and the plans that name them.
+//! Small exact models that stand for real ones, and plans that name them.
+
+mod any;
+mod toys;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,40 +13,51 @@ use corn_plan::Component;
 
 use crate::process::{Cost, Loaded, Loader};
 
+pub use any::inputs;
+
 /// A text is answered word by word, and on route `talk` each sentence is spoken as well.
 pub const ASSISTANT: &str = include_str!("../../core/tests/plans/assistant.plan");
 
 /// Each text of a list is made upper case, then all are told as one.
 pub const EACH: &str = include_str!("../../core/tests/plans/each.plan");
 
-/// Loads the models of this file; an item takes each of them `item_us`.
+/// Branches and loops on one stage, by components that make anything.
+pub const CONTROL: &str = include_str!("../../core/tests/plans/compiled/control.plan");
+
+/// Branches and loops over several stages.
+pub const BLOCKS_APART: &str = include_str!("../../core/tests/plans/compiled/blocks_apart.plan");
+
+/// Branches whose cases are on other stages than what decides.
+pub const DECIDED_APART: &str = include_str!("../../core/tests/plans/compiled/decided_apart.plan");
+
+/// Conversations and media of every kind.
+pub const MEDIA: &str = include_str!("../../core/tests/plans/compiled/media.plan");
+
+/// Loads these models; an item takes each of them `item_us`.
 pub fn loader(item_us: u64) -> Loader {
     Arc::new(move |component| Loaded { executor: load(component), cost: Cost { call_us: item_us, item_us } })
 }
 
-/// The model that a component's entry names.
-///
-/// # Panics
-/// If there is none of that name.
+/// The model that a component's entry names; for components of Python, one that makes something of the type of each
+/// port. One that takes what it does not know, or an entry that there is not, panics.
 pub fn load(component: &Component) -> Box<dyn Executor> {
     let max = component.batch.max;
     match component.entry.as_str() {
+        _ if component.executor == "python" => Box::new(Interleaved::new(any::Any(component.clone()), max)),
         "words" => Box::new(Interleaved::new(Words, max)),
         "tone" => Box::new(Interleaved::new(Tone, max)),
         "upper" => Box::new(Interleaved::new(Upper, max)),
         "tell" => Box::new(Interleaved::new(Tell, max)),
-        other => panic!("there is no model {other}"),
+        other => Box::new(Interleaved::new(toys::Toy(other.to_owned()), max)),
     }
 }
 
-fn text(datum: &Datum) -> Result<&str, Fault> {
-    let Datum::Text(text) = datum else { return Err(Fault::component(format!("{datum:?} is no text"))) };
-    Ok(text)
+fn text(datum: &Datum) -> &str {
+    if let Datum::Text(text) = datum { text } else { panic!("{datum:?} is no text") }
 }
 
-fn whole(input: &CallInput) -> Result<&Datum, Fault> {
-    let CallInput::Value(datum) = input else { return Err(Fault::component("the input is not whole")) };
-    Ok(datum)
+fn whole(input: &CallInput) -> &Datum {
+    if let CallInput::Value(datum) = input { datum } else { panic!("{input:?} is not whole") }
 }
 
 /// A text's words, one by one; the word FAIL fails.
@@ -53,7 +67,7 @@ impl Model for Words {
     type Session = VecDeque<String>;
 
     fn open(&mut self, inputs: &[CallInput]) -> Result<VecDeque<String>, Fault> {
-        let words = text(whole(&inputs[0])?)?.split(' ').filter(|word| !word.is_empty());
+        let words = text(whole(&inputs[0])).split(' ').filter(|word| !word.is_empty());
         Ok(words.map(|word| format!("{word} ")).collect())
     }
 
@@ -92,7 +106,7 @@ impl Model for Tone {
         }
         Ok(match io.take(0) {
             Taken::Item(item) => {
-                let samples: Vec<f32> = text(&item)?.bytes().map(|byte| f32::from(byte) / 255.0).collect();
+                let samples: Vec<f32> = text(&item).bytes().map(|byte| f32::from(byte) / 255.0).collect();
                 io.emit(0, Datum::Audio(Audio { rate_hz: 16_000, samples: samples.into() }.into()));
                 Step::More
             }
@@ -113,11 +127,11 @@ impl Model for Upper {
     type Session = Datum;
 
     fn open(&mut self, inputs: &[CallInput]) -> Result<Datum, Fault> {
-        Ok(whole(&inputs[0])?.clone())
+        Ok(whole(&inputs[0]).clone())
     }
 
     fn step(&mut self, input: &mut Datum, io: &mut dyn Io) -> Result<Step, Fault> {
-        io.emit(0, Datum::text(text(input)?.to_uppercase()));
+        io.emit(0, Datum::text(text(input).to_uppercase()));
         Ok(Step::Done)
     }
 
@@ -133,12 +147,10 @@ impl Model for Tell {
     type Session = String;
 
     fn open(&mut self, inputs: &[CallInput]) -> Result<String, Fault> {
-        let Datum::List(parts) = whole(&inputs[0])? else {
-            return Err(Fault::component("the parts are no list"));
-        };
+        let Datum::List(parts) = whole(&inputs[0]) else { panic!("the parts are no list") };
         let greeting = if let CallInput::Value(greeting) = &inputs[1] { Some(greeting) } else { None };
-        let told: Result<Vec<&str>, Fault> = greeting.into_iter().chain(parts.iter()).map(text).collect();
-        Ok(told?.join(","))
+        let told: Vec<&str> = greeting.into_iter().chain(parts.iter()).map(text).collect();
+        Ok(told.join(","))
     }
 
     fn step(&mut self, told: &mut String, io: &mut dyn Io) -> Result<Step, Fault> {

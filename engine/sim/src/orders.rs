@@ -1,32 +1,23 @@
-//! A whole cluster in one thread: coordinator, workers and executors, with a seed that decides
-//! who is heard next. Messages between any two keep their order; nothing else does.
-
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code: what is wrong here fails the test")]
-#![allow(dead_code, reason = "no test uses all of it")]
-
-pub(crate) mod any;
-pub(crate) mod toys;
+//! A whole cluster without time: a seed decides who is heard next.
+//!
+//! Messages between any two keep their order; nothing else does. So many seeds see many orders of events, those too
+//! that no latency would bring about, and a test can stop between any two of them. Nothing goes wrong here but what
+//! requests do themselves: [`Simulation`](crate::Simulation) has mishaps, and time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corn_core::executor::{CallInput, Executor, Io, Model, Step, Taken, Turn};
-use corn_core::interleaved::Interleaved;
+use corn_core::executor::{Executor, Turn};
 use corn_core::message::{
     CallTrace, CoordinatorAction, CoordinatorEvent, Priority, RequestId, Seat, Submission, WorkerAction,
     WorkerEvent,
 };
-use corn_core::{Audio, Coordinator, Datum, Fault, Worker};
-use corn_plan::{ComponentId, Plan, StageId, ValueId, Verified, WorkerId, verify};
+use corn_core::{Coordinator, Datum, Fault, Worker};
+use corn_plan::{ComponentId, RecordingId, StageId, ValueId, Verified, WorkerId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Reads a plan of `tests/plans`.
-pub(crate) fn plan(name: &str) -> Arc<Verified> {
-    let path = format!("{}/tests/plans/{name}.plan", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).unwrap();
-    Arc::new(verify(Plan::parse(&text).unwrap()).unwrap())
-}
+use crate::models;
 
 /// A worker's first life.
 fn seat(worker: WorkerId) -> Seat {
@@ -35,7 +26,7 @@ fn seat(worker: WorkerId) -> Seat {
 
 /// Who may be heard next.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Party {
+enum Party {
     Coordinator,
     Worker(usize),
     Executor(usize, ComponentId),
@@ -60,38 +51,50 @@ enum ClientEvent {
 
 /// What a client has seen of its request.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Seen {
-    pub(crate) items: BTreeMap<ValueId, Vec<Datum>>,
-    pub(crate) ended: Vec<ValueId>,
-    pub(crate) failed: Option<Fault>,
-    pub(crate) finished: bool,
+pub struct Seen {
+    /// The items of each output.
+    pub items: BTreeMap<ValueId, Vec<Datum>>,
+    /// The outputs that have ended, in order.
+    pub ended: Vec<ValueId>,
+    /// The fault it ended with.
+    pub failed: Option<Fault>,
+    /// Whether it is over everywhere.
+    pub finished: bool,
 }
 
-pub(crate) struct Cluster {
-    pub(crate) plan: Arc<Verified>,
-    pub(crate) coordinator: Coordinator,
-    pub(crate) workers: Vec<Worker>,
+/// A cluster of which one party at a time acts.
+pub struct Cluster {
+    /// What is replayed.
+    pub plan: Arc<Verified>,
+    /// The coordinator.
+    pub coordinator: Coordinator,
+    /// The workers, in order of their ids.
+    pub workers: Vec<Worker>,
     executors: BTreeMap<(usize, ComponentId), (Box<dyn Executor>, Turn)>,
     channels: BTreeMap<(Party, Party), VecDeque<Message>>,
-    pub(crate) clients: BTreeMap<RequestId, Seen>,
+    /// What the client of each request has seen.
+    pub clients: BTreeMap<RequestId, Seen>,
     /// Clients that take nothing until told otherwise.
-    pub(crate) paused: Vec<RequestId>,
-    pub(crate) log: Vec<String>,
-    pub(crate) traces: Vec<CallTrace>,
+    pub paused: Vec<RequestId>,
+    /// What clients got and what started, in order.
+    pub log: Vec<String>,
+    /// A trace of each call that has ended.
+    pub traces: Vec<CallTrace>,
     /// Messages between workers and coordinator, by kind.
-    pub(crate) messages: BTreeMap<&'static str, u64>,
-    pub(crate) now_us: u64,
+    pub messages: BTreeMap<&'static str, u64>,
+    /// The time that everyone is told.
+    pub now_us: u64,
     rng: ChaCha8Rng,
 }
 
 impl Cluster {
-    pub(crate) fn new(plan: &Arc<Verified>, seed: u64) -> Self {
+    /// A cluster of `plan` with every worker ready.
+    pub fn new(plan: &Arc<Verified>, seed: u64) -> Self {
         let mut executors = BTreeMap::new();
         for stage in &plan.plan().stages {
             for worker in &stage.replicas {
                 for component in &stage.components {
-                    let loaded =
-                        load(&plan.plan().components[*component].entry, &plan.plan().components[*component]);
+                    let loaded = models::load(&plan.plan().components[*component]);
                     executors.insert((worker.0 as usize, *component), (loaded, Turn::Idle));
                 }
             }
@@ -116,7 +119,8 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn submit(
+    /// A client asks.
+    pub fn submit(
         &mut self,
         request: u64,
         recording: u32,
@@ -126,12 +130,13 @@ impl Cluster {
         let request = RequestId::first(request);
         self.clients.insert(request, Seen::default());
         let inputs = inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect();
-        let recording = corn_plan::RecordingId(recording);
+        let recording = RecordingId(recording);
         let submission = Submission { request, recording, inputs, deadline_us, priority: Priority::Normal };
         self.tell_coordinator(Party::Client(request), CoordinatorEvent::Submit(submission));
     }
 
-    pub(crate) fn cancel(&mut self, request: u64) {
+    /// A client goes away.
+    pub fn cancel(&mut self, request: u64) {
         let request = RequestId::first(request);
         self.tell_coordinator(Party::Client(request), CoordinatorEvent::Cancel(request));
     }
@@ -145,7 +150,7 @@ impl Cluster {
     }
 
     /// Lets one party act. False when nobody has anything to do.
-    pub(crate) fn step(&mut self) -> bool {
+    pub fn step(&mut self) -> bool {
         let paused = &self.paused;
         let is_paused = |party: &Party| matches!(party, Party::Client(request) if paused.contains(request));
         let channels = self.channels.iter().filter(|((_, to), queue)| !queue.is_empty() && !is_paused(to));
@@ -158,7 +163,7 @@ impl Cluster {
         self.now_us += 1;
         let choice = self.rng.random_range(0..channels.len() + busy.len());
         if let Some(key) = channels.get(choice) {
-            let message = self.channels.get_mut(key).unwrap().pop_front().unwrap();
+            let message = self.channels.get_mut(key).and_then(VecDeque::pop_front).expect("it is not empty");
             self.deliver(key.1, message);
         } else {
             self.advance(busy[choice - channels.len()]);
@@ -166,7 +171,11 @@ impl Cluster {
         true
     }
 
-    pub(crate) fn run(&mut self) {
+    /// Lets parties act until nobody has anything to do.
+    ///
+    /// # Panics
+    /// If that never comes.
+    pub fn run(&mut self) {
         let mut steps = 0;
         while self.step() {
             steps += 1;
@@ -175,7 +184,7 @@ impl Cluster {
     }
 
     /// Tells everyone that it is `now_us`.
-    pub(crate) fn tick(&mut self, now_us: u64) {
+    pub fn tick(&mut self, now_us: u64) {
         self.now_us = now_us;
         self.deliver(Party::Coordinator, Message::Coordinator(CoordinatorEvent::Tick));
         for worker in 0..self.workers.len() {
@@ -184,7 +193,7 @@ impl Cluster {
     }
 
     fn advance(&mut self, key: (usize, ComponentId)) {
-        let (executor, turn) = self.executors.get_mut(&key).unwrap();
+        let (executor, turn) = self.executors.get_mut(&key).expect("it was busy");
         let mut reports = Vec::new();
         *turn = executor.advance(&mut |report| reports.push(report));
         for report in reports {
@@ -213,7 +222,8 @@ impl Cluster {
                 }
             }
             (Party::Executor(worker, component), Message::Executor(command)) => {
-                let (executor, turn) = self.executors.get_mut(&(worker, component)).unwrap();
+                let (executor, turn) =
+                    self.executors.get_mut(&(worker, component)).expect("a stage's worker has it");
                 command(executor.as_mut());
                 *turn = Turn::Busy;
             }
@@ -223,7 +233,7 @@ impl Cluster {
     }
 
     fn client_hears(&mut self, request: RequestId, event: ClientEvent) {
-        let seen = self.clients.get_mut(&request).unwrap();
+        let seen = self.clients.get_mut(&request).expect("it has asked");
         match event {
             ClientEvent::Output { worker, stage, value, item: Some(item) } => {
                 self.log.push(format!("{request} gets {value}"));
@@ -318,7 +328,10 @@ impl Cluster {
     }
 
     /// Everything was given back, and nobody waits.
-    pub(crate) fn assert_at_rest(&self) {
+    ///
+    /// # Panics
+    /// If that is not so.
+    pub fn assert_at_rest(&self) {
         assert_eq!(self.coordinator.in_flight(), 0);
         for worker in &self.workers {
             assert!(worker.ledger().is_empty(), "{} still holds {:?}", worker.id(), worker.ledger());
@@ -327,126 +340,5 @@ impl Cluster {
         for (request, seen) in &self.clients {
             assert!(seen.finished, "{request} never ends");
         }
-    }
-}
-
-fn load(entry: &str, component: &corn_plan::Component) -> Box<dyn Executor> {
-    let max = component.batch.max;
-    match entry {
-        _ if component.executor == "python" => Box::new(Interleaved::new(any::Any(component.clone()), max)),
-        "words" => Box::new(Interleaved::new(Words, max)),
-        "tone" => Box::new(Interleaved::new(Tone, max)),
-        "upper" => Box::new(Interleaved::new(Upper, max)),
-        "tell" => Box::new(Interleaved::new(Tell, max)),
-        other => Box::new(Interleaved::new(toys::Toy(other.to_owned()), max)),
-    }
-}
-
-pub(crate) fn text(datum: &Datum) -> &str {
-    if let Datum::Text(text) = datum { text } else { panic!("{datum:?} is no text") }
-}
-
-/// A text's words, one by one; the word FAIL fails.
-struct Words;
-
-impl Model for Words {
-    type Session = VecDeque<String>;
-
-    fn open(&mut self, inputs: &[CallInput]) -> Result<VecDeque<String>, Fault> {
-        let CallInput::Value(prompt) = &inputs[0] else { panic!("the prompt is whole") };
-        Ok(text(prompt).split(' ').filter(|word| !word.is_empty()).map(|word| format!("{word} ")).collect())
-    }
-
-    fn step(&mut self, words: &mut VecDeque<String>, io: &mut dyn Io) -> Result<Step, Fault> {
-        if !io.has_room(0) {
-            return Ok(Step::Wait);
-        }
-        match words.pop_front() {
-            None => Ok(Step::Done),
-            Some(word) if word == "FAIL " => Err(Fault::component("told to fail")),
-            Some(word) => {
-                io.emit(0, Datum::text(word));
-                Ok(Step::More)
-            }
-        }
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        0
-    }
-}
-
-/// One sample for each byte of each text.
-struct Tone;
-
-impl Model for Tone {
-    type Session = ();
-
-    fn open(&mut self, _inputs: &[CallInput]) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn step(&mut self, (): &mut (), io: &mut dyn Io) -> Result<Step, Fault> {
-        if !io.has_room(0) {
-            return Ok(Step::Wait);
-        }
-        Ok(match io.take(0) {
-            Taken::Item(item) => {
-                let samples = vec![0.5; text(&item).len()];
-                io.emit(0, Datum::Audio(Audio { rate_hz: 16_000, samples: samples.into() }.into()));
-                Step::More
-            }
-            Taken::Nothing => Step::Wait,
-            Taken::Ended => Step::Done,
-        })
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        0
-    }
-}
-
-struct Upper;
-
-impl Model for Upper {
-    type Session = Datum;
-
-    fn open(&mut self, inputs: &[CallInput]) -> Result<Datum, Fault> {
-        let CallInput::Value(input) = &inputs[0] else { panic!("the text is whole") };
-        Ok(input.clone())
-    }
-
-    fn step(&mut self, input: &mut Datum, io: &mut dyn Io) -> Result<Step, Fault> {
-        io.emit(0, Datum::text(text(input).to_uppercase()));
-        Ok(Step::Done)
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        0
-    }
-}
-
-/// A greeting and the parts, comma separated.
-struct Tell;
-
-impl Model for Tell {
-    type Session = String;
-
-    fn open(&mut self, inputs: &[CallInput]) -> Result<String, Fault> {
-        let CallInput::Value(Datum::List(parts)) = &inputs[0] else { panic!("the parts are a list") };
-        let mut told: Vec<&str> = parts.iter().map(text).collect();
-        if let CallInput::Value(greeting) = &inputs[1] {
-            told.insert(0, text(greeting));
-        }
-        Ok(told.join(","))
-    }
-
-    fn step(&mut self, told: &mut String, io: &mut dyn Io) -> Result<Step, Fault> {
-        io.emit(0, Datum::text(told.as_str()));
-        Ok(Step::Done)
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        0
     }
 }

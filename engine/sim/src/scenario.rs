@@ -14,6 +14,19 @@ use crate::models;
 use crate::network::{Line, Network, Party};
 use crate::world::{Mishap, Settings, Simulation};
 
+/// What is replayed, some more often than others.
+const PLANS: [&str; 9] = [
+    models::ASSISTANT,
+    models::ASSISTANT,
+    models::ASSISTANT,
+    models::EACH,
+    models::CONTROL,
+    models::BLOCKS_APART,
+    models::BLOCKS_APART,
+    models::DECIDED_APART,
+    models::MEDIA,
+];
+
 /// Requests that differ in what they say.
 const TEXTS: u64 = 64;
 
@@ -52,8 +65,7 @@ impl Scenario {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let is_large = seed % LARGE_EVERY == LARGE_EVERY - 1;
         let workers = if is_large { rng.random_range(100..=300) } else { rng.random_range(2..=8) };
-        let text = if rng.random_bool(0.7) { models::ASSISTANT } else { models::EACH };
-        let plan = random_plan(text, workers, &mut rng);
+        let plan = random_plan(PLANS[rng.random_range(0..PLANS.len())], workers, &mut rng);
         let item_us = rng.random_range(50..10_000);
         let settings = random_settings(&mut rng);
         let mut requests = Vec::new();
@@ -61,7 +73,7 @@ impl Scenario {
         let busy_us = rng.random_range(10_000..BUSY_US);
         for number in 0..rng.random_range(5..40) {
             let recording = RecordingId(rng.random_range(0..plan.plan().recordings.len() as u32));
-            let inputs = inputs(plan.plan(), (offset + number) % TEXTS);
+            let inputs = inputs(plan.plan(), recording, (offset + number) % TEXTS);
             requests.push(random_request(recording, inputs, busy_us, &mut rng));
         }
         let mut mishaps = Vec::new();
@@ -111,14 +123,22 @@ pub fn spread(
         plan.stages[stage].replicas = replicas(stage);
     }
     for recording in &mut plan.recordings {
-        for step in recording.programs.iter_mut().flat_map(|program| &mut program.steps) {
-            if let Step::Send { transport, .. } | Step::Recv { transport, .. } = step {
-                *transport = Transport::Tcp;
-            }
-        }
+        recording.programs.iter_mut().for_each(|program| by_tcp(&mut program.steps));
     }
     plan.lay_out();
     Arc::new(verify(plan).expect("the plan holds with other workers"))
+}
+
+/// Hands over in a way that any two workers have.
+fn by_tcp(steps: &mut [Step]) {
+    for step in steps {
+        match step {
+            Step::Send { transport, .. } | Step::Recv { transport, .. } => *transport = Transport::Tcp,
+            Step::Branch(branch) => branch.arms.iter_mut().for_each(|arm| by_tcp(&mut arm.steps)),
+            Step::Loop(looped) => by_tcp(&mut looped.steps),
+            _ => {}
+        }
+    }
 }
 
 /// `text`'s plan with each stage on some of `workers` workers.
@@ -193,18 +213,21 @@ fn random_mishap(workers: u32, rng: &mut ChaCha8Rng) -> Mishap {
     }
 }
 
-/// Inputs of every recording of `plan` that say something else for every `number`.
-pub fn inputs(plan: &Plan, number: u64) -> Vec<(String, Datum)> {
+/// Inputs of a recording of `plan` that say something else for every `number`.
+pub fn inputs(plan: &Plan, recording: RecordingId, number: u64) -> Vec<(String, Datum)> {
     let mut rng = ChaCha8Rng::seed_from_u64(number);
     let mut words: Vec<String> = vec![format!("Number{number}")];
     for _ in 0..rng.random_range(1..40) {
         let end = if rng.random_bool(0.2) { "." } else { "" };
         words.push(format!("word{}{end}", rng.random_range(0..1_000)));
     }
-    if plan.name == "each" {
-        words.truncate(8);
-        let parts: Vec<Datum> = words.into_iter().map(Datum::text).collect();
-        return vec![("parts".to_owned(), Datum::List(parts.into()))];
+    match plan.name.as_str() {
+        "assistant" => vec![("prompt".to_owned(), Datum::text(words.join(" ")))],
+        "each" => {
+            words.truncate(8);
+            let parts: Vec<Datum> = words.into_iter().map(Datum::text).collect();
+            vec![("parts".to_owned(), Datum::List(parts.into()))]
+        }
+        _ => models::inputs(&plan.recordings[recording], number),
     }
-    vec![("prompt".to_owned(), Datum::text(words.join(" ")))]
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use corn_core::{Blame, Datum};
-use corn_plan::{Plan, RecordingId, ValueId};
+use corn_plan::{Adaptor, Plan, Recording, RecordingId, Step, ValueId, all_steps};
 
 use crate::client::{Answer, Request};
 use crate::models;
@@ -49,25 +49,32 @@ type Whole = BTreeMap<ValueId, Vec<Datum>>;
 /// What each request is answered when nothing goes wrong.
 #[derive(Debug, Default)]
 pub struct Expectations {
-    known: BTreeMap<(String, RecordingId, String), Whole>,
+    known: BTreeMap<(String, RecordingId), Vec<(Inputs, Whole)>>,
 }
+
+type Inputs = Vec<(String, Datum)>;
 
 impl Expectations {
     /// The answer of `request` alone.
     fn of(&mut self, scenario: &Scenario, request: &Request) -> &Whole {
         let plan = scenario.plan.plan();
-        let key = (plan.name.clone(), request.recording, format!("{:?}", request.inputs));
-        self.known.entry(key).or_insert_with(|| {
-            let load = models::loader(1);
-            let mut simulation = Simulation::new(&scenario.plan, Settings::default(), load, 0);
-            let alone = Request::new(request.recording, request.inputs.clone());
-            simulation.ask_at(SETTLING_US, alone);
-            simulation.run_to_rest(LIMIT_US);
-            let answer = simulation.answer(0);
-            let outputs = &plan.recordings[request.recording].outputs;
-            outputs.iter().map(|output| (output.value, answer.items(output.value))).collect()
-        })
+        let known = self.known.entry((plan.name.clone(), request.recording)).or_default();
+        let place = known.iter().position(|(inputs, _)| *inputs == request.inputs).unwrap_or_else(|| {
+            known.push((request.inputs.clone(), alone(scenario, request)));
+            known.len() - 1
+        });
+        &known[place].1
     }
+}
+
+/// The answer of `request` on a cluster that has nothing else to do.
+fn alone(scenario: &Scenario, request: &Request) -> Whole {
+    let mut simulation = Simulation::new(&scenario.plan, Settings::default(), models::loader(1), 0);
+    simulation.ask_at(SETTLING_US, Request::new(request.recording, request.inputs.clone()));
+    simulation.run_to_rest(LIMIT_US);
+    let answer = simulation.answer(0);
+    let outputs = &scenario.plan.plan().recordings[request.recording].outputs;
+    outputs.iter().map(|output| (output.value, answer.items(output.value))).collect()
 }
 
 /// Runs the scenario of `seed` and judges it. A panic of the engine is a broken promise.
@@ -104,7 +111,10 @@ fn run(
     for (number, answer) in simulation.answers().enumerate() {
         let id = answer.attempt;
         let expected = expectations.of(scenario, &answer.request);
-        if let Some(broken) = broken_by_answer(answer, expected, simulation.coordinator_paused_us()) {
+        let is_merged = merges(&scenario.plan.plan().recordings[answer.request.recording]);
+        if let Some(broken) =
+            broken_by_answer(answer, expected, is_merged, simulation.coordinator_paused_us())
+        {
             verdict.violations.push(format!("{id}: {broken}"));
         }
         match &answer.failure {
@@ -150,13 +160,29 @@ fn probe(scenario: &Scenario, simulation: &mut Simulation) {
         let stages = recording.programs.iter().map(|program| &plan.stages[program.stage]);
         let mut stages = stages.map(|stage| stage.replicas.iter().any(|id| simulation.is_ready(*id)));
         if stages.all(|is_ready| is_ready) {
-            simulation.ask_at(simulation.now_us(), Request::new(id, inputs(plan, 1_000)));
+            simulation.ask_at(simulation.now_us(), Request::new(id, inputs(plan, id, 1_000)));
             simulation.run_to_rest(simulation.now_us() + LIMIT_US);
         }
     }
 }
 
-fn broken_by_answer(answer: &Answer, expected: &Whole, paused_us: u64) -> Option<String> {
+/// Whether a recording puts items together in the order in which they come.
+fn merges(recording: &Recording) -> bool {
+    let steps = recording.programs.iter().flat_map(|program| all_steps(&program.steps));
+    steps.into_iter().any(|step| matches!(step, Step::Adapt { adaptor: Adaptor::Merge { .. }, .. }))
+}
+
+/// Whether `got` is the beginning of `items`, or if they were merged, some of them.
+fn begins_with(items: &[Datum], got: &[Datum], is_merged: bool) -> bool {
+    if !is_merged {
+        return items.starts_with(got);
+    }
+    let mut left: Vec<&Datum> = items.iter().collect();
+    got.iter()
+        .all(|item| left.iter().position(|known| *known == item).map(|at| left.swap_remove(at)).is_some())
+}
+
+fn broken_by_answer(answer: &Answer, expected: &Whole, is_merged: bool, paused_us: u64) -> Option<String> {
     if answer.finished_us.is_none() {
         return Some("never ends".to_owned());
     }
@@ -168,7 +194,7 @@ fn broken_by_answer(answer: &Answer, expected: &Whole, paused_us: u64) -> Option
     }
     for (value, items) in expected {
         let got = answer.items(*value);
-        if !items.starts_with(&got) {
+        if !begins_with(items, &got, is_merged) {
             return Some(format!("{value} is not what was asked for: {got:?} instead of {items:?}"));
         }
         let is_whole = answer.ended.contains(value) && got.len() == items.len();

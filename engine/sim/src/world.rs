@@ -232,7 +232,7 @@ impl Simulation {
         self.rng.random_range(0..=most_us)
     }
 
-    fn violate(&mut self, what: String) {
+    fn violate(&mut self, what: &str) {
         let now_us = self.now_us;
         self.log.add(now_us, || format!("VIOLATION {what}"));
         self.violations.push(format!("at {now_us} µs: {what}"));

@@ -20,7 +20,7 @@ impl Simulation {
         let (inflight, waiting) = (self.coordinator.in_flight(), self.coordinator.waiting());
         let most = self.plan.plan().inflight as usize;
         if inflight > most || waiting > 4 * most {
-            self.violate(format!(
+            self.violate(&format!(
                 "{inflight} requests are in flight and {waiting} wait; the plan admits {most}"
             ));
         }
@@ -121,14 +121,14 @@ impl Simulation {
         let now_us = self.now_us;
         self.log.add(now_us, || format!("{request} fails: {:?}: {fault}", fault.blame));
         if let Some(broken) = self.broken_by_failure(request, &fault) {
-            self.violate(broken);
+            self.violate(&broken);
         }
         let Some(answer) = self.answers.get_mut(&request.number) else { return };
         let is_first = answer.failure.is_none() && answer.finished_us.is_none();
         answer.failure = Some(fault);
         answer.ended_us = Some(now_us);
         if !is_first {
-            self.violate(format!("{request} fails twice, or after its end"));
+            self.violate(&format!("{request} fails twice, or after its end"));
         }
     }
 
@@ -174,7 +174,7 @@ impl Simulation {
     /// F2: nobody is given up who did nothing wrong.
     fn check_eject(&mut self, seat: Seat) {
         if self.processes[seat.worker.index()].seat == Some(seat) && self.is_surely_ready(seat.worker) {
-            self.violate(format!("{seat} is ejected, but nothing was wrong with it"));
+            self.violate(&format!("{seat} is ejected, but nothing was wrong with it"));
         }
     }
 
@@ -195,7 +195,7 @@ impl Simulation {
         self.log.add(now_us, || format!("{request} is over"));
         let Some(answer) = self.answers.get_mut(&request.number) else { return };
         if answer.finished_us.replace(now_us).is_some() {
-            self.violate(format!("{request} ends twice"));
+            self.violate(&format!("{request} ends twice"));
             return;
         }
         self.unfinished -= 1;

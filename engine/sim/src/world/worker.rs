@@ -41,7 +41,7 @@ impl Simulation {
             self.after(self.settings.back_off_us, Event::Connect { worker, incarnation });
             return;
         }
-        let seat = self.coordinator.welcome(worker);
+        let seat = self.coordinator.welcome(worker, 0);
         let process = &mut self.processes[worker.index()];
         process.seat = Some(seat);
         process.is_draining = false;
@@ -128,7 +128,7 @@ impl Simulation {
         let most = (row.request_bytes + gpu_bytes) * u64::from(self.plan.plan().inflight);
         let held = known.ledger().bytes;
         if held > most {
-            self.violate(format!("{worker} holds {held} bytes, but the plan says at most {most}"));
+            self.violate(&format!("{worker} holds {held} bytes, but the plan says at most {most}"));
         }
     }
 
