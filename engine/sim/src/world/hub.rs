@@ -198,6 +198,10 @@ impl Simulation {
             self.violate(&format!("{request} ends twice"));
             return;
         }
+        if answer.failure.is_none() && answer.passing.is_some_and(|passed| passed != request) {
+            answer.failure = Some(Fault::cut_short());
+            answer.ended_us = Some(now_us);
+        }
         self.unfinished -= 1;
     }
 }
