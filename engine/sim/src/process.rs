@@ -43,6 +43,8 @@ pub(crate) struct Process {
     pub(crate) seat: Option<Seat>,
     pub(crate) worker: Option<Worker>,
     pub(crate) executors: BTreeMap<ComponentId, Running>,
+    /// What its executors have worked, in whatever life, by component.
+    pub(crate) busy_us: BTreeMap<ComponentId, u64>,
     /// How many times as long its turns take.
     pub(crate) slowness: u64,
     pub(crate) tick_us: Option<u64>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use corn_core::message::{CoordinatorEvent, RequestId, Submission};
 use corn_core::{Coordinator, Patience, Worker};
 use corn_plan::ids::Id;
-use corn_plan::{Verified, WorkerId};
+use corn_plan::{ComponentId, Verified, WorkerId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -192,6 +192,11 @@ impl Simulation {
     /// A worker, if its process runs and has been connected.
     pub fn worker(&self, worker: WorkerId) -> Option<&Worker> {
         self.processes[worker.index()].worker.as_ref()
+    }
+
+    /// How long a worker has worked on calls of a component.
+    pub fn busy_us(&self, worker: WorkerId, component: ComponentId) -> u64 {
+        self.processes[worker.index()].busy_us.get(&component).copied().unwrap_or(0)
     }
 
     /// Whether a worker's process runs.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use corn_core::message::Priority;
 use corn_core::{Blame, Datum};
-use corn_plan::{Plan, RecordingId, StageId, Verified, WorkerId};
+use corn_plan::{ComponentId, Plan, RecordingId, StageId, Verified, WorkerId};
 use corn_sim::scenario::spread;
 use corn_sim::{Mishap, Party, Request, Settings, Simulation, models};
 use rand::{RngExt, SeedableRng};
@@ -76,6 +76,7 @@ fn choosing_by_load_beats_round_robin() {
         in_turn.sort_unstable();
         let p99 = |latencies: &[u64]| latencies[latencies.len() * 99 / 100];
         let (chosen, in_turn) = (p99(&chosen), p99(&in_turn));
+        println!("seed {seed}: p99 {chosen} µs by load, {in_turn} µs in turn");
         assert!(chosen * 10 < in_turn * 9, "seed {seed}: p99 {chosen} µs by load, {in_turn} µs in turn");
     }
 }
@@ -91,6 +92,8 @@ fn idle_replicas_share_evenly_and_hand_over_at_home() {
         simulation.ask_at(BEGIN_US + number * 1_000_000, Request::new(TALK, inputs));
     }
     assert!(simulation.run_to_rest(1_000_000_000));
+    let busy_us = |worker| simulation.busy_us(WorkerId(worker), ComponentId(0));
+    assert!((0..4).all(|worker| busy_us(worker) == 10 * 3 * ITEM_US), "two words and the call, ten times");
     let log = simulation.take_log();
     for worker in 0..4 {
         let opens = log.iter().filter(|line| line.contains(&format!("w{worker} hears open"))).count();
@@ -134,6 +137,7 @@ fn overload_costs_no_goodput() {
         done / (until_us - BEGIN_US) as f64
     };
     let (peak, over) = (goodput(1.0), goodput(3.0));
+    println!("{over} words a µs at three times the load, {peak} at its peak");
     assert!(over > 0.9 * peak, "{over} words a µs at three times the load, {peak} at its peak");
 }
 

@@ -213,6 +213,7 @@ impl Simulation {
         let items = reports.iter().filter(|report| matches!(report, Report::Emitted { .. })).count() as u64;
         let work_us =
             std::mem::take(&mut running.begun) * running.cost.call_us + items * running.cost.item_us;
+        *process.busy_us.entry(component).or_default() += work_us * slowness;
         running.free_us = self.now_us + (work_us * slowness).max(1);
         running.is_scheduled = turn == Turn::Busy;
         let (at_us, is_scheduled) = (running.free_us, running.is_scheduled);
