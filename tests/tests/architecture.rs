@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate of ours may depend on, apart from its tests.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("corn-plan", &[]),
     ("corn-compiler", &["corn-plan"]),
     ("corn-core", &["corn-plan"]),
+    ("corn-sim", &["corn-core", "corn-plan"]),
     ("corn-media", &["corn-core", "corn-plan"]),
     ("corn-store", &["corn-core", "corn-plan"]),
     ("corn-engine", &["corn-core", "corn-media", "corn-plan"]),

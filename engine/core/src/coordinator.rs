@@ -155,7 +155,7 @@ impl Coordinator {
         while self.flights.len() < self.plan.plan().inflight as usize
             && let Some(next) = self.waiting.pop()
         {
-            self.admit(next, actions);
+            self.admit(now_us, next, actions);
         }
     }
 
@@ -201,16 +201,16 @@ impl Coordinator {
             self.deadlines.insert((deadline_us, request.number));
         }
         if is_free {
-            self.admit(ask, actions);
+            self.admit(now_us, ask, actions);
         } else {
             self.waiting.push(now_us, ask);
         }
     }
 
     /// Begins a request's first attempt.
-    fn admit(&mut self, ask: Ask, actions: &mut Vec<CoordinatorAction>) {
+    fn admit(&mut self, now_us: u64, ask: Ask, actions: &mut Vec<CoordinatorAction>) {
         let parts = &self.parts[ask.recording.index()];
-        let replicas = match self.roster.choose(self.plan.plan(), parts, &[]) {
+        let replicas = match self.roster.choose(now_us, self.plan.plan(), parts, &[]) {
             Ok(replicas) => replicas,
             Err(stage) => {
                 self.forget_deadline(&ask);
@@ -278,7 +278,7 @@ impl Coordinator {
             Err(_) if flight.course == Course::Again => {}
             Err(fault) => self.fail(request.number, &fault, actions),
         }
-        self.settle(request.number, actions);
+        self.settle(now_us, request.number, actions);
     }
 
     fn answered(&mut self, request: RequestId, actions: &mut Vec<CoordinatorAction>) {
@@ -323,7 +323,7 @@ impl Coordinator {
                 let message = format!("worker {seat} was lost while it worked on this request");
                 let fault = lost_fault(&self.plan, &stages, &message);
                 self.interrupt(now_us, number, fault, actions);
-                self.settle(number, actions);
+                self.settle(now_us, number, actions);
             }
         }
         self.refuse_waiting(actions);
@@ -341,6 +341,11 @@ impl Coordinator {
         actions: &mut Vec<CoordinatorAction>,
     ) {
         self.roster.heard(now_us, worker);
+        let is_answer = self.asked.remove(&(worker, peer));
+        let both_live = [worker, peer].iter().all(|seat| self.roster.seat(seat.worker) == Some(*seat));
+        if both_live {
+            self.roster.part(now_us, worker.worker, peer.worker);
+        }
         let kept: BTreeSet<(RequestId, StageId)> = kept.iter().copied().collect();
         let numbers: Vec<u64> = self.flights.keys().copied().collect();
         for number in numbers {
@@ -358,13 +363,10 @@ impl Coordinator {
                 let message = format!("worker {worker} lost {peer} while both worked on this request");
                 let fault = lost_fault(&self.plan, &lost, &message);
                 self.part(now_us, number, fault, actions);
-                self.settle(number, actions);
+                self.settle(now_us, number, actions);
             }
         }
-        let is_answer = self.asked.remove(&(worker, peer));
-        let can_ask = self.roster.seat(peer.worker) == Some(peer);
-        let can_tell = self.roster.seat(worker.worker) == Some(worker);
-        if !is_answer && can_ask && can_tell && self.asked.insert((peer, worker)) {
+        if both_live && !is_answer && self.asked.insert((peer, worker)) {
             actions.push(CoordinatorAction::PeerLost { worker: peer, peer: worker });
         }
     }
@@ -396,13 +398,13 @@ impl Coordinator {
     }
 
     /// A request of which every stage is closed goes where it is going.
-    fn settle(&mut self, number: u64, actions: &mut Vec<CoordinatorAction>) {
+    fn settle(&mut self, now_us: u64, number: u64, actions: &mut Vec<CoordinatorAction>) {
         let Some(flight) = self.flights.get_mut(&number).filter(|flight| flight.open.is_empty()) else {
             return;
         };
         if flight.course == Course::Again {
             let parts = &self.parts[flight.ask.recording.index()];
-            match self.roster.choose(self.plan.plan(), parts, &flight.avoided) {
+            match self.roster.choose(now_us, self.plan.plan(), parts, &flight.avoided) {
                 Ok(replicas) => {
                     flight.course = Course::On;
                     flight.replicas = replicas;

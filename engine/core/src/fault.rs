@@ -50,6 +50,12 @@ impl Fault {
         Self::new(Blame::Component, message)
     }
 
+    /// A worker was lost when a part of the answer had reached the client, and what was left of it is lost.
+    pub fn cut_short() -> Self {
+        let message = "a worker was lost after it had sent a part of the answer; asking again can succeed";
+        Self::new(Blame::Lost, message)
+    }
+
     /// A fault with this blame.
     pub fn new(blame: Blame, message: impl Into<String>) -> Self {
         Self { blame, message: message.into(), component: None }

@@ -326,7 +326,8 @@ pub enum CoordinatorAction {
     /// nothing that still comes of attempts before. Whoever passes pieces on to clients holds them against the
     /// attempt: it passes those of the newest that it was told of, and no other. If it has passed one on already
     /// (its [`CoordinatorEvent::Answered`] is on its way, then) it passes no piece of the new attempt either: the
-    /// request fails as soon as that is heard.
+    /// request fails as soon as that is heard. Should [`Self::Finished`] come first, since the new attempt was faster
+    /// than that, the answer ends with [`Fault::cut_short`].
     Again(RequestId),
     /// Every replay of the request is over and everything is given back.
     Finished(RequestId),

@@ -2,8 +2,7 @@
 
 mod cluster;
 
-use cluster::toys::{answer, assert_within_figure};
-use cluster::{Cluster, plan};
+use cluster::{Cluster, answer, assert_within_figure, plan};
 use corn_core::executor::Report;
 use corn_core::message::{Body, HandOver, Header, RequestId, Seat, WorkerAction, WorkerEvent};
 use corn_core::{Blame, Datum, Worker};

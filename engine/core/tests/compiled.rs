@@ -2,12 +2,11 @@
 
 mod cluster;
 
-use cluster::any::inputs;
-use cluster::toys::assert_within_figure;
-use cluster::{Cluster, plan};
+use cluster::{Cluster, assert_within_figure, plan};
 use corn_core::message::RequestId;
 use corn_core::{Blame, Datum};
 use corn_plan::{Output, RecordingId};
+use corn_sim::models::inputs;
 
 const PLANS: [&str; 4] = ["control", "blocks_apart", "decided_apart", "media"];
 

@@ -295,6 +295,12 @@ fn a_broken_link_gives_up_what_may_not_have_arrived() {
     let lines = desk.close(Q0, SAY, Err(Fault::new(Blame::Lost, "as told")));
     assert_eq!(lines, ["again q0.1", "open q0.1 s0 on w1 of w1 w3"]);
 
+    desk.now_us = 1_000_000;
+    for number in 2..4 {
+        let line = desk.talk(number).remove(0);
+        assert!(line.ends_with("w0 w3") || line.ends_with("w1 w2"), "kept apart for a while: {line}");
+    }
+
     let mut desk = Desk::new();
     desk.talk(0);
     desk.close(Q0, THINK, Ok(()));

@@ -4,8 +4,7 @@ mod cluster;
 
 use std::sync::Arc;
 
-use cluster::toys::{answer, assert_within_figure};
-use cluster::{Cluster, plan};
+use cluster::{Cluster, answer, assert_within_figure, plan};
 use corn_core::message::RequestId;
 use corn_core::{Audio, Blame, Conversation, Datum, Fault, Frame, Image, Message, Part, Role, Video};
 use corn_plan::{Modality, ValueId};

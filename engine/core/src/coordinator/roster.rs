@@ -2,7 +2,7 @@
 //! under way, and which of them a new replay is given to.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use corn_plan::ids::Id;
@@ -26,6 +26,10 @@ const ROUNDS_OF_CHOICE: usize = 4;
 /// What a worker that a request should keep away from costs: more than any load.
 const AVOIDED: u64 = 1 << 40;
 
+/// How long two workers whose link broke are not given stages that hand to each other, if others can have them. A
+/// link that is back at once costs nothing by that; one that is not would end answers that have begun.
+const APART_US: u64 = 2_000_000;
+
 /// What is known of the workers.
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -39,6 +43,8 @@ pub(super) struct Roster {
     loads: Vec<u32>,
     /// When to look at a worker again, if it is not heard of before.
     watched: BTreeSet<(u64, WorkerId)>,
+    /// Workers whose link broke, the lesser first, and until when they are kept apart.
+    apart: BTreeMap<(WorkerId, WorkerId), u64>,
     /// How often each stage was given to someone, so that equal replicas take turns.
     turns: Vec<u64>,
 }
@@ -72,6 +78,7 @@ impl Roster {
             open_epochs: vec![0; workers],
             loads: vec![0; workers],
             watched: BTreeSet::new(),
+            apart: BTreeMap::new(),
             turns: vec![0; plan.stages.len()],
         }
     }
@@ -178,6 +185,17 @@ impl Roster {
         None
     }
 
+    /// The link between two workers broke.
+    pub(super) fn part(&mut self, now_us: u64, one: WorkerId, other: WorkerId) {
+        self.apart.retain(|_, until_us| *until_us > now_us);
+        self.apart.insert((one.min(other), one.max(other)), now_us.saturating_add(APART_US));
+    }
+
+    fn are_apart(&self, now_us: u64, one: WorkerId, other: WorkerId) -> bool {
+        let until_us = self.apart.get(&(one.min(other), one.max(other)));
+        until_us.is_some_and(|until_us| *until_us > now_us)
+    }
+
     /// The worker takes no new replays. Whether it is idle already.
     pub(super) fn drain(&mut self, worker: WorkerId) -> bool {
         let Some(life) = &mut self.lives[worker.index()] else { return true };
@@ -215,13 +233,14 @@ impl Roster {
     }
 
     /// A worker for each stage of a recording, chosen together: little under way on each of them, and few
-    /// hand-overs between workers, one of which weighs as much as one replay under way. Workers in `avoided` are
-    /// taken only if there is no other. Stages that take no part get their first replica, which nobody asks.
+    /// hand-overs between workers, one of which weighs as much as one replay under way. Workers in `avoided`, and
+    /// two that are kept apart, are taken only if there is no other. Stages that take no part get their first replica, which nobody asks.
     ///
     /// Each stage in turn takes what is best for it as the others are, until none moves. That is not always the
     /// least of all costs, but it is never worse than choosing each for itself, and it takes microseconds.
     pub(super) fn choose(
         &mut self,
+        now_us: u64,
         plan: &Plan,
         parts: &[Part],
         avoided: &[WorkerId],
@@ -233,7 +252,7 @@ impl Roster {
         for _ in 0..ROUNDS_OF_CHOICE {
             let mut moved = false;
             for part in parts {
-                let best = self.best(plan, part, &chosen, avoided);
+                let best = self.best(now_us, plan, part, &chosen, avoided);
                 moved |= chosen[part.stage.index()].replace(best) != Some(best);
             }
             if !moved {
@@ -250,15 +269,27 @@ impl Roster {
         Ok(seats.collect())
     }
 
-    fn best(&self, plan: &Plan, part: &Part, chosen: &[Option<WorkerId>], avoided: &[WorkerId]) -> WorkerId {
+    fn best(
+        &self,
+        now_us: u64,
+        plan: &Plan,
+        part: &Part,
+        chosen: &[Option<WorkerId>],
+        avoided: &[WorkerId],
+    ) -> WorkerId {
         let replicas = plan.stages[part.stage].replicas.iter().copied();
         let available: Vec<WorkerId> = replicas.filter(|worker| self.is_available(*worker)).collect();
         let turn = (self.turns[part.stage.index()] % available.len().max(1) as u64) as usize;
         let in_turn = available[turn..].iter().chain(&available[..turn]).copied();
         let cost = |worker: &WorkerId| {
-            let elsewhere = |peer: &&StageId| chosen[peer.index()].is_some_and(|at| at != *worker);
-            let changes = part.peers.iter().filter(elsewhere).count() as u64;
-            let penalty = if avoided.contains(worker) { AVOIDED } else { 0 };
+            let elsewhere = || {
+                let peers = part.peers.iter().filter_map(|peer| chosen[peer.index()]);
+                peers.filter(|at| at != worker)
+            };
+            let changes = elsewhere().count() as u64;
+            let is_apart = || elsewhere().any(|at| self.are_apart(now_us, at, *worker));
+            let is_avoided = avoided.contains(worker) || (!self.apart.is_empty() && is_apart());
+            let penalty = if is_avoided { AVOIDED } else { 0 };
             let cost = u64::from(self.loads[worker.index()]) + changes + penalty;
             // Of what costs the same, that with fewer changes, and then who stays rather than moves.
             (cost, changes, Reverse(chosen[part.stage.index()] == Some(*worker)))

@@ -1,38 +1,14 @@
 //! Small exact components for plans with blocks and media, by entry.
 
 use corn_core::executor::{CallInput, Io, Model, Step, Taken};
-use corn_core::message::RequestId;
 use corn_core::{Datum, Fault, Part};
 
-use super::{Cluster, text};
-
-/// What the answer to a request is, whatever the order of events: its outputs by name, items put together.
-pub(crate) fn answer(cluster: &Cluster, request: u64, recording: u32) -> Vec<(String, String)> {
-    let seen = &cluster.clients[&RequestId::first(request)];
-    assert_eq!(seen.failed, None);
-    let outputs = &cluster.plan.plan().recordings[corn_plan::RecordingId(recording)].outputs;
-    assert_eq!(seen.ended.len(), outputs.len(), "each output ends once");
-    let said = |output: &corn_plan::Output| {
-        let items = seen.items.get(&output.value).map_or(&[][..], Vec::as_slice);
-        (output.name.clone(), items.iter().map(text).collect())
-    };
-    outputs.iter().map(said).collect()
-}
-
-/// What each worker held at most is within the plan's figure for `requests` of them.
-pub(crate) fn assert_within_figure(cluster: &Cluster, requests: u64) {
-    for worker in &cluster.workers {
-        let (row, peak) = (&cluster.plan.plan().memory[worker.id()], worker.ledger().peak_bytes);
-        let on_gpus = row.gpu.map_or(0, |gpu| gpu.request_bytes);
-        let figure = (row.request_bytes + on_gpus) * requests;
-        assert!(peak <= figure, "{} held {peak} of {figure} bytes", worker.id());
-    }
-}
+use crate::models::text;
 
 /// A component that makes one thing of whole inputs, or passes a stream on.
-pub(crate) struct Toy(pub(crate) String);
+pub(super) struct Toy(pub(super) String);
 
-pub(crate) enum Work {
+pub(super) enum Work {
     Makes(Datum),
     Passes,
     Ends,
@@ -57,7 +33,7 @@ impl Model for Toy {
                 let note = if inputs[1] == CallInput::Absent { "-" } else { text(whole(1)) };
                 Datum::text(format!("{}[{note}]", text(whole(0))))
             }
-            ("longer", _) => Datum::Bool(text(whole(0)).len() > of.parse().unwrap()),
+            ("longer", _) => Datum::Bool(text(whole(0)).len() > of.parse().expect("a length")),
             ("count", _) => Datum::text(format!("{}{:?}", text(whole(0)), whole(1))),
             ("even", _) => Datum::Bool(matches!(whole(0), Datum::Int(n) if n % 2 == 0)),
             ("fill", _) => Datum::text("x".repeat(4096)),

@@ -8,11 +8,11 @@ use corn_core::{Audio, Conversation, Datum, Fault, Frame, Image, Message, Part, 
 use corn_plan::{Component, Dim, Form, Input, InputMedia, Kind, Modality, Recording, Type};
 
 /// No item is made larger, though its type may allow it.
-const LARGEST: u64 = 64 << 10;
+const LARGEST: u64 = 4 << 10;
 
-pub(crate) struct Any(pub(crate) Component);
+pub(super) struct Any(pub(super) Component);
 
-pub(crate) struct Work {
+pub(super) struct Work {
     digest: u64,
     /// Input streams that have not ended.
     streams: Vec<u32>,
@@ -165,7 +165,7 @@ fn medium(kind: Modality, max_bytes: u64, digest: u64) -> Datum {
 }
 
 /// What a request for `recording` may bring; another for another `number`.
-pub(crate) fn inputs(recording: &Recording, number: u64) -> Vec<(String, Datum)> {
+pub fn inputs(recording: &Recording, number: u64) -> Vec<(String, Datum)> {
     let made = |(place, input): (u64, &Input)| {
         let ty = &recording.values[input.value].ty;
         let digest = mixed(number, place);

@@ -1,0 +1,85 @@
+//! A worker's process: the engine's state machine, its executors, and whether it runs at all.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use corn_core::Worker;
+use corn_core::executor::Executor;
+use corn_core::message::Seat;
+use corn_plan::{Component, ComponentId};
+
+use crate::event::Event;
+
+/// What an executor's turns take on simulated time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// To begin a call.
+    pub call_us: u64,
+    /// To make an item.
+    pub item_us: u64,
+}
+
+/// A component, loaded.
+pub struct Loaded {
+    /// What runs it.
+    pub executor: Box<dyn Executor>,
+    /// What its turns take.
+    pub cost: Cost,
+}
+
+/// Loads components, as often as a worker's process starts.
+pub type Loader = Arc<dyn Fn(&Component) -> Loaded + Send + Sync>;
+
+/// A worker's process.
+#[derive(Default)]
+pub(crate) struct Process {
+    /// How often it was started or killed: what was to happen to it before does not.
+    pub(crate) incarnation: u32,
+    pub(crate) is_up: bool,
+    pub(crate) is_paused: bool,
+    /// What happens to it while it is paused.
+    pub(crate) backlog: VecDeque<Event>,
+    /// Its life, while it is connected.
+    pub(crate) seat: Option<Seat>,
+    pub(crate) worker: Option<Worker>,
+    pub(crate) executors: BTreeMap<ComponentId, Running>,
+    /// What its executors have worked, in whatever life, by component.
+    pub(crate) busy_us: BTreeMap<ComponentId, u64>,
+    /// How many times as long its turns take.
+    pub(crate) slowness: u64,
+    pub(crate) tick_us: Option<u64>,
+    /// When the coordinator heard that its present life is ready.
+    pub(crate) joined_us: Option<u64>,
+    /// Until when something is or was wrong with it.
+    pub(crate) disturbed_us: u64,
+    pub(crate) is_draining: bool,
+}
+
+/// An executor of a process.
+pub(crate) struct Running {
+    pub(crate) executor: Box<dyn Executor>,
+    pub(crate) cost: Cost,
+    /// Whether its next turn is among the events.
+    pub(crate) is_scheduled: bool,
+    /// When its present turn is over.
+    pub(crate) free_us: u64,
+    /// Calls that have not had a turn yet.
+    pub(crate) begun: u64,
+}
+
+impl Process {
+    /// The process is gone, and with it all that it held.
+    pub(crate) fn die(&mut self) {
+        self.incarnation += 1;
+        self.is_up = false;
+        self.is_paused = false;
+        self.backlog.clear();
+        self.seat = None;
+        self.worker = None;
+        self.executors.clear();
+        self.slowness = 1;
+        self.tick_us = None;
+        self.joined_us = None;
+        self.is_draining = false;
+    }
+}
