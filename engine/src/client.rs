@@ -120,9 +120,14 @@ impl Clients {
         known.closed.get_or_insert_with(|| fault.clone());
     }
 
-    /// The request is over: its answer ends.
+    /// The request is over: its answer ends. If what the client got was of an attempt before, the rest of that is lost.
     pub(crate) fn remove(&self, request: RequestId) {
-        self.lock().open.remove(&request.number);
+        if let Some(mut client) = self.lock().open.remove(&request.number)
+            && client.is_answered
+            && client.attempt != request.attempt
+        {
+            client.fail(Fault::cut_short());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -47,6 +47,9 @@ struct Inner {
     known: RefCell<BTreeMap<Seat, Host>>,
     changed: Notify,
     peers: RefCell<BTreeMap<Seat, Peer>>,
+    /// Who hands over to this worker, and by which of the links that it ever had.
+    takes_from: RefCell<BTreeMap<Seat, u64>>,
+    next_link: Cell<u64>,
     coordinator: RefCell<Option<Outbox>>,
     events: UnboundedSender<WorkerEvent>,
     counts: Cell<Vitals>,
@@ -82,6 +85,8 @@ impl Links {
             known: RefCell::default(),
             changed: Notify::new(),
             peers: RefCell::default(),
+            takes_from: RefCell::default(),
+            next_link: Cell::new(0),
             coordinator: RefCell::new(None),
             events,
             counts: Cell::default(),
@@ -112,6 +117,7 @@ impl Links {
         *self.inner.coordinator.borrow_mut() = None;
         self.inner.peers.borrow_mut().clear();
         self.inner.known.borrow_mut().clear();
+        self.inner.takes_from.borrow_mut().clear();
     }
 
     /// The workers that are ready.
@@ -311,9 +317,15 @@ impl Links {
             _ => None,
         };
         let lent = lent.as_ref().map(|lent| lent as &dyn Borrow);
+        let (from, link) = (Seat::from(from), self.inner.next_link.get());
+        self.inner.next_link.set(link + 1);
+        // A link in place of one that broke: that it did must be known before anything comes over this one.
+        if self.inner.takes_from.borrow_mut().insert(from, link).is_some() {
+            let _ = self.inner.events.send(WorkerEvent::PeerLost(from));
+        }
         loop {
             let came = inbox.next().await;
-            if self.inner.seat.get() != seat {
+            if self.inner.seat.get() != seat || self.inner.takes_from.borrow().get(&from) != Some(&link) {
                 return Ok(());
             }
             let frame = match came {
@@ -324,7 +336,11 @@ impl Links {
             let Ok(Frame::HandOver(hand_over)) = frame else { break };
             let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
         }
-        let _ = self.inner.events.send(WorkerEvent::PeerLost(from.into()));
+        let mut takes_from = self.inner.takes_from.borrow_mut();
+        if takes_from.get(&from) == Some(&link) {
+            takes_from.remove(&from);
+            let _ = self.inner.events.send(WorkerEvent::PeerLost(from));
+        }
         Ok(())
     }
 }
