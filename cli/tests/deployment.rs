@@ -173,9 +173,11 @@ fn processes_answer_as_threads_do() {
     up.run(&args).good();
     let wav = |name: &str| fs::read(folder.join(name)).unwrap();
     assert_eq!(wav("processes.wav"), wav("threads.wav"), "bit by bit");
+    let handed =
+        |up: &Up, key: &str| -> u64 { up.workers().iter().map(|worker| worker[key].as_u64().unwrap()).sum() };
+    up.wait("six words being counted", |up| handed(up, "by_shared_memory") == 6);
+    assert_eq!(handed(&up, "by_tcp"), 0);
     up.wait_for_rest();
-    let handed = |key: &str| up.workers().iter().map(|worker| worker[key].as_u64().unwrap()).sum::<u64>();
-    assert_eq!((handed("by_shared_memory"), handed("by_tcp")), (2, 0), "two sentences");
     let listed = up.run(&["ps"]).good().stdout;
     assert!(listed.contains("talk: 0 requests in flight") && listed.contains("words"), "{listed}");
     assert!(up.run(&["logs", "talk", "w0"]).good().stdout.contains("w0 is ready"));
@@ -313,6 +315,7 @@ fn a_deployment_goes_on_in_the_background() {
             in prompt: text
             out text: stream<text>
             run candle "llama.chat"
+            needs memory 1MiB
         }
         let chat = Chat(weights: file("nowhere.gguf"))
         graph hello(prompt: text) -> { text: stream<text> } { { text: chat(prompt) } }

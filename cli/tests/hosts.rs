@@ -70,6 +70,7 @@ impl Hosts {
         assert!(ip(&["-n", &hub, "link", "set", "hub", "up"]));
         for (number, name) in ["a", "b", "c"].iter().enumerate() {
             let of = hosts.namespace(name);
+            let name = &format!("to-{name}");
             let address = format!("10.77.0.{}/24", number + 1);
             assert!(ip(&["netns", "add", &of]));
             assert!(ip(&[
@@ -99,12 +100,13 @@ impl Hosts {
     /// Cuts the way to `host`, or joins it again.
     fn cut(&self, host: &str, is_cut: bool) {
         let to = if is_cut { "down" } else { "up" };
-        assert!(ip(&["-n", &self.namespace("hub"), "link", "set", host, to]));
+        assert!(ip(&["-n", &self.namespace("hub"), "link", "set", &format!("to-{host}"), to]));
     }
 
     /// Lets so much through to `host`.
     fn limit(&self, host: &str, rate: &str) {
-        let args = ["netns", "exec", &self.namespace("hub"), "tc", "qdisc", "add", "dev", host, "root"];
+        let (hub, device) = (self.namespace("hub"), format!("to-{host}"));
+        let args = ["netns", "exec", &hub, "tc", "qdisc", "add", "dev", &device, "root"];
         assert!(ip(&[&args[..], &["tbf", "rate", rate, "burst", "256kbit", "latency", "100ms"]].concat()));
     }
 }

@@ -10,6 +10,8 @@ pub(crate) mod control;
 mod frame;
 pub(crate) mod greet;
 pub(crate) mod link;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use codec::{Borrow, Full, Lend, Malformed, Place};
 pub(crate) use frame::{Frame, Vitals};

@@ -23,8 +23,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A worker that lived so long is not in trouble: the pauses begin anew.
 const LIVED_WELL: Duration = Duration::from_secs(30);
-/// How long a process of a coordinator that died may take to find this one.
-const FINDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a process that is there may be away: one that hangs, or that does not find this coordinator.
+const AWAY_WITHIN: Duration = Duration::from_secs(5);
+/// How long a process may take to join after it was started.
+const JOINS_WITHIN: Duration = Duration::from_secs(30);
 /// How long processes may take to end when they are told to.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -41,6 +43,8 @@ pub(super) struct Supervisor {
 /// A worker that is to be there.
 struct Kept {
     process: Process,
+    /// Since when nobody is this worker, and how long that may last.
+    away: Option<(Instant, Duration)>,
     is_wanted: bool,
     /// Before which it is not started again.
     not_before: Instant,
@@ -51,7 +55,7 @@ enum Process {
     None,
     Ours(Child, Instant),
     /// Started by a coordinator that died; it looks for one.
-    Found(u32, Instant),
+    Found(u32),
 }
 
 impl Supervisor {
@@ -64,8 +68,11 @@ impl Supervisor {
     ) -> Self {
         let of_host = plan.workers.enumerate().filter(|(_, worker)| worker.host == host);
         let workers = of_host.map(|(id, _)| {
-            let process = found(&state, id).map_or(Process::None, |pid| Process::Found(pid, Instant::now()));
-            (id, Kept { process, is_wanted: true, not_before: Instant::now(), pause: FIRST_PAUSE })
+            let process = found(&state, id).map_or(Process::None, Process::Found);
+            (
+                id,
+                Kept { process, away: None, is_wanted: true, not_before: Instant::now(), pause: FIRST_PAUSE },
+            )
         });
         let workers = workers.collect();
         Self { state, deployment, offline, workers, restarting: BTreeSet::new() }
@@ -118,11 +125,22 @@ impl Supervisor {
                 self.deployment.end(*worker);
             }
             let is_away = member.pid.is_none();
+            if is_away {
+                kept.away.get_or_insert((Instant::now(), AWAY_WITHIN));
+            } else {
+                kept.away = None;
+            }
+            let is_lost = kept.away.is_some_and(|(since, within)| since.elapsed() > within);
             match &mut kept.process {
                 Process::Ours(child, since) => {
+                    if is_lost {
+                        say(&format!("{worker} does not come back, and its process is ended"));
+                        let _ = child.start_kill();
+                        kept.away = None;
+                    }
                     let Ok(Some(exit)) = child.try_wait() else { continue };
                     let was_told = self.restarting.remove(worker);
-                    if !was_told {
+                    if !was_told && !is_lost {
                         say(&format!(
                             "{worker} ended: {exit}; `corn logs {} {worker}` says why",
                             self.state.name
@@ -135,17 +153,13 @@ impl Supervisor {
                     kept.pause = (kept.pause * 2).min(LONGEST_PAUSE);
                     kept.process = Process::None;
                 }
-                Process::Found(pid, since) if !is_alive(*pid) => {
+                Process::Found(pid) if !is_alive(*pid) || is_lost => {
                     self.restarting.remove(worker);
-                    say(&format!("{worker} (process {pid}) ended after {} s", since.elapsed().as_secs()));
-                    kept.process = Process::None;
-                }
-                Process::Found(pid, since) if is_away && since.elapsed() > FINDS_WITHIN => {
-                    say(&format!("{worker} (process {pid}) does not come back, and is ended"));
+                    say(&format!("{worker} (process {pid}) has ended or does not come back"));
                     kill(*pid);
                     kept.process = Process::None;
                 }
-                Process::Found(..) | Process::None => {}
+                Process::Found(_) | Process::None => {}
             }
             if matches!(kept.process, Process::None)
                 && kept.is_wanted
@@ -154,6 +168,7 @@ impl Supervisor {
             {
                 let child = start(&self.state, *worker, self.offline)?;
                 kept.process = Process::Ours(child, Instant::now());
+                kept.away = Some((Instant::now(), JOINS_WITHIN));
             }
         }
         Ok(())
@@ -171,7 +186,7 @@ impl Supervisor {
                         let _ = child.wait().await;
                     }
                 }
-                Process::Found(pid, _) => {
+                Process::Found(pid) => {
                     while is_alive(*pid) && Instant::now() < given_up {
                         tokio::time::sleep(LOOKS_EVERY).await;
                     }
