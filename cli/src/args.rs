@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Diff(crate::commands::diff::Args),
     /// Compile a program and replay one request in this process.
     Run(Run),
+    /// Serve a program's routes over gRPC and HTTP, in this process.
+    Serve(commands::serve::Serve),
     /// Deploy a program on this host: a coordinator, and its workers as processes.
     Up(commands::up::Up),
     /// Ask a deployment that is up.

@@ -12,6 +12,7 @@ pub(crate) mod lsp;
 pub(crate) mod models;
 pub(crate) mod ps;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod up;
 pub(crate) mod worker;
 

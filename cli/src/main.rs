@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Run(run) => commands::run::run(run),
+        Command::Serve(serve) => commands::serve::serve(serve),
         Command::Up(up) => commands::up::up(up),
         Command::Call(call) => commands::call::call(call),
         Command::Ps(ps) => commands::ps::ps(ps),

@@ -183,6 +183,12 @@ impl Engine {
         self.clock.now_us()
     }
 
+    /// What a recording is looked up by, for a request that brings `inputs` and asks for `outputs` of `graph`.
+    pub fn signature(&self, graph: &str, inputs: &[(String, Datum)], outputs: &[String]) -> Signature {
+        let coordinator = self.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
+        coordinator.signature(graph, inputs, outputs)
+    }
+
     /// The recording for what a request brings and asks for.
     pub fn look_up(&self, signature: &Signature) -> Result<RecordingId, Fault> {
         self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).look_up(signature)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate of ours may depend on, apart from its tests.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("corn-plan", &[]),
     ("corn-compiler", &["corn-plan"]),
     ("corn-core", &["corn-plan"]),
@@ -18,6 +18,7 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("corn-store", &["corn-core", "corn-plan"]),
     ("corn-engine", &["corn-core", "corn-media", "corn-plan"]),
     ("corn-executors", &["corn-core", "corn-plan", "corn-store"]),
+    ("corn-serve", &["corn-core", "corn-engine", "corn-media", "corn-plan"]),
     ("corn-lsp", &["corn-compiler", "corn-plan"]),
     (
         "corn",
@@ -29,6 +30,7 @@ const CRATES: [(&str, &[&str]); 12] = [
             "corn-lsp",
             "corn-media",
             "corn-plan",
+            "corn-serve",
             "corn-store",
         ],
     ),

@@ -1,0 +1,115 @@
+//! `corn serve`: a program's routes, answered in this process over gRPC and HTTP.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use corn_core::executor::Progress;
+use corn_engine::{Engine, NoObserver};
+use corn_executors::Executors;
+use corn_plan::{Plan, RecordingId};
+use corn_serve::{Bound, Listening, Served};
+
+use crate::args::Placement;
+use crate::commands::models::{open_store, pins};
+use crate::commands::{say, told_to_stop};
+use crate::failure::Failure;
+use crate::program;
+use crate::progress::Bars;
+
+/// Requests in flight at once, if nobody says how many.
+const INFLIGHT: u32 = 16;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  corn serve assistant.corn
+  corn serve assistant.corn --http 0.0.0.0:8000 --grpc 0.0.0.0:8001
+
+Everything is loaded before the first request is taken. Ctrl-C takes no new requests and lets those under way end;
+a second one ends at once.")]
+pub(crate) struct Serve {
+    /// The `.corn` file, or a plan.
+    file: PathBuf,
+    #[command(flatten)]
+    pub(crate) faces: Faces,
+    /// Use only weights that are in the cache.
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    placement: Placement,
+}
+
+/// Where requests come in.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Faces {
+    /// Where the OpenAI-compatible HTTP API listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
+    http: String,
+    /// Where Corn's gRPC service and KServe v2 listen.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    grpc: String,
+}
+
+impl Faces {
+    pub(crate) fn listening(&self) -> Listening {
+        Listening { http: Some(self.http.clone()), grpc: Some(self.grpc.clone()) }
+    }
+}
+
+pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
+    let inflight = args.placement.inflight.or(Some(INFLIGHT));
+    let plan = program::load(&args.file, &Placement { inflight, ..args.placement.clone() })?;
+    program::refuse_foreign(plan.plan())?;
+    let (store, interrupt) = open_store(&args.file, args.offline)?;
+    let executors = Arc::new(Executors::new(store, pins(&args.file)?));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
+    let outcome = runtime.block_on(async {
+        let bars = Arc::new(Bars::new(false));
+        let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
+        let progress = Arc::clone(&bars) as Arc<dyn Progress>;
+        let starting =
+            Engine::start(Arc::clone(&plan), &recordings, executors, progress, Arc::new(NoObserver));
+        let engine = tokio::select! {
+            biased;
+            () = told_to_stop() => {
+                interrupt.raise();
+                return Ok(());
+            }
+            started = starting => started?,
+        };
+        bars.clear();
+        let served = Served::new(Arc::new(engine));
+        let serving = corn_serve::serve(
+            served,
+            &args.faces.listening(),
+            |bound| say_bound(plan.plan(), &bound),
+            told_to_stop(),
+        );
+        tokio::select! {
+            outcome = serving => outcome.map_err(Failure::Fault),
+            () = told_twice() => Ok(()),
+        }
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Ends at the second word to stop.
+pub(crate) async fn told_twice() {
+    told_to_stop().await;
+    say("stops: requests under way may end; once more ends at once");
+    told_to_stop().await;
+}
+
+/// Says what is served, and where.
+pub(crate) fn say_bound(plan: &Plan, bound: &Bound) {
+    let name = &plan.name;
+    if let Some(http) = bound.http {
+        say(&format!("{name} is served over HTTP at http://{http}/v1"));
+    }
+    if let Some(grpc) = bound.grpc {
+        say(&format!("{name} is served over gRPC at {grpc}"));
+    }
+}
