@@ -139,7 +139,7 @@ impl Links {
     pub(crate) fn tell(&self, frame: &Frame) {
         if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
             let written = frame.write(self.inner.clock.now_us(), None);
-            coordinator.send(written.expect("nothing is lent to the coordinator"));
+            coordinator.queue(written.expect("nothing is lent to the coordinator"));
         }
     }
 
@@ -197,7 +197,7 @@ impl Links {
             }
             None => frame.write(now_us, None)?,
         };
-        open.out.send(written);
+        open.out.queue(written);
         if matches!(hand_over.body, Body::Item(_)) {
             let is_shared = open.is_shared;
             self.count(|counts| match is_shared {
@@ -229,6 +229,7 @@ impl Links {
             for hand_over in waiting {
                 self.send(&mut open, hand_over);
             }
+            open.out.flush();
             peers.insert(to, Peer::Open(open));
         }
         while let Ok(Some(came)) = inbox.next().await {
@@ -286,6 +287,7 @@ impl Links {
                 }
                 open.since = Instant::now();
             }
+            open.out.flush();
         }
     }
 
@@ -392,6 +394,18 @@ impl Outside for Links {
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
         self.tell(&Frame::Parted { peer, kept });
+    }
+
+    /// Peers first: they have work to do.
+    fn flush(&mut self) {
+        for peer in self.inner.peers.borrow().values() {
+            if let Peer::Open(open) = peer {
+                open.out.flush();
+            }
+        }
+        if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
+            coordinator.flush();
+        }
     }
 }
 

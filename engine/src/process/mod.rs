@@ -25,7 +25,7 @@ use crate::wire::control::{Control, Host, Join, read};
 use crate::wire::greet::{Token, greet, hear, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 use crate::wire::{Frame, Vitals};
-use crate::worker::Driver;
+use crate::worker::{Driver, Outside};
 use links::Links;
 
 /// How often a worker says that it lives.
@@ -253,6 +253,7 @@ impl Process<'_> {
                 _ = alive.tick() => {
                     self.links.look_at_waiting();
                     self.links.tell(&Frame::Alive(self.vitals()));
+                    self.links.clone().flush();
                 }
             }
         }
