@@ -29,6 +29,9 @@ use crate::worker::Outside;
 
 /// How long a peer may take to be known and to answer.
 const REACHED_WITHIN: Duration = Duration::from_secs(5);
+/// How long what nobody waits for may wait for company, and how much of it.
+const LATE_WITHIN: Duration = Duration::from_millis(1);
+const LATE_TOGETHER: u32 = 16;
 /// How long a hand-over may wait for room in the arena.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,10 @@ struct Inner {
     takes_from: RefCell<BTreeMap<Seat, u64>>,
     next_link: Cell<u64>,
     coordinator: RefCell<Option<Outbox>>,
+    /// What is queued for the coordinator that nobody waits for.
+    late: Cell<u32>,
+    /// Something is queued for the coordinator that somebody waits for.
+    is_urgent: Cell<bool>,
     events: UnboundedSender<WorkerEvent>,
     counts: Cell<Vitals>,
 }
@@ -88,6 +95,8 @@ impl Links {
             takes_from: RefCell::default(),
             next_link: Cell::new(0),
             coordinator: RefCell::new(None),
+            late: Cell::new(0),
+            is_urgent: Cell::new(false),
             events,
             counts: Cell::default(),
         };
@@ -137,6 +146,35 @@ impl Links {
 
     /// Says something to the coordinator, if there is one.
     pub(crate) fn tell(&self, frame: &Frame) {
+        self.inner.is_urgent.set(true);
+        self.queue(frame);
+    }
+
+    /// Says something that nobody waits for: it goes with what is said next, or together with others like it.
+    fn tell_late(&self, frame: &Frame) {
+        self.queue(frame);
+        let late = self.inner.late.get() + 1;
+        self.inner.late.set(late);
+        if late == 1 {
+            let links = self.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(LATE_WITHIN).await;
+                links.tell_now();
+            });
+        } else if late >= LATE_TOGETHER {
+            self.inner.is_urgent.set(true);
+        }
+    }
+
+    fn tell_now(&self) {
+        self.inner.late.set(0);
+        self.inner.is_urgent.set(false);
+        if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
+            coordinator.flush();
+        }
+    }
+
+    fn queue(&self, frame: &Frame) {
         if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
             let written = frame.write(self.inner.clock.now_us(), None);
             coordinator.queue(written.expect("nothing is lent to the coordinator"));
@@ -389,7 +427,10 @@ impl Outside for Links {
     }
 
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
-        self.tell(&Frame::Closed { request, stage, outcome });
+        let is_good = outcome.is_ok();
+        let frame = Frame::Closed { request, stage, outcome };
+        // The client has its answer from the stages that make it, and is not kept waiting by the others.
+        if is_good { self.tell_late(&frame) } else { self.tell(&frame) }
     }
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
@@ -403,8 +444,8 @@ impl Outside for Links {
                 open.out.flush();
             }
         }
-        if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
-            coordinator.flush();
+        if self.inner.is_urgent.get() {
+            self.tell_now();
         }
     }
 }
