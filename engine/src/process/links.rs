@@ -54,6 +54,8 @@ struct Inner {
     takes_from: RefCell<BTreeMap<Seat, u64>>,
     next_link: Cell<u64>,
     coordinator: RefCell<Option<Outbox>>,
+    /// So many requests may be in flight that nobody waits for one to be over.
+    has_many: Cell<bool>,
     /// What is queued for the coordinator that nobody waits for.
     late: Cell<u32>,
     /// Something is queued for the coordinator that somebody waits for.
@@ -95,6 +97,7 @@ impl Links {
             takes_from: RefCell::default(),
             next_link: Cell::new(0),
             coordinator: RefCell::new(None),
+            has_many: Cell::new(false),
             late: Cell::new(0),
             is_urgent: Cell::new(false),
             events,
@@ -108,9 +111,10 @@ impl Links {
         &self.inner.host
     }
 
-    /// What is handed over on this host lies here from now on.
-    pub(crate) fn lend_from(&self, arena: Arc<Arena>) {
+    /// What is handed over on this host lies here from now on, for as many requests at once.
+    pub(crate) fn lend_from(&self, arena: Arc<Arena>, inflight: u32) {
         *self.inner.arena.borrow_mut() = Some(arena);
+        self.inner.has_many.set(inflight >= 2 * LATE_TOGETHER);
     }
 
     /// A life begins: links of the one before are closed.
@@ -427,10 +431,10 @@ impl Outside for Links {
     }
 
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
-        let is_good = outcome.is_ok();
+        // The client has its answer from the stages that make it; what waits is at most another request, for admission.
+        let is_late = outcome.is_ok() && self.inner.has_many.get();
         let frame = Frame::Closed { request, stage, outcome };
-        // The client has its answer from the stages that make it, and is not kept waiting by the others.
-        if is_good { self.tell_late(&frame) } else { self.tell(&frame) }
+        if is_late { self.tell_late(&frame) } else { self.tell(&frame) }
     }
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
