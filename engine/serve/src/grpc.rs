@@ -2,6 +2,8 @@
 
 mod ask;
 mod describe;
+mod inputs;
+mod kserve;
 mod native;
 mod nearest;
 pub mod proto;
@@ -24,9 +26,11 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::grpc::kserve::Kserve;
 use crate::grpc::native::Native;
 use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::corn::corn_server::CornServer;
+use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::{Served, stopped};
 
 /// Bytes of a request as it comes, where the plan sets no limit.
@@ -47,6 +51,11 @@ pub(crate) async fn serve(
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
+    let kserve = GrpcInferenceServiceServer::new(Kserve::new(Arc::clone(&served)))
+        .max_decoding_message_size(body_bytes)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip);
     let (reporter, health) = tonic_health::server::health_reporter();
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -56,6 +65,7 @@ pub(crate) async fn serve(
     let no_reflection = |error| Fault::setup(format!("the services cannot be described: {error}"));
     let serving = Server::builder()
         .add_service(native)
+        .add_service(kserve)
         .add_service(health)
         .add_service(descriptors().build_v1().map_err(no_reflection)?)
         .add_service(descriptors().build_v1alpha().map_err(no_reflection)?)
@@ -78,7 +88,7 @@ fn body_bytes(plan: &Plan) -> u64 {
 
 /// Tells those who ask for health whether every component is ready.
 async fn report(served: &Served, reporter: &HealthReporter, stop: watch::Receiver<bool>) {
-    let names = ["", CornServer::<Native>::NAME];
+    let names = ["", CornServer::<Native>::NAME, GrpcInferenceServiceServer::<Kserve>::NAME];
     let mut said = None;
     loop {
         let is_ready = served.is_ready() && !*stop.borrow();

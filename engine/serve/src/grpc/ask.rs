@@ -128,16 +128,13 @@ fn fits(recording: &Recording, asked: &Asked) -> bool {
 /// Says what of a request no recording has: a name that is unknown, an input that is missing, or that they do not go
 /// together.
 fn unfit(plan: &Plan, routes: &[&Route], asked: &Asked) -> Status {
-    let of = match (&asked.route, routes) {
-        (Some(route), _) => format!("route '{route}'"),
-        (None, [route]) => format!("route '{}'", route.name),
-        (None, _) => format!("graph '{}'", asked.graph),
+    let of = match &asked.route {
+        Some(route) => format!("route '{route}'"),
+        None => format!("graph '{}'", asked.graph),
     };
     let inputs = || routes.iter().flat_map(|route| &route.inputs);
-    for (name, _) in &asked.inputs {
-        if let Some(unknown) = unknown_input(&of, routes, name) {
-            return unknown;
-        }
+    if let Some((name, _)) = asked.inputs.iter().find(|(name, _)| inputs().all(|it| it.name != *name)) {
+        return unknown_input(&of, routes, name);
     }
     let outputs = || routes.iter().flat_map(|route| &route.outputs).map(|output| output.name.as_str());
     if let Some(name) = asked.outputs.iter().find(|name| !outputs().any(|known| known == *name)) {
@@ -157,14 +154,11 @@ fn unfit(plan: &Plan, routes: &[&Route], asked: &Asked) -> Status {
     status::refused(format!("{of} does not take this together; it takes\n{}", known.join("\n")))
 }
 
-/// The status that says that `name` is no input, if it is none.
-pub(super) fn unknown_input(of: &str, routes: &[&Route], name: &str) -> Option<Status> {
+/// The status that says that `name` is no input.
+pub(super) fn unknown_input(of: &str, routes: &[&Route], name: &str) -> Status {
     let inputs = || routes.iter().flat_map(|route| &route.inputs).map(|input| input.name.as_str());
-    if inputs().any(|known| known == name) {
-        return None;
-    }
     let (hint, names) = (nearest::hint(name, inputs()), listed(inputs()));
-    Some(status::refused(format!("input '{name}' is not an input of {of}{hint}; it takes {names}")))
+    status::refused(format!("input '{name}' is not an input of {of}{hint}; it takes {names}"))
 }
 
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
@@ -284,5 +278,5 @@ pub(super) fn deadline(metadata: &MetadataMap) -> Result<Option<Duration>, Statu
         'n' => Duration::from_nanos(count),
         _ => return Err(refused()),
     };
-    Ok(Some(timeout - (timeout / 10).min(Duration::from_millis(5))))
+    Ok(Some(timeout.saturating_sub((timeout / 10).min(Duration::from_millis(5)))))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use corn_core::Datum;
 use corn_core::message::Priority;
-use corn_plan::{Endpoint, Limits};
+use corn_plan::Endpoint;
 use futures_util::stream::{self, Stream, StreamExt};
 use prost::Message;
 use tokio::sync::oneshot;
@@ -19,8 +19,8 @@ use crate::grpc::proto::corn::converse_request::Message as Spoken;
 use crate::grpc::proto::corn::corn_server::Corn;
 use crate::grpc::proto::corn::stream_response::Event as Said;
 use crate::grpc::routes::{Route, Routes};
-use crate::grpc::value::{self, Budget, Formats};
-use crate::grpc::{apart, describe, nearest, status};
+use crate::grpc::value::{self, Formats};
+use crate::grpc::{apart, describe, inputs, nearest, status};
 
 /// Corn's own service, for every route that is served natively.
 #[derive(Clone)]
@@ -49,22 +49,20 @@ impl Native {
             pb::Priority::High => Priority::High,
         };
         let (graph, route) = self.names(&request.graph, &request.route)?;
-        let serve = self.served.plan().serves.iter().find(|serve| serve.graph == graph);
-        let limits = serve.map(|serve| serve.limits).unwrap_or_default();
-        let bytes = request.encoded_len() as u64;
-        if limits.body_bytes.is_some_and(|limit| bytes > limit) {
-            let limit = limits.body_bytes.unwrap_or_default();
-            let message = format!("a request of {bytes} bytes is over the bound of {limit} bytes");
-            return Err(status::refused(message));
-        }
-        let pb::InferRequest { inputs, outputs, .. } = request;
-        let (is_work, routes) = (inputs.values().any(is_work), Arc::clone(&self.routes));
-        let (of_graph, of_route) = (graph.clone(), route.clone());
+        let limits = inputs::limits(self.served.plan(), &graph, request.encoded_len())?;
+        let pb::InferRequest { inputs: given, outputs, .. } = request;
+        let given: Vec<(String, pb::Value)> = given.into_iter().collect();
+        let is_work = given.iter().any(|(_, value)| inputs::is_work(value));
+        let (routes, of_graph, of_route) = (Arc::clone(&self.routes), graph.clone(), route.clone());
         let read = move || {
             let routes = routes.iter().filter(|it| it.graph == of_graph);
             let routes: Vec<&Route> =
                 routes.filter(|it| of_route.as_ref().is_none_or(|name| it.name == *name)).collect();
-            read(&routes, &of_graph, inputs, limits)
+            let of = match &of_route {
+                Some(route) => format!("route '{route}'"),
+                None => format!("graph '{of_graph}'"),
+            };
+            inputs::read(&routes, &of, given, limits)
         };
         let inputs = if is_work { apart(read).await? } else { read() }?;
         ask::submit(&self.served, &self.routes, Asked { graph, route, inputs, outputs, deadline, priority })
@@ -115,49 +113,6 @@ impl Native {
         let (hint, names) = (nearest::hint(graph, graphs.iter().copied()), graphs.join(", "));
         status::not_found(format!("there is no graph '{graph}'{hint}; there is {names}"))
     }
-}
-
-/// Whether reading takes so long that it is done apart: whether there are files to decode.
-fn is_work(value: &pb::Value) -> bool {
-    use pb::value::Kind;
-    match &value.kind {
-        Some(Kind::List(list)) => list.items.iter().any(is_work),
-        Some(Kind::Image(_) | Kind::Audio(_) | Kind::Video(_) | Kind::Messages(_)) => true,
-        _ => false,
-    }
-}
-
-/// The inputs, as the routes declare them.
-fn read(
-    routes: &[&Route],
-    graph: &str,
-    given: std::collections::HashMap<String, pb::Value>,
-    limits: Limits,
-) -> Result<Vec<(String, Datum)>, Status> {
-    let of = match routes {
-        [route] => format!("route '{}'", route.name),
-        _ => format!("graph '{graph}'"),
-    };
-    let mut given: Vec<(String, pb::Value)> = given.into_iter().collect();
-    // In an order that does not change from call to call, so that the same mistake has the same message.
-    given.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut budget = Budget::new(limits);
-    let mut inputs = Vec::with_capacity(given.len());
-    for (name, value) in given {
-        if let Some(unknown) = ask::unknown_input(&of, routes, &name) {
-            return Err(unknown);
-        }
-        let Some(input) = routes.iter().flat_map(|route| &route.inputs).find(|input| input.name == name)
-        else {
-            continue;
-        };
-        let datum = value::read(value, input, &mut budget);
-        inputs.push((
-            name.clone(),
-            datum.map_err(|problem| status::refused(format!("input '{name}': {problem}")))?,
-        ));
-    }
-    Ok(inputs)
 }
 
 fn formats(request: &pb::InferRequest) -> Formats {

@@ -108,6 +108,11 @@ impl Route {
         }
         self.recordings.push(id);
     }
+
+    /// Whether some output comes piece by piece.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.outputs.iter().any(|output| output.ty.is_stream())
+    }
 }
 
 impl Input {

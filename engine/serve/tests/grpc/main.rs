@@ -3,4 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
 mod harness;
+mod kserve;
 mod native;
+mod services;
+mod triton;
