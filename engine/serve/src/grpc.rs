@@ -36,6 +36,9 @@ use crate::{Served, stopped};
 /// Bytes of a request as it comes, where the plan sets no limit.
 const BODY_BYTES: u64 = 64 << 20;
 
+/// A client that does not answer for so long has gone: its requests are given up.
+const GONE_AFTER: Duration = Duration::from_secs(20);
+
 /// How often it is looked whether every component is ready.
 const LOOKS_EVERY: Duration = Duration::from_millis(250);
 
@@ -64,6 +67,8 @@ pub(crate) async fn serve(
     };
     let no_reflection = |error| Fault::setup(format!("the services cannot be described: {error}"));
     let serving = Server::builder()
+        .http2_keepalive_interval(Some(GONE_AFTER / 2))
+        .http2_keepalive_timeout(Some(GONE_AFTER / 2))
         .add_service(native)
         .add_service(kserve)
         .add_service(health)

@@ -8,6 +8,9 @@ use tonic::{Code, Status};
 /// Names the request, in the headers of every answer and of every status of a request that was taken.
 pub(super) const REQUEST_ID: &str = "corn-request-id";
 
+/// Most bytes of a message. It travels as a header, and clients take only so much of those.
+const MESSAGE_MAX_BYTES: usize = 4 << 10;
+
 /// The status that says `fault`.
 pub(super) fn of(fault: &Fault) -> Status {
     let code = match fault.blame {
@@ -19,7 +22,9 @@ pub(super) fn of(fault: &Fault) -> Status {
         Blame::Deadline => Code::DeadlineExceeded,
         Blame::Cancelled => Code::Cancelled,
     };
-    let mut status = Status::new(code, fault.to_string());
+    let mut message = fault.to_string();
+    message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
+    let mut status = Status::new(code, message);
     let metadata = status.metadata_mut();
     metadata.insert("corn-blame", MetadataValue::from_static(word(fault.blame)));
     metadata.insert(
@@ -53,9 +58,8 @@ pub(super) fn refused(message: impl Into<String>) -> Status {
 
 /// The request names something that is not there.
 pub(super) fn not_found(message: impl Into<String>) -> Status {
-    let mut status = refused(message);
-    status = Status::with_metadata(Code::NotFound, status.message().to_owned(), status.metadata().clone());
-    status
+    let status = refused(message);
+    Status::with_metadata(Code::NotFound, status.message().to_owned(), status.metadata().clone())
 }
 
 /// A request's id as clients see it.

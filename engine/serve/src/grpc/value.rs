@@ -354,3 +354,99 @@ pub(super) fn write_literal(literal: &Literal) -> pb::Value {
     };
     pb::Value { kind: Some(kind) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(ty: Type, media: Option<Type>) -> Input {
+        let name = "it".to_owned();
+        Input { name, ty, is_required: true, default: None, choices: Vec::new(), media }
+    }
+
+    fn wav(ms: u32) -> pb::Audio {
+        let audio = Audio { rate_hz: 8000, samples: vec![0.0; 8 * ms as usize].into() };
+        pb::Audio { content: Some(audio::Content::Encoded(write_wav(&audio).unwrap().into())) }
+    }
+
+    fn png() -> pb::Image {
+        let image = Image { width: 2, height: 2, rgb: vec![9; 12].into() };
+        pb::Image { content: Some(image::Content::Encoded(write_image(&image, Format::Png).unwrap().into())) }
+    }
+
+    fn value(kind: Given) -> pb::Value {
+        pb::Value { kind: Some(kind) }
+    }
+
+    #[test]
+    fn sound_is_bounded_alone_and_together() {
+        let kind = Kind::Audio { rate_hz: None, max_ms: 500 };
+        let sounds = input(Type::list(kind, 3), None);
+        let list = |lengths: &[u32]| {
+            let items = lengths.iter().map(|ms| value(Given::Audio(wav(*ms))));
+            value(Given::List(pb::List { items: items.collect() }))
+        };
+        let limits = Limits { audio_ms: Some(800), ..Limits::default() };
+        let read = |lengths: &[u32]| read(list(lengths), &sounds, &mut Budget::new(limits));
+        assert!(read(&[400, 400]).is_ok());
+        assert!(read(&[600]).unwrap_err().starts_with("item 0: "), "over the bound of the input");
+        assert!(read(&[400, 300, 200]).unwrap_err().starts_with("item 2: "), "over that of the request");
+        assert_eq!(read(&[1, 1, 1, 1]).unwrap_err(), "a list of 4 items is over the bound of 3");
+    }
+
+    #[test]
+    fn samples_are_read_as_they_are() {
+        let sound = input(Type::value(Kind::Audio { rate_hz: None, max_ms: 500 }), None);
+        let samples = |f32: &'static [u8]| {
+            let content = audio::Content::Samples(pb::Samples { rate_hz: 4, f32: Bytes::from_static(f32) });
+            value(Given::Audio(pb::Audio { content: Some(content) }))
+        };
+        let mut budget = Budget::new(Limits::default());
+        let read = read(samples(&[0, 0, 0, 63, 0, 0, 128, 191]), &sound, &mut budget).unwrap();
+        let Datum::Audio(audio) = read else { panic!("a sound") };
+        assert_eq!((audio.rate_hz, &audio.samples[..]), (4, &[0.5, -1.0][..]));
+        let odd = super::read(samples(&[0, 0, 0]), &sound, &mut budget);
+        assert_eq!(odd.unwrap_err(), "3 bytes, which are no 32-bit samples");
+    }
+
+    #[test]
+    fn media_of_a_conversation_stand_where_they_stood() {
+        let media = Type::list(Kind::Media { max_bytes: 1 << 20 }, 2);
+        let messages = input(Type::value(Kind::Messages { max_parts: 8 }), Some(media));
+        let part = |content| pb::Part { content: Some(content) };
+        let said = |parts: Vec<pb::Part>| {
+            let message = pb::Message { role: pb::Role::User.into(), parts };
+            value(Given::Messages(pb::Conversation { messages: vec![message] }))
+        };
+        let text = part(part::Content::Text("what is this?".to_owned()));
+        let image = part(part::Content::Image(png()));
+        let sound = part(part::Content::Audio(wav(10)));
+        let mut budget = Budget::new(Limits::default());
+        let given = said(vec![image.clone(), text.clone(), sound.clone()]);
+        let datum = read(given.clone(), &messages, &mut budget).unwrap();
+        assert!(datum.check(&messages.ty.kind).is_ok());
+        let Datum::Messages(conversation) = &datum else { panic!("a conversation") };
+        let kinds: Vec<_> = conversation.parts().cloned().collect();
+        assert_eq!(kinds[0], Part::Media(Modality::Image));
+        assert_eq!(kinds[2], Part::Media(Modality::Audio));
+        let formats = Formats { images: Some(Format::Png), wav: true };
+        assert!(matches!(write(&datum, formats).unwrap().kind, Some(Given::Messages(_))));
+        let many = said(vec![image.clone(), image.clone(), image]);
+        let refused = read(many, &messages, &mut budget).unwrap_err();
+        assert_eq!(refused, "message 0, part 2: it is over the bound of 2 media");
+    }
+
+    #[test]
+    fn frames_are_in_order_and_bounded_together() {
+        let video = input(Type::value(Kind::Video { max_bytes: 24 }), None);
+        let frames = |times: &[u64]| {
+            let frame = |time_us: &u64| pb::Frame { time_us: *time_us, image: Some(png()) };
+            value(Given::Video(pb::Video { frames: times.iter().map(frame).collect() }))
+        };
+        let mut budget = Budget::new(Limits::default());
+        let mut read = |times: &[u64]| super::read(frames(times), &video, &mut budget);
+        assert!(read(&[0, 40_000]).is_ok());
+        assert!(read(&[40_000, 0]).unwrap_err().starts_with("frame 1: it is before"));
+        assert!(read(&[0, 1, 2]).unwrap_err().starts_with("frame 2: "));
+    }
+}

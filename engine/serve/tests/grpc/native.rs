@@ -218,11 +218,6 @@ async fn mistakes_are_refused_by_name() {
             Code::InvalidArgument,
             "input 'lines': a list of 9 items is over the bound of 8",
         ),
-        (
-            ask("fail", &[("text", text("x"))], &[]),
-            Code::Internal,
-            "component 'broken': the weights are made of straw",
-        ),
     ];
     for (request, code, message) in cases {
         let status = infer(&host, request.clone()).await.unwrap_err();
@@ -233,10 +228,30 @@ async fn mistakes_are_refused_by_name() {
             status.message()
         );
     }
+    host.all_given_back().await;
+}
+
+/// What goes wrong with a request that was taken, and what clients are told to do about it.
+#[tokio::test]
+async fn faults_say_whose_they_are() {
+    let host = host(PROGRAM).await;
     let status = infer(&host, ask("fail", &[("text", text("x"))], &[])).await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert_eq!(status.message(), "component 'broken': the weights are made of straw");
     assert_eq!(status.metadata().get("corn-component").unwrap(), "broken");
     assert_eq!(status.metadata().get("corn-retry").unwrap(), "false");
     assert!(status.metadata().get("corn-request-id").is_some());
+    // Two are in flight and eight wait; that is all.
+    let mut client = host.native().await;
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        let stream = client.stream(ask("endless", &[("upto", int(0))], &[])).await.unwrap();
+        streams.push(stream.into_inner());
+    }
+    let status = infer(&host, ask("count", &[], &[])).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert_eq!(status.metadata().get("corn-retry").unwrap(), "true");
+    drop(streams);
     host.all_given_back().await;
 }
 

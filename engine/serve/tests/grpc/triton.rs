@@ -20,7 +20,7 @@ async fn tritons_client_is_served_unchanged() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/grpc/triton.py");
     let mut script =
         Command::new(python).arg(script).arg(host.address.to_string()).kill_on_drop(true).spawn().unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(60), script.wait()).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), script.wait()).await;
     assert!(ended.expect("it ends in time").unwrap().success());
     host.all_given_back().await;
 }
@@ -47,7 +47,7 @@ async fn python() -> Result<PathBuf, String> {
 
 async fn run(command: &mut Command) -> Result<(), String> {
     let output = command.kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(300), output).await;
+    let output = tokio::time::timeout(Duration::from_mins(5), output).await;
     let output = output.map_err(|_| "it took longer than 5 minutes".to_owned())?;
     let output = output.map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }

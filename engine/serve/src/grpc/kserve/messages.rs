@@ -36,8 +36,12 @@ struct Url {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Sound {
     data: String,
+    /// Told from the content.
+    #[serde(rename = "format")]
+    _format: Option<String>,
 }
 
 /// Reads a list of messages. Pictures come as `data:` URLs; nothing is fetched.
@@ -77,4 +81,36 @@ fn part(part: Part) -> Result<pb::Part, String> {
         }
     };
     Ok(pb::Part { content: Some(content) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_in_order() {
+        let json = r#"[
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAEC"}}
+            ]}
+        ]"#;
+        let read = read(json).unwrap();
+        assert_eq!(read.messages[0].role(), pb::Role::System);
+        let Some(part::Content::Image(image)) = &read.messages[1].parts[1].content else {
+            panic!("a picture")
+        };
+        assert_eq!(image.content, Some(image::Content::Encoded(vec![0, 1, 2].into())));
+    }
+
+    #[test]
+    fn nothing_is_fetched_or_ignored() {
+        let refused =
+            |part: &str| read(&format!(r#"[{{"role": "user", "content": [{part}]}}]"#)).unwrap_err();
+        let url = r#"{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}"#;
+        assert!(refused(url).contains("nothing is fetched"));
+        let unknown = r#"{"type": "text", "text": "x", "cache": true}"#;
+        assert!(refused(unknown).starts_with("no list of messages"));
+    }
 }
