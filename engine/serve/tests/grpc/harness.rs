@@ -207,7 +207,7 @@ pub(crate) async fn host(text: &str) -> Host {
     let served = Served::new(Arc::clone(&engine));
     let (stop, stopped) = oneshot::channel::<()>();
     let (bound, address) = oneshot::channel();
-    let listening = Listening { http: None, grpc: Some("127.0.0.1:0".to_owned()) };
+    let listening = Listening { grpc: Some("127.0.0.1:0".to_owned()), ..Listening::default() };
     tokio::spawn(async move {
         let stopped = async { drop(stopped.await) };
         corn_serve::serve(served, &listening, |it| bound.send(it).unwrap(), stopped).await.unwrap();
