@@ -5,5 +5,5 @@
 mod harness;
 mod kserve;
 mod native;
+mod python;
 mod services;
-mod triton;
