@@ -18,11 +18,11 @@ use corn_core::Fault;
 use corn_plan::Plan;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -66,6 +66,8 @@ pub(crate) async fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let no_reflection = |error| Fault::setup(format!("the services cannot be described: {error}"));
+    // Small pieces of an answer go out at once, each for itself.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = Server::builder()
         .http2_keepalive_interval(Some(GONE_AFTER / 2))
         .http2_keepalive_timeout(Some(GONE_AFTER / 2))
@@ -74,7 +76,7 @@ pub(crate) async fn serve(
         .add_service(health)
         .add_service(descriptors().build_v1().map_err(no_reflection)?)
         .add_service(descriptors().build_v1alpha().map_err(no_reflection)?)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped(stop.clone()));
+        .serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
     tokio::select! {
         outcome = serving => outcome.map_err(|error| Fault::setup(format!("gRPC ended: {error}"))),
         () = report(&served, &reporter, stop) => unreachable!("health is reported for as long as there is a server"),

@@ -15,19 +15,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corn_core::Datum;
-use corn_plan::Endpoint;
+use corn_plan::{Endpoint, Kind, Limits};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Served;
 use crate::grpc::ask::{self, Asked, Asking, Wanted};
+use crate::grpc::kserve::parameters::Parameters;
 use crate::grpc::proto::corn::Value;
 use crate::grpc::proto::inference as pb;
 use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use crate::grpc::proto::inference::infer_parameter::ParameterChoice;
 use crate::grpc::proto::inference::model_infer_request::InferInputTensor;
-use crate::grpc::routes::{Route, Routes};
+use crate::grpc::routes::{Input, Route, Routes};
 use crate::grpc::{apart, inputs, status};
+
+/// A request of more bytes than that is read where it keeps no other waiting.
+const LARGE_BYTES: usize = 64 << 10;
 
 /// The KServe protocol, for every route that is served by it.
 #[derive(Clone)]
@@ -73,51 +77,71 @@ impl Kserve {
             raw_input_contents,
             ..
         } = request;
-        let mut parameters = parameters::read(parameters, route)?;
+        let parameters = parameters::read(parameters, route)?;
         for output in &outputs {
             if let Some(name) = output.parameters.keys().min() {
                 let message = format!("output '{}': there is no parameter '{name}' of outputs", output.name);
                 return Err(status::refused(message));
             }
         }
-        let mut given = std::mem::take(&mut parameters.inputs);
-        given.extend(tensors(route, inputs, raw_input_contents, &parameters)?);
-        let twice = given
-            .iter()
-            .enumerate()
-            .find(|(place, (name, _))| given[..*place].iter().any(|(before, _)| before == name));
-        if let Some((_, (name, _))) = twice {
-            return Err(status::refused(format!("input '{name}' is brought twice")));
-        }
+        let (graph, name) = (route.graph.clone(), route.name.clone());
+        let (timeout, priority, wants_final) =
+            (parameters.timeout, parameters.priority, parameters.wants_final);
+        let inputs = if is_work(route, bytes) {
+            let (routes, graph, name) = (Arc::clone(&self.routes), graph.clone(), name.clone());
+            apart(move || {
+                let route = routes.iter().find(|route| route.graph == graph && route.name == name);
+                route.map(|route| read(route, inputs, raw_input_contents, parameters, limits))
+            })
+            .await?
+            .unwrap_or_else(|| Err(Status::internal("a route is gone; this is a bug of corn")))
+        } else {
+            read(route, inputs, raw_input_contents, parameters, limits)
+        }?;
         let asked = Asked {
-            graph: route.graph.clone(),
-            route: Some(route.name.clone()),
-            inputs: self.read(route, given, limits).await?,
+            graph,
+            route: Some(name),
+            inputs,
             outputs: outputs.into_iter().map(|output| output.name).collect(),
-            deadline: parameters.timeout.into_iter().chain(deadline).min(),
-            priority: parameters.priority,
+            deadline: timeout.into_iter().chain(deadline).min(),
+            priority,
         };
         let asking = ask::submit(&self.served, &self.routes, asked)?;
-        Ok(Called { asking, model, id, wants_final: parameters.wants_final })
+        Ok(Called { asking, model, id, wants_final })
     }
+}
 
-    async fn read(
-        &self,
-        route: &Route,
-        given: Vec<(String, Value)>,
-        limits: corn_plan::Limits,
-    ) -> Result<Vec<(String, Datum)>, Status> {
-        let of = format!("model '{}'", models::name(route));
-        if !given.iter().any(|(_, value)| inputs::is_work(value)) {
-            return inputs::read(&[route], &of, given, limits);
-        }
-        let (routes, graph, name) = (Arc::clone(&self.routes), route.graph.clone(), route.name.clone());
-        apart(move || {
-            let route = routes.iter().filter(|route| route.graph == graph && route.name == name);
-            inputs::read(&route.collect::<Vec<_>>(), &of, given, limits)
-        })
-        .await?
+/// Whether reading takes so long that it is done apart: whether there can be files to decode, or much to convert.
+fn is_work(route: &Route, bytes: usize) -> bool {
+    let is_media = |input: &Input| {
+        matches!(
+            input.ty.kind,
+            Kind::Image { .. }
+                | Kind::Audio { .. }
+                | Kind::Video { .. }
+                | Kind::Media { .. }
+                | Kind::Messages { .. }
+        )
+    };
+    bytes > LARGE_BYTES || route.inputs.iter().any(is_media)
+}
+
+/// What a request to `route` brings, as its inputs declare it.
+fn read(
+    route: &Route,
+    inputs: Vec<InferInputTensor>,
+    raw: Vec<Bytes>,
+    mut parameters: Parameters,
+    limits: Limits,
+) -> Result<Vec<(String, Datum)>, Status> {
+    let mut given = std::mem::take(&mut parameters.inputs);
+    given.extend(tensors(route, inputs, raw, &parameters)?);
+    let mut names: Vec<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
+        return Err(status::refused(format!("input '{twice}' is brought twice")));
     }
+    inputs::read(&[route], &format!("model '{}'", models::name(route)), given, limits)
 }
 
 /// The tensors of a request, as values of inputs of `route`.
@@ -125,7 +149,7 @@ fn tensors(
     route: &Route,
     inputs: Vec<InferInputTensor>,
     raw: Vec<Bytes>,
-    parameters: &parameters::Parameters,
+    parameters: &Parameters,
 ) -> Result<Vec<(String, Value)>, Status> {
     if !raw.is_empty() && raw.len() != inputs.len() {
         let (raw, inputs) = (raw.len(), inputs.len());

@@ -21,6 +21,7 @@ async fn corns_client_is_served() {
 
 /// Runs `script`, which needs `package` to import `module`, against the program. Skipped where no Python has it and
 /// none can be made that does.
+#[allow(clippy::print_stderr, reason = "a test that is skipped must be seen to be")]
 async fn is_content(script: &str, package: &str, module: &str) {
     let python = match python(package, module).await {
         Ok(python) => python,

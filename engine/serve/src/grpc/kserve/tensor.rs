@@ -326,3 +326,68 @@ fn medium(file: Bytes) -> Given {
         Given::Image(encoded_picture(file))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use corn_plan::{Dim, Limits, Modality, Type};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::grpc::value::{Budget, read as read_value};
+
+    const DATATYPES: [&str; 8] = ["BYTES", "BOOL", "UINT8", "INT16", "FP16", "FP32", "UINT64", "COMPLEX"];
+
+    fn kinds() -> Vec<Kind> {
+        let dims = vec![Dim::Upto { name: "n".to_owned(), max: 4 }, Dim::Fixed(2)];
+        let mut kinds = vec![
+            Kind::Text { max_bytes: 8 },
+            Kind::Messages { max_parts: 2 },
+            Kind::Media { max_bytes: 64 },
+            Kind::Audio { rate_hz: None, max_ms: 10 },
+            Kind::Int,
+            Kind::Float,
+            Kind::Bool,
+            Kind::modality(),
+        ];
+        kinds.extend(Modality::ALL.map(|modality| Kind::of_media(modality, 64)));
+        kinds.extend([Dtype::F32, Dtype::U8].map(|dtype| Kind::Tensor { dtype, dims: dims.clone() }));
+        kinds
+    }
+
+    proptest! {
+        /// Whatever a client sends is a value or refused.
+        #[test]
+        fn nothing_breaks_the_reader(
+            datatype in prop::sample::select(DATATYPES.to_vec()),
+            shape in vec(prop_oneof![-1i64..5, Just(i64::MAX)], 0..5),
+            raw in vec(prop_oneof![Just(0u8), Just(1u8), any::<u8>()], 0..64),
+            kind in prop::sample::select(kinds()),
+            is_list in any::<bool>(),
+        ) {
+            let ty = if is_list { Type::list(kind, 3) } else { Type::value(kind) };
+            let name = "it".to_owned();
+            let input =
+                Input { name, ty, is_required: true, default: None, choices: Vec::new(), media: None };
+            let parameters =
+                Parameters { sample_rate_hz: Some(8000), frames_per_second: Some(25.0), ..Parameters::default() };
+            let tensor =
+                InferInputTensor { datatype: datatype.to_owned(), shape, ..InferInputTensor::default() };
+            if let Ok(value) = read(tensor, Some(raw.into()), &input, &parameters) {
+                let _ = read_value(value, &input, &mut Budget::new(Limits::default()));
+            }
+        }
+    }
+
+    #[test]
+    fn texts_have_their_lengths_before_them() {
+        let Ok(Contents::Elements(elements)) =
+            contents_of_raw("BYTES", Bytes::from_static(b"\x02\0\0\0ab\0\0\0\0"))
+        else {
+            panic!("two elements")
+        };
+        assert_eq!(elements, [&b"ab"[..], b""]);
+        assert!(contents_of_raw("BYTES", Bytes::from_static(b"\x02\0\0\0a")).is_err());
+        assert!(contents_of_raw("BYTES", Bytes::from_static(b"\x02\0")).is_err());
+    }
+}
