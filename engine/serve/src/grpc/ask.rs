@@ -161,7 +161,8 @@ pub(super) fn unknown_input(of: &str, routes: &[&Route], name: &str) -> Status {
     status::refused(format!("input '{name}' is not an input of {of}{hint}; it takes {names}"))
 }
 
-fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+/// Names, each once.
+pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let mut once: Vec<&str> = Vec::new();
     for name in names {
         if !once.contains(&name) {

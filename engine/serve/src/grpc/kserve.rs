@@ -138,7 +138,7 @@ fn read(
     given.extend(tensors(route, inputs, raw, &parameters)?);
     let mut names: Vec<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
+    if let Some((twice, _)) = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next) {
         return Err(status::refused(format!("input '{twice}' is brought twice")));
     }
     inputs::read(&[route], &format!("model '{}'", models::name(route)), given, limits)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use corn_core::Datum;
 use corn_core::message::Priority;
+use corn_media::Format;
 use corn_plan::Endpoint;
 use futures_util::stream::{self, Stream, StreamExt};
 use prost::Message;
@@ -43,7 +44,7 @@ impl Native {
     /// What a client asks for, read and submitted.
     async fn submit(&self, metadata: &MetadataMap, request: pb::InferRequest) -> Result<Asking, Status> {
         let deadline = ask::deadline(metadata)?;
-        let priority = match request.priority() {
+        let priority = match known(request.priority, "priority")? {
             pb::Priority::Normal => Priority::Normal,
             pb::Priority::Low => Priority::Low,
             pb::Priority::High => Priority::High,
@@ -76,15 +77,14 @@ impl Native {
             ("", [one], _) => one.graph.as_str(),
             ("", [], [one]) => one,
             ("", [], _) if !route.is_empty() => {
-                let names: Vec<&str> = self.routes.iter().map(|it| it.name.as_str()).collect();
-                let hint = nearest::hint(route, names.iter().copied());
-                let names = names.join(", ");
+                let names = || self.routes.iter().map(|it| it.name.as_str());
+                let (hint, names) = (nearest::hint(route, names()), ask::listed(names()));
                 return Err(status::not_found(format!(
                     "there is no route '{route}'{hint}; there is {names}"
                 )));
             }
             ("", ..) => {
-                let message = format!("say which graph: there is {}", graphs.join(", "));
+                let message = format!("say which graph: there is {}", ask::listed(graphs.iter().copied()));
                 return Err(status::refused(message));
             }
             (graph, ..) if graphs.contains(&graph) => graph,
@@ -110,22 +110,29 @@ impl Native {
             return status::not_found(message);
         }
         let graphs = self.routes.graphs();
-        let (hint, names) = (nearest::hint(graph, graphs.iter().copied()), graphs.join(", "));
+        let (hint, names) =
+            (nearest::hint(graph, graphs.iter().copied()), ask::listed(graphs.iter().copied()));
         status::not_found(format!("there is no graph '{graph}'{hint}; there is {names}"))
     }
 }
 
-fn formats(request: &pb::InferRequest) -> Formats {
-    use corn_media::Format;
-    Formats {
-        images: match request.images() {
-            pb::ImageFormat::ImageRgb => None,
-            pb::ImageFormat::ImagePng => Some(Format::Png),
-            pb::ImageFormat::ImageJpeg => Some(Format::Jpeg { quality: 90 }),
-            pb::ImageFormat::ImageWebp => Some(Format::WebpLossless),
-        },
-        wav: request.audio() == pb::AudioFormat::AudioWav,
-    }
+/// The word that a number stands for. One of a later version is refused rather than taken for another.
+fn known<T: TryFrom<i32>>(number: i32, field: &str) -> Result<T, Status> {
+    T::try_from(number).map_err(|_| status::refused(format!("{number} stands for nothing as '{field}'")))
+}
+
+fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
+    let images = match known(request.images, "images")? {
+        pb::ImageFormat::ImageRgb => None,
+        pb::ImageFormat::ImagePng => Some(Format::Png),
+        pb::ImageFormat::ImageJpeg => Some(Format::Jpeg { quality: 90 }),
+        pb::ImageFormat::ImageWebp => Some(Format::WebpLossless),
+    };
+    let wav = match known(request.audio, "audio")? {
+        pb::AudioFormat::AudioSamples => false,
+        pb::AudioFormat::AudioWav => true,
+    };
+    Ok(Formats { images, wav })
 }
 
 async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
@@ -196,7 +203,7 @@ async fn told_to_cancel(mut later: Streaming<pb::ConverseRequest>, wrong: onesho
 impl Corn for Native {
     async fn infer(&self, request: Request<pb::InferRequest>) -> Result<Response<pb::InferResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let formats = formats(&request);
+        let formats = formats(&request)?;
         let mut asking = self.submit(&metadata, request).await?;
         let mut outputs = Vec::new();
         for (wanted, datum) in asking.whole().await? {
@@ -215,7 +222,7 @@ impl Corn for Native {
 
     async fn stream(&self, request: Request<pb::InferRequest>) -> Result<Response<Answers>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let formats = formats(&request);
+        let formats = formats(&request)?;
         let asking = self.submit(&metadata, request).await?;
         Ok(respond(asking.request(), answers(asking, formats, None)))
     }
@@ -231,7 +238,7 @@ impl Corn for Native {
         let Some(Spoken::Request(request)) = first else {
             return Err(status::refused("the first message of a client is its request"));
         };
-        let formats = formats(&request);
+        let formats = formats(&request)?;
         let asking = self.submit(&metadata, request).await?;
         let (wrong, said_wrong) = oneshot::channel();
         let cancelled: Cancelled = Box::pin(told_to_cancel(spoken, wrong));

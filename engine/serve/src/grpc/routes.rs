@@ -71,8 +71,12 @@ impl Routes {
 
     /// The names of the graphs, each once.
     pub(super) fn graphs(&self) -> Vec<&str> {
-        let mut graphs: Vec<&str> = self.routes.iter().map(|route| route.graph.as_str()).collect();
-        graphs.dedup();
+        let mut graphs: Vec<&str> = Vec::new();
+        for route in &self.routes {
+            if !graphs.contains(&route.graph.as_str()) {
+                graphs.push(&route.graph);
+            }
+        }
         graphs
     }
 }

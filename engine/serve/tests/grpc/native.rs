@@ -171,6 +171,11 @@ async fn mistakes_are_refused_by_name() {
     let many = Value { kind: Some(Kind::List(List { items: vec![text("x"); 9] })) };
     let cases = [
         (ask("spek", &[], &[]), Code::NotFound, "there is no graph 'spek'; did you mean 'speak'?; there is"),
+        (
+            InferRequest { images: 7, ..ask("speak", &[prompt()], &[]) },
+            Code::InvalidArgument,
+            "7 stands for nothing as 'images'",
+        ),
         (ask("", &[], &[]), Code::InvalidArgument, "say which graph: there is speak, shout"),
         (
             InferRequest { route: "tlak".to_owned(), ..ask("speak", &[], &[]) },

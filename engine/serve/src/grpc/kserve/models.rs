@@ -3,6 +3,7 @@
 use corn_plan::{Dim, Dtype, Form, Kind, Type};
 use tonic::Status;
 
+use crate::grpc::ask::listed;
 use crate::grpc::proto::inference as pb;
 use crate::grpc::proto::inference::DataType;
 use crate::grpc::routes::{Route, Routes};
@@ -43,7 +44,8 @@ pub(super) fn find<'r>(routes: &'r Routes, asked: &str, version: &str) -> Result
     }
     let parts = routes.iter().flat_map(|route| [route.name.as_str(), route.graph.as_str()]);
     let hint = nearest::hint(asked, names.iter().map(String::as_str).chain(parts));
-    Err(status::not_found(format!("there is no model '{asked}'{hint}; there is {}", names.join(", "))))
+    let names = listed(names.iter().map(String::as_str));
+    Err(status::not_found(format!("there is no model '{asked}'{hint}; there is {names}")))
 }
 
 /// The protocol's name of a dtype.
