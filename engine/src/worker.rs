@@ -26,6 +26,8 @@ pub(crate) trait Outside {
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>);
     /// Tells the coordinator that a worker was lost to this one, and which replays with it go on.
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>);
+    /// Nothing more is said for now.
+    fn flush(&mut self) {}
 }
 
 /// What a worker's thread reaches.
@@ -94,6 +96,7 @@ impl<O: Outside> Driver<O> {
         for action in actions.drain(..) {
             self.act(action);
         }
+        self.outside.flush();
     }
 
     fn act(&mut self, action: WorkerAction) {

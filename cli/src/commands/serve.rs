@@ -81,12 +81,9 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         };
         bars.clear();
         let served = Served::new(Arc::new(engine));
-        let serving = corn_serve::serve(
-            served,
-            &args.faces.listening(),
-            |bound| say_bound(plan.plan(), &bound),
-            told_to_stop(),
-        );
+        let listening = args.faces.listening();
+        let serving =
+            corn_serve::serve(served, &listening, |bound| say_bound(plan.plan(), &bound), told_to_stop());
         tokio::select! {
             outcome = serving => outcome.map_err(Failure::Fault),
             () = told_twice() => Ok(()),

@@ -71,13 +71,15 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
     let outcome = LocalSet::new().block_on(&runtime, async {
-        if state.connect().await.is_some() {
+        state.create()?;
+        // Held until the process ends: whoever comes after a coordinator finds nothing of it half there.
+        let Some(lock) = state.lock()? else {
             let name = &state.name;
             let message = format!("a deployment '{name}' is up already; end it with `corn down {name}`");
             return Err(Failure::Usage(message));
-        }
-        state.create()?;
+        };
         if args.detach {
+            drop(lock);
             return detach(&state, args).await;
         }
         let text = plan.plan().to_text();
@@ -87,7 +89,9 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
             let _ = std::fs::remove_file(state.token());
         }
         crate::commands::write(&state.plan(), &text)?;
-        run(args, &state, &host, Arc::new(plan)).await
+        let outcome = run(args, &state, &host, Arc::new(plan)).await;
+        drop(lock);
+        outcome
     });
     runtime.shutdown_background();
     outcome
