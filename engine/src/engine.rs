@@ -201,6 +201,12 @@ impl Engine {
         self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).look_up(signature)
     }
 
+    /// Whether every component of `recording` is ready on some worker.
+    pub fn is_ready(&self, recording: RecordingId) -> bool {
+        self.served.contains(&recording)
+            && self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).is_ready(recording)
+    }
+
     /// Submits a request. Its outputs come as they are made, and its faults as well.
     pub fn submit(&self, ask: Ask) -> Answer {
         let request = RequestId::first(self.next_request.fetch_add(1, Ordering::Relaxed));

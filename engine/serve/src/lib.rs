@@ -7,6 +7,8 @@
 mod grpc;
 mod http;
 
+pub use grpc::proto;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +70,11 @@ impl Served {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         self.engine.plan().plan()
+    }
+
+    /// Whether every component is ready on some worker.
+    pub fn is_ready(&self) -> bool {
+        self.plan().recordings.ids().all(|recording| self.engine.is_ready(recording))
     }
 
     /// The recording for what a request brings and asks for.
