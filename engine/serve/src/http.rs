@@ -6,14 +6,18 @@
 mod answer;
 mod body;
 mod chat;
+mod embeddings;
 mod events;
 mod fields;
+mod images;
 mod media;
 mod metrics;
 mod models;
 mod refusal;
 mod sound;
+mod speech;
 mod talk;
+mod transcriptions;
 mod usage;
 
 use std::sync::Arc;
@@ -87,6 +91,10 @@ fn router(face: Arc<Face>) -> Router {
         .route("/v1/models", get(all_models))
         .route("/v1/models/{id}", get(one_model))
         .route("/v1/chat/completions", post(chat::answer))
+        .route("/v1/audio/speech", post(speech::answer))
+        .route("/v1/audio/transcriptions", post(transcriptions::answer))
+        .route("/v1/images/generations", post(images::answer))
+        .route("/v1/embeddings", post(embeddings::answer))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&face), enter))

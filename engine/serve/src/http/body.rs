@@ -52,7 +52,10 @@ pub(super) async fn form(request: Request<Body>, max_bytes: u64) -> Result<(Form
     // The limit has been held above, and may be higher than that of the reader of forms.
     DefaultBodyLimit::disable().apply(&mut again);
     let broken = |what: String| {
-        Refusal::request(StatusCode::BAD_REQUEST, format!("the body is no form (multipart/form-data): {what}"))
+        Refusal::request(
+            StatusCode::BAD_REQUEST,
+            format!("the body is no form (multipart/form-data): {what}"),
+        )
     };
     let mut parts = Multipart::from_request(again, &()).await.map_err(|error| broken(error.body_text()))?;
     let mut form = Form::default();

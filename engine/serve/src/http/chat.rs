@@ -65,7 +65,12 @@ pub(super) async fn answer(
         let asked = face.prepared(move |face| read(face, &body, &name)).await?;
         let outputs = face.ask(asked.request, &meter).await?;
         if asked.is_streamed {
-            let says = Chunks { told: asked.told, says_usage: asked.says_usage, pcm: Pcm::default(), made: Used::default() };
+            let says = Chunks {
+                told: asked.told,
+                says_usage: asked.says_usage,
+                pcm: Pcm::default(),
+                made: Used::default(),
+            };
             return Ok(events(says, outputs));
         }
         whole(&asked.told, outputs).await
@@ -195,9 +200,7 @@ fn sound(said: Option<Value>, wants_sound: bool, is_streamed: bool) -> Result<Op
     let word = match said.remove("format") {
         None | Some(Value::Null) if is_streamed => "pcm16",
         None | Some(Value::Null) => "wav",
-        Some(Value::String(word)) => {
-            one_of("audio.format", &word, &["wav", "pcm16"], "that is not written")?
-        }
+        Some(Value::String(word)) => one_of("audio.format", &word, &["wav", "pcm16"], "that is not written")?,
         Some(other) => return Err(wrong("audio.format", "a string", &other)),
     };
     if let Some((name, _)) = said.into_iter().find(|(_, value)| !value.is_null()) {
@@ -205,7 +208,8 @@ fn sound(said: Option<Value>, wants_sound: bool, is_streamed: bool) -> Result<Op
         return Err(Refusal::param(&param, format!("'{param}' is not taken")));
     }
     if is_streamed && word == "wav" {
-        let message = "'audio.format' must be pcm16 where the answer is streamed: a WAV file begins with its length";
+        let message =
+            "'audio.format' must be pcm16 where the answer is streamed: a WAV file begins with its length";
         return Err(Refusal::param("audio.format", message));
     }
     let format = if word == "wav" { SoundFormat::Wav } else { SoundFormat::Pcm16 };
@@ -236,7 +240,9 @@ fn bring<'p>(
     }
     let count = |kind| media.iter().filter(|medium| medium.kind == kind).count();
     let has_text = media.is_empty()
-        || turns.iter().any(|turn| turn.role == Role::User && turn.said.iter().any(|it| matches!(it, Said::Text(_))));
+        || turns
+            .iter()
+            .any(|turn| turn.role == Role::User && turn.said.iter().any(|it| matches!(it, Said::Text(_))));
     let mut apart = vec![("text", usize::from(has_text))];
     apart.extend(Modality::ALL.map(|kind| (kind.name(), count(kind))));
     apart.retain(|(_, count)| *count > 0);
@@ -259,7 +265,8 @@ fn check_count(choice: &Choice<'_>, word: &str, media: &[&Medium]) -> Result<(),
         return Ok(());
     }
     let (_, max) = choice.media_type(word);
-    let mut of_word = media.iter().filter(|medium| medium.kind.name() == word || matches!(word, "messages" | "media"));
+    let mut of_word =
+        media.iter().filter(|medium| medium.kind.name() == word || matches!(word, "messages" | "media"));
     match of_word.nth(max as usize) {
         Some(over) => {
             let param = &over.param;
@@ -311,7 +318,8 @@ fn separately(
             return Err(Refusal::param(param, message));
         }
         if turn.role == Role::System && choice.knob("system").is_none() {
-            let message = format!("'{param}': the model '{model}' has no input 'system' for what a system says");
+            let message =
+                format!("'{param}': the model '{model}' has no input 'system' for what a system says");
             return Err(Refusal::param(param, message));
         }
         for said in turn.said {
@@ -332,7 +340,10 @@ fn separately(
         }
     }
     if asks == 0 {
-        return Err(Refusal::param("messages", format!("'messages' has no message of a user, and '{model}' takes one")));
+        return Err(Refusal::param(
+            "messages",
+            format!("'messages' has no message of a user, and '{model}' takes one"),
+        ));
     }
     let mut inputs = Vec::new();
     if has_text {

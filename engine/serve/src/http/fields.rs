@@ -113,14 +113,22 @@ impl Fields {
     }
 
     /// A voice: its name, as such or as the `id` of an object. `param` is where it stood.
-    pub(super) fn voice(&mut self, said: Option<Value>, param: &str, choice: &Choice<'_>) -> Result<(), Refusal> {
+    pub(super) fn voice(
+        &mut self,
+        said: Option<Value>,
+        param: &str,
+        choice: &Choice<'_>,
+    ) -> Result<(), Refusal> {
         let name = match said {
             None => return Ok(()),
             Some(Value::Object(mut voice)) if voice.len() == 1 => voice.remove("id"),
             Some(other) => Some(other),
         };
         let Some(Value::String(name)) = name else {
-            return Err(Refusal::param(param, format!("'{param}' is no name of a voice, and no object with its 'id'")));
+            return Err(Refusal::param(
+                param,
+                format!("'{param}' is no name of a voice, and no object with its 'id'"),
+            ));
         };
         if choice.knob("voice").is_some() {
             self.put("voice", Value::String(name));
@@ -144,9 +152,8 @@ impl Fields {
         let mut inputs = Vec::new();
         for (name, value) in self.fields {
             if let Some(ty) = choice.knob(&name) {
-                let datum = datum(&value, ty, self.is_form).map_err(|problem| {
-                    Refusal::param(&name, format!("'{name}': {problem}"))
-                })?;
+                let datum = datum(&value, ty, self.is_form)
+                    .map_err(|problem| Refusal::param(&name, format!("'{name}': {problem}")))?;
                 inputs.push((name, datum));
             } else if !is_neutral(&name, &value) {
                 return Err(choice.no_knob(&name));

@@ -65,7 +65,10 @@ impl Medium {
             return Err(Refusal::param(param, message));
         };
         let class = media_type.split('/').next().unwrap_or_default();
-        if !media_type.is_empty() && class != kind.name() && !media_type.starts_with("application/octet-stream") {
+        if !media_type.is_empty()
+            && class != kind.name()
+            && !media_type.starts_with("application/octet-stream")
+        {
             let message = format!("'{param}' is said to be {media_type}, and must be {}/…", kind.name());
             return Err(Refusal::param(param, message));
         }
@@ -79,7 +82,8 @@ impl Medium {
         let (bytes, format) = match content {
             Content::Raw(bytes) => (bytes, None),
             Content::Base64(text, format) => {
-                let bytes = BASE64.decode(text).map_err(|error| wrong(format!("it is no base64: {error}")))?;
+                let bytes =
+                    BASE64.decode(text).map_err(|error| wrong(format!("it is no base64: {error}")))?;
                 (bytes.into(), format)
             }
         };
@@ -129,7 +133,10 @@ impl Room {
             && let Some(first_over) = images.nth(max as usize)
         {
             let param = &first_over.param;
-            return Err(Refusal::param(param, format!("'{param}' is one more than the {max} pictures allowed")));
+            return Err(Refusal::param(
+                param,
+                format!("'{param}' is one more than the {max} pictures allowed"),
+            ));
         }
         Ok(Self { audio_ms: limits.audio_ms, heard_ms: 0 })
     }

@@ -46,7 +46,8 @@ impl<'b> Brought<'b> {
     }
 
     fn shown(&self) -> String {
-        let mut shown: Vec<String> = self.items.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let mut shown: Vec<String> =
+            self.items.iter().map(|(word, count)| format!("{count} {word}")).collect();
         shown.extend((!self.kinds.is_empty()).then(|| {
             let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
             format!("media of the kinds {}", kinds.join(" and "))
@@ -55,7 +56,10 @@ impl<'b> Brought<'b> {
     }
 
     fn has_kinds_of(&self, input: &Input) -> bool {
-        input.media.as_ref().is_none_or(|media| media.kinds.iter().copied().collect::<BTreeSet<_>>() == self.kinds)
+        input
+            .media
+            .as_ref()
+            .is_none_or(|media| media.kinds.iter().copied().collect::<BTreeSet<_>>() == self.kinds)
     }
 }
 
@@ -173,7 +177,8 @@ impl<'p> Model<'p> {
             let inputs = filled(recording).filter_map(|input| {
                 let kinds = input.media.iter().flat_map(|media| &media.kinds);
                 let kinds: Vec<&str> = kinds.map(|kind| kind.name()).collect();
-                let with = if kinds.is_empty() { String::new() } else { format!(" of {}", kinds.join(" and ")) };
+                let with =
+                    if kinds.is_empty() { String::new() } else { format!(" of {}", kinds.join(" and ")) };
                 Some(format!("{}{with}", ty(recording, input)?))
             });
             inputs.collect::<Vec<String>>().join(" + ")
@@ -208,7 +213,8 @@ impl<'p> Choice<'p> {
         mut data: Vec<Datum>,
         param: &str,
     ) -> Result<(String, Datum), Refusal> {
-        let (input, ty) = self.input(word).ok_or_else(|| Refusal::ours(format!("no input takes a {word}")))?;
+        let (input, ty) =
+            self.input(word).ok_or_else(|| Refusal::ours(format!("no input takes a {word}")))?;
         let datum = match (ty.form, data.pop()) {
             (Form::Value | Form::Stream { .. }, Some(only)) if data.is_empty() => only,
             (_, last) => Datum::List(data.into_iter().chain(last).collect()),
@@ -242,7 +248,11 @@ impl<'p> Choice<'p> {
     pub(super) fn no_knob(&self, name: &str) -> Refusal {
         let knobs = self.recording.inputs.iter().filter(|it| it.default.is_some());
         let knobs: Vec<&str> = knobs.map(|it| it.name.as_str()).collect();
-        let has = if knobs.is_empty() { "it has none".to_owned() } else { format!("there is {}", knobs.join(", ")) };
+        let has = if knobs.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("there is {}", knobs.join(", "))
+        };
         let model = self.model.name();
         Refusal::param(
             name,
@@ -259,12 +269,6 @@ impl<'p> Choice<'p> {
     pub(super) fn output(&self, word: &str) -> Option<usize> {
         let recording = self.recording;
         recording.outputs.iter().position(|output| recording.values[output.value].ty.kind.word() == word)
-    }
-
-    /// The type of the output at `place`.
-    pub(super) fn output_type(&self, place: usize) -> &'p Type {
-        let recording = self.recording;
-        &recording.values[recording.outputs[place].value].ty
     }
 
     /// Words that the recording is for and that the request does not choose: those that the route fixes.

@@ -1,12 +1,14 @@
 //! Sound on its way out.
 
+use std::borrow::Cow;
+
 use corn_core::{Audio, Datum};
-use corn_media::{Resampler, write_wav};
+use corn_media::{Resampler, resample, write_wav};
 
 use super::refusal::Refusal;
 
 /// Clients take sound without a header for 16-bit samples at this rate, mono, little-endian; no field says another.
-pub(super) const PCM_RATE_HZ: u32 = 24_000;
+const PCM_RATE_HZ: u32 = 24_000;
 
 /// Turns pieces of sound into samples of one rate, without a seam between them.
 #[derive(Default)]
@@ -34,7 +36,7 @@ impl Pcm {
 }
 
 /// Sound as 16-bit samples.
-pub(super) fn samples(samples: &[f32]) -> Vec<u8> {
+fn samples(samples: &[f32]) -> Vec<u8> {
     samples.iter().flat_map(|sample| to_i16(*sample).to_le_bytes()).collect()
 }
 
@@ -44,7 +46,7 @@ fn to_i16(sample: f32) -> i16 {
 }
 
 /// The header of a WAV file whose length is not known, as those that are read while they are made begin.
-pub(super) fn wav_header(rate_hz: u32) -> Vec<u8> {
+fn wav_header(rate_hz: u32) -> Vec<u8> {
     let mut header = Vec::with_capacity(44);
     header.extend(b"RIFF\xff\xff\xff\xffWAVEfmt ");
     header.extend(16u32.to_le_bytes());
@@ -58,17 +60,45 @@ pub(super) fn wav_header(rate_hz: u32) -> Vec<u8> {
     header
 }
 
+/// Writes a WAV file while its sound is made, at the rate of the first piece.
+#[derive(Default)]
+pub(super) struct Wav {
+    rate_hz: Option<u32>,
+}
+
+impl Wav {
+    /// The bytes of the next piece, with the header before the first.
+    pub(super) fn push(&mut self, audio: &Audio) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let rate_hz = *self.rate_hz.get_or_insert_with(|| {
+            bytes = wav_header(audio.rate_hz);
+            audio.rate_hz
+        });
+        bytes.extend(samples(&at_rate(audio, rate_hz)));
+        bytes
+    }
+
+    /// What makes a file of no sound at all.
+    pub(super) fn finish(&mut self) -> Vec<u8> {
+        if self.rate_hz.is_none() { wav_header(PCM_RATE_HZ) } else { Vec::new() }
+    }
+}
+
+/// A model's pieces are of one rate, unless a graph joins streams of several models.
+fn at_rate(audio: &Audio, rate_hz: u32) -> Cow<'_, [f32]> {
+    if audio.rate_hz == rate_hz {
+        return Cow::Borrowed(&audio.samples);
+    }
+    Cow::Owned(resample(audio, rate_hz).samples.to_vec())
+}
+
 /// Pieces of sound as one WAV file, at the rate of the first.
 pub(super) fn wav(pieces: &[Datum]) -> Result<Vec<u8>, Refusal> {
     let pieces = pieces.iter().filter_map(|it| if let Datum::Audio(audio) = it { Some(audio) } else { None });
     let mut whole: Option<(u32, Vec<f32>)> = None;
     for piece in pieces {
         let (rate_hz, samples) = whole.get_or_insert_with(|| (piece.rate_hz, Vec::new()));
-        if piece.rate_hz == *rate_hz {
-            samples.extend_from_slice(&piece.samples);
-        } else {
-            samples.extend_from_slice(&corn_media::resample(piece, *rate_hz).samples);
-        }
+        samples.extend_from_slice(&at_rate(piece, *rate_hz));
     }
     let (rate_hz, samples) = whole.unwrap_or((PCM_RATE_HZ, Vec::new()));
     write_wav(&Audio { rate_hz, samples: samples.into() }).map_err(|error| Refusal::ours(error.to_string()))

@@ -100,12 +100,7 @@ fn said(at: &str, part: Value) -> Result<Said, Refusal> {
     }
 }
 
-fn from_url(
-    part: &mut Map<String, Value>,
-    at: &str,
-    name: &str,
-    kind: Modality,
-) -> Result<Medium, Refusal> {
+fn from_url(part: &mut Map<String, Value>, at: &str, name: &str, kind: Modality) -> Result<Medium, Refusal> {
     let at = format!("{at}.{name}");
     let mut inner = object(&at, part.remove(name).ok_or_else(|| missing(&at))?)?;
     let url = needed_text(&mut inner, &at, "url")?;
@@ -113,7 +108,8 @@ fn from_url(
         && detail != "auto"
     {
         let param = format!("{at}.detail");
-        let message = format!("'{param}' is {detail}; how finely a picture is looked at is the graph's choice: auto");
+        let message =
+            format!("'{param}' is {detail}; how finely a picture is looked at is the graph's choice: auto");
         return Err(Refusal::param(param, message));
     }
     match inner.into_iter().next() {

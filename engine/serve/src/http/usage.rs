@@ -4,8 +4,8 @@
 //! words are counted of what came in, and of what went out the pieces in which the model made it, which is a token each
 //! for a language model that streams. Beside them stands what can be counted exactly.
 
-use corn_core::datum::Part;
 use corn_core::Datum;
+use corn_core::datum::Part;
 use serde_json::{Map, Value, json};
 
 /// How much of everything.
@@ -56,11 +56,9 @@ impl Used {
 
     fn counted(&self) -> Value {
         let mut counted = Map::new();
-        for (name, count) in [
-            ("text_bytes", self.text_bytes),
-            ("images", self.images),
-            ("audio_ms", self.audio_ms),
-        ] {
+        for (name, count) in
+            [("text_bytes", self.text_bytes), ("images", self.images), ("audio_ms", self.audio_ms)]
+        {
             if count > 0 {
                 counted.insert(name.to_owned(), count.into());
             }

@@ -79,8 +79,7 @@ impl Server {
         let (bound, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = Served::new(Arc::clone(&engine));
-        let listening =
-            Listening { http: Some("127.0.0.1:0".to_owned()), keys, ..Listening::default() };
+        let listening = Listening { http: Some("127.0.0.1:0".to_owned()), keys, ..Listening::default() };
         let faces = tokio::spawn(async move {
             let tell = |at: corn_serve::Bound| bound.send(at.http.unwrap()).unwrap();
             let stopped = async {
@@ -95,7 +94,11 @@ impl Server {
     pub async fn idle(&self) {
         let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
         while !self.engine.ledgers().iter().all(corn_core::Ledger::is_empty) {
-            assert!(tokio::time::Instant::now() < until, "something is still held: {:?}", self.engine.ledgers());
+            assert!(
+                tokio::time::Instant::now() < until,
+                "something is still held: {:?}",
+                self.engine.ledgers()
+            );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
@@ -115,13 +118,7 @@ impl Server {
     }
 
     /// Sends a request.
-    pub async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> TcpStream {
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: corn\r\nconnection: close\r\n");
         for (name, value) in headers {
@@ -167,7 +164,8 @@ impl Reply {
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let is_chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+        let is_chunked =
+            headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
         let rest = &bytes[end + 4..];
         let body = if is_chunked { unchunked(rest) } else { rest.to_vec() };
         Self { status, headers, body }
