@@ -18,6 +18,6 @@ mod wav;
 pub use audio::{AudioLimits, read_audio};
 pub use error::MediaError;
 pub use picture::{Format, ImageLimits, read_image, write_image};
-pub use resample::resample;
+pub use resample::{Resampler, resample};
 pub use sniff::{MediaKind, sniff};
 pub use wav::{WavWriter, write_wav};

@@ -6,7 +6,7 @@
 
 use corn_core::datum::Audio;
 use rubato::audioadapter_buffers::direct::SequentialSlice;
-use rubato::{Fft, FixedSync, Resampler, WindowFunction};
+use rubato::{Fft, FixedSync, Resampler as RubatoResampler, WindowFunction};
 
 /// Frames of the filter at the lower rate. The longer, the closer to the band's edge it cuts; this
 /// keeps all below nine tenths of it.
@@ -22,24 +22,84 @@ pub fn resample(audio: &Audio, rate_hz: u32) -> Audio {
     if audio.rate_hz == rate_hz || audio.samples.is_empty() {
         return Audio { rate_hz, samples: audio.samples.clone().into() };
     }
-    let (from, to) = (audio.rate_hz as usize, rate_hz as usize);
-    let frames = audio.samples.len();
-    let wanted = ((frames as u128 * to as u128 * 2 + from as u128) / (2 * from as u128)) as usize;
-    let mut resampler = Fft::<f32>::new_custom(
-        from,
-        to,
-        block_frames(from, to),
-        1,
-        1,
-        WindowFunction::BlackmanHarris2,
-        FixedSync::Both,
-    )
-    .expect("rates and block are not zero");
-    let input = SequentialSlice::new(&audio.samples, 1, frames).expect("one channel of `frames` samples");
-    let output = resampler.process_all(&input, frames, None).expect("the buffers fit the resampler");
-    let mut samples = output.take_data();
-    samples.resize(wanted, 0.0);
+    let mut resampler = Resampler::new(audio.rate_hz, rate_hz);
+    let mut samples = resampler.push(&audio.samples);
+    samples.extend(resampler.finish());
     Audio { rate_hz, samples: samples.into() }
+}
+
+/// Changes the rate of sound that comes piece by piece, without a seam between pieces: all that comes out together is
+/// what [`resample`] makes of all that went in.
+pub struct Resampler {
+    from_hz: u32,
+    to_hz: u32,
+    /// None where the rates are equal.
+    fft: Option<Fft<f32>>,
+    /// Too few for a block.
+    waiting: Vec<f32>,
+    frames_in: u64,
+    frames_out: u64,
+    /// Output frames that are still to be left out: those of the filter's delay.
+    delay: usize,
+}
+
+impl Resampler {
+    /// From one rate to another, in samples a second.
+    ///
+    /// # Panics
+    /// If either rate is zero.
+    pub fn new(from_hz: u32, to_hz: u32) -> Self {
+        assert!(from_hz > 0 && to_hz > 0, "a sample rate is at least 1 Hz");
+        let (from, to) = (from_hz as usize, to_hz as usize);
+        let fft = (from != to).then(|| {
+            let (block, window) = (block_frames(from, to), WindowFunction::BlackmanHarris2);
+            Fft::<f32>::new_custom(from, to, block, 1, 1, window, FixedSync::Both)
+                .expect("rates and block are not zero")
+        });
+        let delay = fft.as_ref().map_or(0, RubatoResampler::output_delay);
+        Self { from_hz, to_hz, fft, waiting: Vec::new(), frames_in: 0, frames_out: 0, delay }
+    }
+
+    /// The rate of what goes in.
+    pub const fn from_hz(&self) -> u32 {
+        self.from_hz
+    }
+
+    /// Takes more sound, and returns what can be known without what comes after it.
+    pub fn push(&mut self, samples: &[f32]) -> Vec<f32> {
+        self.frames_in += samples.len() as u64;
+        let Some(fft) = &mut self.fft else { return samples.to_vec() };
+        self.waiting.extend_from_slice(samples);
+        let (block, mut at) = (fft.input_frames_next(), 0);
+        let mut made = Vec::new();
+        while self.waiting.len() - at >= block {
+            let input = SequentialSlice::new(&self.waiting[at..at + block], 1, block);
+            let input = input.expect("one channel of a block's samples");
+            let output = fft.process(&input, None).expect("the buffers fit the resampler").take_data();
+            let left_out = self.delay.min(output.len());
+            self.delay -= left_out;
+            made.extend_from_slice(&output[left_out..]);
+            at += block;
+        }
+        self.waiting.drain(..at);
+        self.frames_out += made.len() as u64;
+        made
+    }
+
+    /// The end of the sound.
+    pub fn finish(mut self) -> Vec<f32> {
+        let Some(fft) = &self.fft else { return Vec::new() };
+        let (from, to) = (u128::from(self.from_hz), u128::from(self.to_hz));
+        let wanted = ((u128::from(self.frames_in) * to * 2 + from) / (2 * from)) as u64;
+        let left = wanted.saturating_sub(self.frames_out) as usize;
+        let silence = vec![0.0; fft.input_frames_next()];
+        let mut made = Vec::new();
+        while made.len() < left {
+            made.extend(self.push(&silence));
+        }
+        made.truncate(left);
+        made
+    }
 }
 
 /// Input frames of one block: a multiple of the shortest span that is whole at both rates, and an

@@ -1,22 +1,199 @@
 //! The OpenAI-compatible HTTP API.
+//!
+//! A served graph is a model. Which inputs a request fills and which outputs it gets comes from the plan
+//! ([`models`]); each endpoint's module knows only the JSON that clients of it send and read.
+
+mod answer;
+mod body;
+mod chat;
+mod embeddings;
+mod events;
+mod fields;
+mod images;
+mod media;
+mod metrics;
+mod models;
+mod refusal;
+mod sound;
+mod speech;
+mod talk;
+mod transcriptions;
+mod usage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Router;
-use axum::routing::get;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use corn_core::Fault;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::keys::Keys;
 use crate::{Served, stopped};
+use answer::Outputs;
+use metrics::{Meter, Metrics};
+use refusal::Refusal;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The media type of metrics, as the format's specification has it.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What all requests share.
+struct Face {
+    served: Arc<Served>,
+    keys: Option<Keys>,
+    metrics: Arc<Metrics>,
+    /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
+    decoding: Semaphore,
+    began_s: u64,
+    /// What request ids begin with, so that those of two lives of a server differ.
+    life: u32,
+    next: AtomicU64,
+}
+
+/// How a request is called in logs, and in what is answered to it.
+#[derive(Clone)]
+struct RequestName(Arc<str>);
 
 /// Serves until told to stop, and until what is under way has ended.
 pub(crate) async fn serve(
     listener: TcpListener,
     served: Arc<Served>,
+    keys: Option<Keys>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let app = Router::new().route("/health", get(|| async { "ok" })).with_state(served);
-    let served = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await;
+    let mut life = [0; 4];
+    getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
+    let face = Arc::new(Face {
+        served,
+        keys,
+        metrics: Arc::new(Metrics::new()),
+        decoding: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+        began_s: now_s(),
+        life: u32::from_le_bytes(life),
+        next: AtomicU64::new(0),
+    });
+    let served = axum::serve(listener, router(face)).with_graceful_shutdown(stopped(stop)).await;
     served.map_err(|error| Fault::setup(format!("HTTP ended: {error}")))
+}
+
+fn router(face: Arc<Face>) -> Router {
+    Router::new()
+        .route("/health", get(|| async { "ok" }))
+        .route("/metrics", get(metrics_text))
+        .route("/v1/models", get(all_models))
+        .route("/v1/models/{id}", get(one_model))
+        .route("/v1/chat/completions", post(chat::answer))
+        .route("/v1/audio/speech", post(speech::answer))
+        .route("/v1/audio/transcriptions", post(transcriptions::answer))
+        .route("/v1/images/generations", post(images::answer))
+        .route("/v1/embeddings", post(embeddings::answer))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&face), enter))
+        .with_state(face)
+}
+
+/// Names a request, and asks for its key.
+async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) -> Response {
+    let number = face.next.fetch_add(1, Ordering::Relaxed);
+    let name: Arc<str> = format!("{:08x}{number:08x}", face.life).into();
+    let is_asking = request.uri().path().starts_with("/v1/");
+    request.extensions_mut().insert(RequestName(Arc::clone(&name)));
+    let mut response = if is_asking && !face.is_known(&request) {
+        Refusal::key().into_response()
+    } else {
+        next.run(request).await
+    };
+    if let Ok(value) = HeaderValue::try_from(format!("req_{name}")) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+async fn nowhere(request: Request) -> Refusal {
+    let message = format!("there is no {} here", request.uri().path());
+    Refusal::request(StatusCode::NOT_FOUND, message).code("unknown_url")
+}
+
+async fn wrong_method(method: Method, request: Request) -> Refusal {
+    let message = format!("{} is not asked with {method}", request.uri().path());
+    Refusal::request(StatusCode::METHOD_NOT_ALLOWED, message).code("wrong_method")
+}
+
+async fn metrics_text(State(face): State<Arc<Face>>) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], face.metrics.text()).into_response()
+}
+
+async fn all_models(State(face): State<Arc<Face>>) -> Json<Value> {
+    let plan = face.served.plan();
+    let models: Vec<Value> = models::served(plan).into_iter().map(|name| face.model(name)).collect();
+    Json(json!({ "object": "list", "data": models }))
+}
+
+async fn one_model(State(face): State<Arc<Face>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    let known = models::served(face.served.plan());
+    if known.contains(&id.as_str()) {
+        return Ok(Json(face.model(&id)));
+    }
+    Err(Refusal::model(format!("there is no model '{id}'; there is {}", known.join(", "))))
+}
+
+impl Face {
+    fn is_known(&self, request: &Request) -> bool {
+        let Some(keys) = &self.keys else { return true };
+        let brought = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let key = brought.and_then(|value| value.split_once(' '));
+        key.is_some_and(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && keys.knows(key.trim()))
+    }
+
+    fn model(&self, name: &str) -> Value {
+        json!({ "id": name, "object": "model", "created": self.began_s, "owned_by": "corn" })
+    }
+
+    /// Reads a request, where that takes a while: apart from whoever serves the others.
+    async fn prepared<T: Send + 'static>(
+        self: &Arc<Self>,
+        prepare: impl FnOnce(&Face) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let face = Arc::clone(self);
+        let turn = self.decoding.acquire().await;
+        let prepared = tokio::task::spawn_blocking(move || prepare(&face)).await;
+        drop(turn);
+        prepared.unwrap_or_else(|_| Err(Refusal::ours("reading the request panicked; this is a bug of corn")))
+    }
+
+    /// Submits a request and waits until its answer begins.
+    async fn ask(&self, asked: crate::Request, meter: &Meter) -> Result<Outputs, Refusal> {
+        let mut outputs = Outputs::new(self.served.submit(asked)?, meter.clone());
+        outputs.begin().await?;
+        Ok(outputs)
+    }
+}
+
+/// Answers at an endpoint, and measures it.
+async fn measured(
+    face: &Face,
+    endpoint: &'static str,
+    answer: impl AsyncFnOnce(Meter) -> Result<Response, Refusal>,
+) -> Response {
+    let meter = face.metrics.begin(endpoint);
+    match answer(meter.clone()).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            meter.end(refusal.status.as_u16());
+            refusal.into_response()
+        }
+    }
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -6,6 +6,7 @@
 
 mod grpc;
 mod http;
+mod keys;
 
 pub use grpc::proto;
 
@@ -19,6 +20,8 @@ use corn_engine::{Answer, Ask, Engine};
 use corn_plan::{Plan, RecordingId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+pub use keys::Keys;
 
 /// How long requests under way may take to end after the faces have been told to stop.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
@@ -35,6 +38,8 @@ pub struct Listening {
     pub http: Option<String>,
     /// Corn's own gRPC service, KServe v2, health and reflection.
     pub grpc: Option<String>,
+    /// The keys of which clients of the HTTP API must know one; without, nobody needs any.
+    pub keys: Option<Keys>,
 }
 
 /// Where they do listen.
@@ -106,12 +111,13 @@ pub async fn serve(
     let grpc = bind(listening.grpc.as_deref()).await?;
     let address = |listener: &Option<TcpListener>| listener.as_ref().and_then(|it| it.local_addr().ok());
     bound(Bound { http: address(&http), grpc: address(&grpc) });
+    let keys = listening.keys.clone();
     let (stopping, stopped) = watch::channel(false);
     let faces = async {
         tokio::try_join!(
             async {
                 match http {
-                    Some(listener) => http::serve(listener, Arc::clone(&served), stopped.clone()).await,
+                    Some(listener) => http::serve(listener, Arc::clone(&served), keys, stopped.clone()).await,
                     None => Ok(()),
                 }
             },

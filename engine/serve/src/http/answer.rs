@@ -1,0 +1,73 @@
+//! What a request gets, piece by piece. Whoever holds it takes a piece when the one before has gone out, so a slow
+//! client holds back its own request; whoever drops it has given the request up.
+
+use std::collections::VecDeque;
+
+use corn_core::Datum;
+use corn_engine::{Answer, Piece};
+
+use super::metrics::Meter;
+use super::refusal::Refusal;
+
+/// The outputs of a request as they are made.
+pub(super) struct Outputs {
+    answer: Answer,
+    meter: Meter,
+    /// Taken in advance, to know that the answer begins before a client is told so.
+    taken: VecDeque<(usize, Datum)>,
+    is_over: bool,
+}
+
+impl Outputs {
+    pub(super) fn new(answer: Answer, meter: Meter) -> Self {
+        Self { answer, meter, taken: VecDeque::new(), is_over: false }
+    }
+
+    /// The next item of some output, and the output's place. None when all have ended.
+    pub(super) async fn next(&mut self) -> Result<Option<(usize, Datum)>, Refusal> {
+        if let Some(item) = self.taken.pop_front() {
+            return Ok(Some(item));
+        }
+        if self.is_over {
+            return Ok(None);
+        }
+        loop {
+            match self.answer.next().await {
+                Some(Piece::Item { output, datum }) => {
+                    self.meter.piece();
+                    return Ok(Some((output, datum)));
+                }
+                Some(Piece::End { .. }) => {}
+                Some(Piece::Failed(fault)) => {
+                    self.is_over = true;
+                    let refusal = Refusal::from(fault);
+                    self.meter.end(refusal.status.as_u16());
+                    return Err(refusal);
+                }
+                None => {
+                    self.is_over = true;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Waits for the first item, so that what fails before it is answered with a status of its own.
+    pub(super) async fn begin(&mut self) -> Result<(), Refusal> {
+        let first = self.next().await?;
+        self.taken.extend(first);
+        Ok(())
+    }
+
+    /// What was made cannot be sent on: the rest of it is given up.
+    pub(super) fn break_off(&mut self, why: &Refusal) {
+        self.meter.end(why.status.as_u16());
+        self.answer.cancel();
+        self.is_over = true;
+    }
+
+    /// The answer has gone out whole.
+    pub(super) fn end(&self) {
+        self.meter.end(200);
+    }
+}

@@ -1,0 +1,113 @@
+//! Answers in pieces: server-sent events, and bodies that grow.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use corn_core::Datum;
+use futures_util::stream;
+use serde_json::Value;
+
+use super::answer::Outputs;
+use super::refusal::Refusal;
+
+/// What the events of an endpoint say.
+pub(super) trait Say: Send + 'static {
+    /// Before the first item.
+    fn begin(&mut self) -> Vec<Value>;
+
+    /// Of an item of the output at `place`.
+    fn item(&mut self, place: usize, datum: &Datum) -> Result<Vec<Value>, Refusal>;
+
+    /// After the last item.
+    fn end(&mut self) -> Vec<Value>;
+
+    /// Whether `[DONE]` says that all has been said.
+    fn says_done(&self) -> bool;
+}
+
+struct Saying<S> {
+    say: S,
+    outputs: Outputs,
+    waiting: VecDeque<Event>,
+    is_over: bool,
+}
+
+impl<S: Say> Saying<S> {
+    /// Takes from the answer until there is something to say.
+    async fn next(&mut self) -> Option<Event> {
+        while self.waiting.is_empty() && !self.is_over {
+            let said = match self.outputs.next().await {
+                Ok(Some((place, datum))) => self.say.item(place, &datum),
+                Ok(None) => {
+                    self.is_over = true;
+                    self.outputs.end();
+                    Ok(self.say.end())
+                }
+                Err(refusal) => Err(refusal),
+            };
+            match said {
+                Ok(said) => self.waiting.extend(said.iter().map(event)),
+                Err(refusal) => {
+                    self.is_over = true;
+                    self.outputs.break_off(&refusal);
+                    self.waiting.push_back(event(&refusal.body()).event("error"));
+                    return self.waiting.pop_front();
+                }
+            }
+            if self.is_over && self.say.says_done() {
+                self.waiting.push_back(Event::default().data("[DONE]"));
+            }
+        }
+        self.waiting.pop_front()
+    }
+}
+
+fn event(value: &Value) -> Event {
+    Event::default().data(value.to_string())
+}
+
+/// The answer as events, each made when the one before it has been taken.
+pub(super) fn events(mut say: impl Say, outputs: Outputs) -> Response {
+    let waiting = say.begin().iter().map(event).collect();
+    let saying = Saying { say, outputs, waiting, is_over: false };
+    let events = stream::unfold(saying, |mut saying| async move {
+        let event = saying.next().await?;
+        Some((Ok::<_, Infallible>(event), saying))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}
+
+/// What a body that grows is made of.
+pub(super) trait Grow: Send + 'static {
+    /// Of an item of the output at `place`.
+    fn item(&mut self, place: usize, datum: &Datum) -> Vec<u8>;
+
+    /// After the last item.
+    fn end(&mut self) -> Vec<u8>;
+}
+
+/// The answer as a body that grows. If it fails, the body breaks off, which clients see: it has no other way to say so.
+pub(super) fn growing(grow: impl Grow, outputs: Outputs) -> Body {
+    let state = Some((grow, outputs));
+    Body::from_stream(stream::unfold(state, |state| async move {
+        let (mut grow, mut outputs) = state?;
+        loop {
+            match outputs.next().await {
+                Ok(Some((place, datum))) => {
+                    let bytes = grow.item(place, &datum);
+                    if !bytes.is_empty() {
+                        return Some((Ok(Bytes::from(bytes)), Some((grow, outputs))));
+                    }
+                }
+                Ok(None) => {
+                    outputs.end();
+                    return Some((Ok(grow.end().into()), None));
+                }
+                Err(refusal) => return Some((Err(std::io::Error::other(refusal.message)), None)),
+            }
+        }
+    }))
+}

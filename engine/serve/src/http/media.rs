@@ -1,0 +1,151 @@
+//! Pictures and sounds that come in bodies: found, counted, bounded, and only then decoded.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use corn_core::Datum;
+use corn_media::{AudioLimits, ImageLimits, MediaKind, read_audio, read_image, sniff};
+use corn_plan::plan::Limits;
+use corn_plan::{Kind, Modality};
+
+use super::refusal::Refusal;
+
+/// Some clients leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// One of the media of a request, as it came.
+#[derive(Debug)]
+pub(super) struct Medium {
+    pub(super) kind: Modality,
+    /// Where it stood, such as `messages[2].content[1].image_url`.
+    pub(super) param: String,
+    pub(super) content: Content,
+}
+
+/// What was sent.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// In base64, and the format that the client says it has.
+    Base64(String, Option<String>),
+    /// As it is.
+    Raw(axum::body::Bytes),
+}
+
+/// What may still come of a request's media.
+pub(super) struct Room {
+    audio_ms: Option<u64>,
+    /// Milliseconds of sound taken so far.
+    pub(super) heard_ms: u64,
+}
+
+impl Medium {
+    /// What a URL stands for, if it is one that has its content in it.
+    pub(super) fn from_url(kind: Modality, param: String, url: &str) -> Result<Self, Refusal> {
+        let Some(data) = url.strip_prefix("data:") else {
+            let scheme = url.split(':').next().unwrap_or_default();
+            let message = match scheme {
+                "http" | "https" => format!(
+                    "'{param}': this server fetches nothing from '{scheme}' URLs, since no host is allowed for it; send \
+                     the content as a data URL (data:{}/…;base64,…)",
+                    kind.name()
+                ),
+                _ => format!("'{param}' is no data URL (data:{}/…;base64,…)", kind.name()),
+            };
+            return Err(Refusal::param(param, message).code("url_not_allowed"));
+        };
+        let Some((head, content)) = data.split_once(',') else {
+            let message = format!("'{param}': a data URL has a comma before its content");
+            return Err(Refusal::param(param, message));
+        };
+        let Some(media_type) = head.strip_suffix(";base64") else {
+            let message = format!("'{param}': the content of a data URL must be in base64 (data:…;base64,…)");
+            return Err(Refusal::param(param, message));
+        };
+        let class = media_type.split('/').next().unwrap_or_default();
+        if !media_type.is_empty()
+            && class != kind.name()
+            && !media_type.starts_with("application/octet-stream")
+        {
+            let message = format!("'{param}' is said to be {media_type}, and must be {}/…", kind.name());
+            return Err(Refusal::param(param, message));
+        }
+        Ok(Self { kind, param, content: Content::Base64(content.to_owned(), None) })
+    }
+
+    /// Decoded, if it is within the bounds of `kind` and there is room.
+    pub(super) fn read(self, kind: &Kind, room: &mut Room) -> Result<Datum, Refusal> {
+        let Self { kind: modality, param, content } = self;
+        let wrong = |problem: String| Refusal::param(&param, format!("'{param}': {problem}"));
+        let (bytes, format) = match content {
+            Content::Raw(bytes) => (bytes, None),
+            Content::Base64(text, format) => {
+                let bytes =
+                    BASE64.decode(text).map_err(|error| wrong(format!("it is no base64: {error}")))?;
+                (bytes.into(), format)
+            }
+        };
+        if let Some((said, is)) = format.zip(sniff(&bytes))
+            && said != short_name(is)
+        {
+            return Err(wrong(format!("its format is said to be {said}, and it is {is}")));
+        }
+        match (modality, kind) {
+            (Modality::Image, Kind::Image { max_bytes }) => {
+                let image = read_image(&bytes, ImageLimits::from_bytes(*max_bytes));
+                image.map(|image| Datum::Image(image.into())).map_err(|error| wrong(error.to_string()))
+            }
+            (Modality::Audio, Kind::Audio { max_ms, .. }) => {
+                let left_ms = room.audio_ms.map_or(u64::MAX, |max_ms| max_ms.saturating_sub(room.heard_ms));
+                if left_ms == 0 {
+                    return Err(wrong("the sounds before it are as long as all may be together".to_owned()));
+                }
+                let limits = AudioLimits { max_ms: (*max_ms).min(left_ms) };
+                let audio = read_audio(&bytes, limits).map_err(|error| wrong(error.to_string()))?;
+                room.heard_ms += audio.duration_ms();
+                Ok(Datum::Audio(audio.into()))
+            }
+            _ => Err(wrong(format!("{} cannot be read here", modality.name()))),
+        }
+    }
+}
+
+/// What clients call a format.
+const fn short_name(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Wav => "wav",
+        MediaKind::Mp3 => "mp3",
+        MediaKind::Flac => "flac",
+        MediaKind::OggVorbis => "ogg",
+        MediaKind::Png => "png",
+        MediaKind::Jpeg => "jpeg",
+        MediaKind::WebP => "webp",
+    }
+}
+
+impl Room {
+    /// Holds `media` against what can be told before any of them is decoded.
+    pub(super) fn new(limits: &Limits, media: &[&Medium]) -> Result<Self, Refusal> {
+        let mut images = media.iter().filter(|medium| medium.kind == Modality::Image);
+        if let Some(max) = limits.images
+            && let Some(first_over) = images.nth(max as usize)
+        {
+            let param = &first_over.param;
+            return Err(Refusal::param(
+                param,
+                format!("'{param}' is one more than the {max} pictures allowed"),
+            ));
+        }
+        Ok(Self { audio_ms: limits.audio_ms, heard_ms: 0 })
+    }
+}
+
+/// What one of the media of kind `modality` may be where `kind` is declared.
+pub(super) fn bounds(modality: Modality, kind: &Kind) -> Kind {
+    match kind {
+        Kind::Media { max_bytes } => Kind::of_media(modality, *max_bytes),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,148 @@
+//! `POST /v1/audio/speech`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use corn_core::Datum;
+use corn_core::message::Priority;
+use serde_json::{Value, json};
+
+use super::events::{Grow, Say, events, growing};
+use super::fields::Fields;
+use super::models::{self, Brought};
+use super::refusal::Refusal;
+use super::sound::{Pcm, Wav};
+use super::usage::Used;
+use super::{Face, body, measured};
+use crate::Request;
+
+struct Asked {
+    request: Request,
+    brought: Used,
+    format: Format,
+    as_events: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Wav,
+    Pcm,
+}
+
+pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
+    let path = "audio.speech";
+    measured(&face, path, async |meter| {
+        let body = body::whole(request, models::max_body_bytes(face.served.plan(), path)).await?;
+        let asked = read(&face, &body, path)?;
+        let outputs = face.ask(asked.request, &meter).await?;
+        let sound = Writing::new(asked.format);
+        if asked.as_events {
+            return Ok(events(Deltas { sound, brought: asked.brought, made: Used::default() }, outputs));
+        }
+        let content_type = match asked.format {
+            Format::Wav => "audio/wav",
+            Format::Pcm => "audio/pcm",
+        };
+        Ok(([(header::CONTENT_TYPE, content_type)], growing(sound, outputs)).into_response())
+    })
+    .await
+}
+
+fn read(face: &Face, body: &[u8], path: &str) -> Result<Asked, Refusal> {
+    let mut fields = Fields::from_json(body)?;
+    let model = models::find(face.served.plan(), &fields.needed_text("model")?, path)?;
+    model.check_body(body.len())?;
+    let text = fields.needed_text("input")?;
+    // The API's own default is mp3, which is not written here.
+    let format = match fields.word("response_format", &["wav", "pcm"], "that is not written")? {
+        Some("pcm") => Format::Pcm,
+        _ => Format::Wav,
+    };
+    let stream_format = fields.word("stream_format", &["audio", "sse"], "that is no way to send it")?;
+    let brought = Brought::one(&["text"]);
+    let choice = model.choose(None, &brought).ok_or_else(|| model.takes_else("input", None, &brought))?;
+    let mut inputs = vec![choice.bring("text", vec![Datum::text(text)], "input")?];
+    let brought = Used::of(inputs.iter().map(|(_, datum)| datum));
+    let voice = fields.take("voice");
+    fields.voice(voice, "voice", &choice)?;
+    inputs.extend(fields.rest(&choice)?);
+    inputs.extend(choice.fixed(&inputs));
+    let request = Request {
+        graph: model.name().to_owned(),
+        inputs,
+        outputs: choice.outputs(),
+        deadline: None,
+        priority: Priority::Normal,
+    };
+    Ok(Asked { request, brought, format, as_events: stream_format == Some("sse") })
+}
+
+/// Sound in the format that is asked for, as it is made.
+enum Writing {
+    Wav(Wav),
+    Pcm(Pcm),
+}
+
+impl Writing {
+    fn new(format: Format) -> Self {
+        match format {
+            Format::Wav => Self::Wav(Wav::default()),
+            Format::Pcm => Self::Pcm(Pcm::default()),
+        }
+    }
+}
+
+impl Grow for Writing {
+    fn item(&mut self, _place: usize, datum: &Datum) -> Vec<u8> {
+        // The endpoint wants one output, of sound.
+        let Datum::Audio(audio) = datum else { return Vec::new() };
+        match self {
+            Self::Wav(wav) => wav.push(audio),
+            Self::Pcm(pcm) => pcm.push(audio),
+        }
+    }
+
+    fn end(&mut self) -> Vec<u8> {
+        match self {
+            Self::Wav(wav) => wav.finish(),
+            Self::Pcm(pcm) => pcm.finish(),
+        }
+    }
+}
+
+struct Deltas {
+    sound: Writing,
+    brought: Used,
+    made: Used,
+}
+
+fn delta(bytes: &[u8]) -> Option<Value> {
+    let audio = (!bytes.is_empty()).then(|| BASE64.encode(bytes))?;
+    Some(json!({ "type": "speech.audio.delta", "audio": audio }))
+}
+
+impl Say for Deltas {
+    fn begin(&mut self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn item(&mut self, place: usize, datum: &Datum) -> Result<Vec<Value>, Refusal> {
+        self.made.add(datum);
+        Ok(delta(&self.sound.item(place, datum)).into_iter().collect())
+    }
+
+    fn end(&mut self) -> Vec<Value> {
+        let last = delta(&self.sound.end());
+        let usage = self.brought.speech(&self.made);
+        last.into_iter().chain([json!({ "type": "speech.audio.done", "usage": usage })]).collect()
+    }
+
+    fn says_done(&self) -> bool {
+        false
+    }
+}

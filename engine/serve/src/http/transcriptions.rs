@@ -1,0 +1,129 @@
+//! `POST /v1/audio/transcriptions`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use corn_core::Datum;
+use corn_core::message::Priority;
+use corn_plan::Modality;
+use serde_json::{Value, json};
+
+use super::events::{Say, events};
+use super::fields::{Fields, missing};
+use super::media::{Content, Medium, Room, bounds};
+use super::models::{self, Brought};
+use super::refusal::Refusal;
+use super::usage::Used;
+use super::{Face, body, measured};
+use crate::Request;
+
+struct Asked {
+    request: Request,
+    brought: Used,
+    is_streamed: bool,
+    is_plain: bool,
+}
+
+pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
+    let path = "audio.transcriptions";
+    measured(&face, path, async |meter| {
+        let max_bytes = models::max_body_bytes(face.served.plan(), path);
+        let (form, bytes) = body::form(request, max_bytes).await?;
+        let asked = face.prepared(move |face| read(face, form, bytes, path)).await?;
+        let mut outputs = face.ask(asked.request, &meter).await?;
+        if asked.is_streamed {
+            return Ok(events(Deltas { text: String::new(), brought: asked.brought }, outputs));
+        }
+        let mut text = String::new();
+        while let Some((_, datum)) = outputs.next().await? {
+            if let Datum::Text(piece) = datum {
+                text.push_str(&piece);
+            }
+        }
+        outputs.end();
+        if asked.is_plain {
+            return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
+        }
+        let usage = asked.brought.transcription();
+        Ok(Json(json!({ "text": text, "usage": usage })).into_response())
+    })
+    .await
+}
+
+fn read(face: &Face, form: body::Form, bytes: usize, path: &str) -> Result<Asked, Refusal> {
+    let sound = file(form.files)?;
+    let mut fields = Fields::from_form(form.texts);
+    let model = models::find(face.served.plan(), &fields.needed_text("model")?, path)?;
+    model.check_body(bytes)?;
+    let is_streamed = fields.flag("stream")?;
+    let what = "that is not written, since graphs say no times of what they hear";
+    let format = fields.word("response_format", &["json", "text"], what)?;
+    let mut words = vec!["audio"];
+    let prompt = if model.takes(None, "text") { fields.text("prompt")? } else { None };
+    words.extend(prompt.as_ref().map(|_| "text"));
+    let brought = Brought::one(&words);
+    let choice = model.choose(None, &brought).ok_or_else(|| model.takes_else("file", None, &brought))?;
+    let medium = Medium { kind: Modality::Audio, param: "file".to_owned(), content: Content::Raw(sound) };
+    let mut room = Room::new(&model.limits(), &[&medium])?;
+    let kind = bounds(Modality::Audio, &choice.media_type("audio").0);
+    let mut inputs = vec![choice.bring("audio", vec![medium.read(&kind, &mut room)?], "file")?];
+    let brought = Used::of(inputs.iter().map(|(_, datum)| datum));
+    if let Some(prompt) = prompt {
+        inputs.push(choice.bring("text", vec![Datum::text(prompt)], "prompt")?);
+    }
+    inputs.extend(fields.rest(&choice)?);
+    inputs.extend(choice.fixed(&inputs));
+    let request = Request {
+        graph: model.name().to_owned(),
+        inputs,
+        outputs: choice.outputs(),
+        deadline: None,
+        priority: Priority::Normal,
+    };
+    Ok(Asked { request, brought, is_streamed, is_plain: format == Some("text") })
+}
+
+fn file(files: Vec<(String, Bytes)>) -> Result<Bytes, Refusal> {
+    let mut found = None;
+    for (name, content) in files {
+        if name != "file" {
+            return Err(Refusal::param(&name, format!("'{name}' is a file, and only 'file' is one here")));
+        }
+        if found.replace(content).is_some() {
+            return Err(Refusal::param("file", "'file' is sent twice"));
+        }
+    }
+    found.ok_or_else(|| missing("file"))
+}
+
+struct Deltas {
+    text: String,
+    brought: Used,
+}
+
+impl Say for Deltas {
+    fn begin(&mut self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn item(&mut self, _place: usize, datum: &Datum) -> Result<Vec<Value>, Refusal> {
+        let Datum::Text(piece) = datum else {
+            return Err(Refusal::ours(format!("a transcription was answered with {}", datum.word())));
+        };
+        self.text.push_str(piece);
+        Ok(vec![json!({ "type": "transcript.text.delta", "delta": &**piece })])
+    }
+
+    fn end(&mut self) -> Vec<Value> {
+        let usage = self.brought.transcription();
+        vec![json!({ "type": "transcript.text.done", "text": self.text, "usage": usage })]
+    }
+
+    fn says_done(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,330 @@
+//! What the tests of the OpenAI-compatible face share: graphs that answer every endpoint, served in this process.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use corn_compiler::Target;
+use corn_compiler::source::{SourceFile, Sources};
+use corn_core::datum::Part;
+use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
+use corn_core::interleaved::Interleaved;
+use corn_core::{Datum, Fault, Image};
+use corn_engine::{Engine, NoObserver};
+use corn_executors::Executors;
+use corn_plan::{Component, RecordingId, Verified};
+use corn_serve::{Keys, Listening, Served};
+use corn_store::{Pins, Store, StoreOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// Every endpoint, by graphs of reference components and of the models below.
+pub const PROGRAM: &str = include_str!("served.corn");
+
+struct NoModules;
+
+impl Sources for NoModules {
+    fn module(&self, path: &[&str]) -> Result<SourceFile, String> {
+        Err(format!("there is no module {}", path.join("::")))
+    }
+
+    fn known(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// A plan for two workers of one process.
+pub fn plan(text: &str, inflight: u32) -> Arc<Verified> {
+    let target = Target {
+        workers: 2,
+        cpus: 4,
+        memory_bytes: 16 << 30,
+        inflight,
+        host: "local".to_owned(),
+        transport: corn_plan::Transport::Pointer,
+    };
+    let root = SourceFile { name: "served.corn".to_owned(), text: text.to_owned() };
+    let compilation = corn_compiler::compile(root, &NoModules, &target, &corn_executors::catalog());
+    let problems = compilation.render(false);
+    Arc::new(compilation.plan.unwrap_or_else(|| panic!("{problems}")))
+}
+
+/// A deployment and where it listens.
+pub struct Server {
+    pub engine: Arc<Engine>,
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    faces: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves a program.
+    pub async fn start(text: &str, inflight: u32, keys: Option<Keys>) -> Self {
+        let plan = plan(text, inflight);
+        let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            cache_dir: Some(folder.path().to_owned()),
+            offline: true,
+            ..StoreOptions::default()
+        };
+        let store = Arc::new(Store::open(options).unwrap());
+        let loader = Arc::new(Loaded { others: Executors::new(store, Pins::default()) });
+        let engine =
+            Engine::start(plan, &recordings, loader, Arc::new(NoProgress), Arc::new(NoObserver)).await;
+        let engine = Arc::new(engine.unwrap());
+        let (bound, address) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = Served::new(Arc::clone(&engine));
+        let listening = Listening { http: Some("127.0.0.1:0".to_owned()), keys, ..Listening::default() };
+        let faces = tokio::spawn(async move {
+            let tell = |at: corn_serve::Bound| bound.send(at.http.unwrap()).unwrap();
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            corn_serve::serve(served, &listening, tell, stopped).await.unwrap();
+        });
+        Self { engine, address: address.await.unwrap(), stop: Some(stop), faces }
+    }
+
+    /// Waits until no worker holds anything for a request.
+    pub async fn idle(&self) {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !self.engine.ledgers().iter().all(corn_core::Ledger::is_empty) {
+            assert!(
+                tokio::time::Instant::now() < until,
+                "something is still held: {:?}",
+                self.engine.ledgers()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Stops the faces, lets what is under way end, and waits for it.
+    pub async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.faces.await.unwrap();
+    }
+
+    /// Sends a request and reads the answer to the end of the connection.
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let mut stream = self.send(method, path, headers, body).await;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        Reply::parse(&bytes)
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: corn\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !headers.iter().any(|(name, _)| *name == "content-length") {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // A server may refuse before it has read everything.
+        let _ = stream.write_all(body).await;
+        stream
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Reply {
+        let headers = [("content-type", "application/json")];
+        self.ask("POST", path, &headers, body.to_string().as_bytes()).await
+    }
+
+    /// Asks for something.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &[], b"").await
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|it| it == b"\r\n\r\n").expect("an answer has a head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let is_chunked =
+            headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+        let rest = &bytes[end + 4..];
+        let body = if is_chunked { unchunked(rest) } else { rest.to_vec() };
+        Self { status, headers, body }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The `data` of each event.
+    pub fn events(&self) -> Vec<String> {
+        self.text().lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+    }
+
+    /// The message, type, param and code of an error.
+    pub fn error(&self) -> (String, String, String, String) {
+        let error = &self.json()["error"];
+        let part = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        (part("message"), part("type"), part("param"), part("code"))
+    }
+}
+
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = rest.windows(2).position(|it| it == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 4 + size..];
+    }
+    body
+}
+
+/// Loads the models below where a component says so, and reference executors else.
+struct Loaded {
+    others: Executors,
+}
+
+impl Loader for Loaded {
+    fn load(&self, component: &Component, progress: &dyn Progress) -> Result<Box<dyn Executor>, Fault> {
+        let max = component.batch.max;
+        let make: fn(&[CallInput]) -> Made = match component.entry.as_str() {
+            "test:Describe" => describe,
+            "test:Hear" => hear,
+            "test:Paint" => paint,
+            "test:Break" => breaks,
+            "test:Forever" => |_| Box::new((0..).map(|n| Ok(Datum::text(format!("{n} "))))),
+            "test:Knobs" => knobs,
+            _ => return self.others.load(component, progress),
+        };
+        Ok(Box::new(Interleaved::new(Makes(make), max)))
+    }
+}
+
+type Made = Box<dyn Iterator<Item = Result<Datum, Fault>> + Send>;
+
+/// Makes the items of its one output.
+struct Makes(fn(&[CallInput]) -> Made);
+
+impl Model for Makes {
+    type Session = Made;
+
+    fn open(&mut self, inputs: &[CallInput]) -> Result<Made, Fault> {
+        Ok((self.0)(inputs))
+    }
+
+    fn step(&mut self, made: &mut Made, io: &mut dyn Io) -> Result<Step, Fault> {
+        if !io.has_room(0) {
+            return Ok(Step::Wait);
+        }
+        match made.next() {
+            Some(item) => {
+                io.emit(0, item?);
+                Ok(Step::More)
+            }
+            None => Ok(Step::Done),
+        }
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
+    fn is_light(&self) -> bool {
+        true
+    }
+}
+
+fn value(inputs: &[CallInput], at: usize) -> Option<Datum> {
+    if let Some(CallInput::Value(datum)) = inputs.get(at) { Some(datum.clone()) } else { None }
+}
+
+fn texts(words: Vec<String>) -> Made {
+    Box::new(words.into_iter().map(|word| Ok(Datum::text(word))))
+}
+
+/// Writes a conversation down, with what its media are.
+fn describe(inputs: &[CallInput]) -> Made {
+    let Some(Datum::Messages(conversation)) = value(inputs, 0) else { panic!("no conversation") };
+    let media = if let Some(Datum::List(media)) = value(inputs, 1) { media.to_vec() } else { Vec::new() };
+    let mut media = media.into_iter();
+    let mut words = Vec::new();
+    for message in &conversation.messages {
+        words.push(format!("{}:", message.role.name()));
+        for part in &message.parts {
+            words.push(match part {
+                Part::Text(text) => format!(" {text}"),
+                Part::Media(_) => match media.next() {
+                    Some(Datum::Image(image)) => format!(" <{}x{}>", image.width, image.height),
+                    Some(Datum::Audio(audio)) => format!(" <{} ms>", audio.duration_ms()),
+                    other => format!(" <{other:?}>"),
+                },
+            });
+        }
+        words.push("\n".to_owned());
+    }
+    texts(words)
+}
+
+/// Says how long a sound is.
+fn hear(inputs: &[CallInput]) -> Made {
+    let Some(Datum::Audio(audio)) = value(inputs, 0) else { panic!("no sound") };
+    texts(vec![format!("{} ms ", audio.duration_ms()), format!("at {} Hz", audio.rate_hz)])
+}
+
+/// Pictures of one colour, as wide as the text is long.
+fn paint(inputs: &[CallInput]) -> Made {
+    let (Some(Datum::Text(text)), Some(Datum::Int(n))) = (value(inputs, 0), value(inputs, 1)) else {
+        panic!("no text and number")
+    };
+    let width = text.len().max(1) as u32;
+    let one = |n: i64| {
+        let rgb = vec![n as u8; width as usize * 3].into();
+        Datum::Image(Image { width, height: 1, rgb }.into())
+    };
+    let pictures = Datum::List((0..n).map(one).collect());
+    Box::new(std::iter::once(Ok(pictures)))
+}
+
+/// Says two words and breaks; at once, where it is told so.
+fn breaks(inputs: &[CallInput]) -> Made {
+    let at_once = matches!(value(inputs, 0), Some(Datum::Text(text)) if text.contains("at once"));
+    let words = if at_once { 0 } else { 2 };
+    let said = (0..words).map(|n| Ok(Datum::text(format!("word{n} "))));
+    Box::new(said.chain(std::iter::once(Err(Fault::component("it broke, as it was told")))))
+}
+
+/// Says what it was told beside its text.
+fn knobs(inputs: &[CallInput]) -> Made {
+    let said = (1..inputs.len()).filter_map(|at| value(inputs, at)).map(|datum| format!("{datum:?} "));
+    texts(said.collect())
+}
