@@ -50,9 +50,9 @@ fn run(executor: &mut dyn Executor) -> BTreeMap<CallId, Vec<Datum>> {
     let mut take = |report| match report {
         Report::Emitted { call, item, .. } => emitted.entry(call).or_default().push(item),
         Report::Failed { call, fault } => panic!("{call:?} failed: {fault}"),
-        Report::Took { .. } | Report::Done { .. } => {}
+        Report::Took { .. } | Report::Done { .. } | Report::Batch { .. } => {}
     };
-    while executor.advance(&mut take) == Turn::Busy {}
+    while executor.advance(0, &mut take) == Turn::Busy {}
     emitted
 }
 

@@ -145,9 +145,9 @@ fn together(executor: &mut dyn Executor, inputs: &[Datum]) -> Vec<Result<Datum, 
     let mut take = |report| match report {
         Report::Emitted { call, item, .. } => assert!(results.insert(call, Ok(item)).is_none()),
         Report::Failed { call, fault } => drop(results.insert(call, Err(fault))),
-        Report::Took { .. } | Report::Done { .. } => {}
+        Report::Took { .. } | Report::Done { .. } | Report::Batch { .. } => {}
     };
-    while executor.advance(&mut take) == Turn::Busy {}
+    while executor.advance(0, &mut take) == Turn::Busy {}
     assert_eq!(results.len(), inputs.len());
     results.into_values().collect()
 }
