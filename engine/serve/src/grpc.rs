@@ -18,11 +18,12 @@ use corn_core::Fault;
 use corn_plan::Plan;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -31,6 +32,7 @@ use crate::grpc::native::Native;
 use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::corn::corn_server::CornServer;
 use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use crate::keys::Keys;
 use crate::{Served, stopped};
 
 /// Bytes of a request as it comes, where the plan sets no limit.
@@ -46,6 +48,7 @@ const LOOKS_EVERY: Duration = Duration::from_millis(250);
 pub(crate) async fn serve(
     listener: TcpListener,
     served: Arc<Served>,
+    keys: Option<Keys>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
     let body_bytes = usize::try_from(body_bytes(served.plan())).unwrap_or(usize::MAX);
@@ -59,6 +62,8 @@ pub(crate) async fn serve(
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
+    let native = InterceptedService::new(native, door(keys.clone()));
+    let kserve = InterceptedService::new(kserve, door(keys));
     let (reporter, health) = tonic_health::server::health_reporter();
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -80,6 +85,21 @@ pub(crate) async fn serve(
     tokio::select! {
         outcome = serving => outcome.map_err(|error| Fault::setup(format!("gRPC ended: {error}"))),
         () = report(&served, &reporter, stop) => unreachable!("health is reported for as long as there is a server"),
+    }
+}
+
+/// Lets only those in who bring a key, if there are keys. Health and reflection are for everybody.
+fn door(keys: Option<Keys>) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone {
+    move |request| {
+        let Some(keys) = &keys else { return Ok(request) };
+        let brought = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let key = brought.and_then(|brought| brought.split_once(' '));
+        match key {
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") && keys.knows(key.trim()) => {
+                Ok(request)
+            }
+            _ => Err(Status::unauthenticated("a key is needed: metadata `authorization: Bearer KEY`")),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Listening {
     pub http: Option<String>,
     /// Corn's own gRPC service, KServe v2, health and reflection.
     pub grpc: Option<String>,
-    /// The keys of which clients of the HTTP API must know one; without, nobody needs any.
+    /// The keys of which each client must know one; without, nobody needs any.
     pub keys: Option<Keys>,
 }
 
@@ -123,7 +123,10 @@ pub async fn serve(
             },
             async {
                 match grpc {
-                    Some(listener) => grpc::serve(listener, Arc::clone(&served), stopped.clone()).await,
+                    Some(listener) => {
+                        grpc::serve(listener, Arc::clone(&served), listening.keys.clone(), stopped.clone())
+                            .await
+                    }
                     None => Ok(()),
                 }
             },
