@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -128,10 +129,10 @@ impl Server {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: corn\r\nconnection: close\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         if !headers.iter().any(|(name, _)| *name == "content-length") {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
+            write!(head, "content-length: {}\r\n", body.len()).unwrap();
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
