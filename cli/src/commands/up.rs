@@ -105,7 +105,7 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
 async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Result<(), Failure> {
     let token = state.make_token()?;
     let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
-    let deployment = Arc::new(Deployment::start(Arc::clone(&plan), &listening)?);
+    let deployment = Arc::new(Deployment::start(&plan, &listening)?);
     let (orders, obeyed) = unbounded_channel();
     let socket = state.control_socket();
     let control = serve_control(&socket, Arc::clone(&deployment), orders);

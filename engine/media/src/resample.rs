@@ -20,7 +20,7 @@ const FILTER_FRAMES: usize = 512;
 pub fn resample(audio: &Audio, rate_hz: u32) -> Audio {
     assert!(audio.rate_hz > 0 && rate_hz > 0, "a sample rate is at least 1 Hz");
     if audio.rate_hz == rate_hz || audio.samples.is_empty() {
-        return Audio { rate_hz, samples: audio.samples.clone().into() };
+        return Audio { rate_hz, samples: audio.samples.clone() };
     }
     let mut resampler = Resampler::new(audio.rate_hz, rate_hz);
     let mut samples = resampler.push(&audio.samples);

@@ -5,8 +5,8 @@ use std::io::Cursor;
 
 use corn_core::{Audio, Image};
 use corn_media::{
-    AudioLimits, Format, ImageLimits, MediaError, MediaKind, WavWriter, read_audio, read_image, resample,
-    sniff, write_image, write_wav,
+    AudioLimits, Format, ImageLimits, MediaError, MediaKind, Resampler, WavWriter, read_audio, read_image,
+    resample, sniff, write_image, write_wav,
 };
 
 const TONE_WAV: &[u8] = include_bytes!("data/tone.wav");
@@ -168,6 +168,18 @@ fn resampling_down_removes_what_would_alias() {
     let inner = &made.samples[1000..15_000];
     let peak = inner.iter().fold(0.0f32, |peak, sample| peak.max(sample.abs()));
     assert!(peak < 0.5 / 10_000.0, "an 11 kHz tone leaves {peak} at 16 kHz");
+}
+
+#[test]
+fn sound_resampled_in_pieces_has_no_seams() {
+    let tone = sine(22_050, 440.0, 10_000);
+    let mut resampler = Resampler::new(22_050, 24_000);
+    let mut samples = Vec::new();
+    for piece in tone.samples.chunks(777) {
+        samples.extend(resampler.push(piece));
+    }
+    samples.extend(resampler.finish());
+    assert_eq!(samples[..], resample(&tone, 24_000).samples[..]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ struct Face {
     keys: Option<Keys>,
     metrics: Arc<Metrics>,
     /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
-    decoding: Semaphore,
+    decoding: Arc<Semaphore>,
     began_s: u64,
     /// What request ids begin with, so that those of two lives of a server differ.
     life: u32,
@@ -75,7 +75,7 @@ pub(crate) async fn serve(
         served,
         keys,
         metrics: Arc::new(Metrics::new()),
-        decoding: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+        decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
         began_s: now_s(),
         life: u32::from_le_bytes(life),
         next: AtomicU64::new(0),
@@ -164,9 +164,13 @@ impl Face {
         prepare: impl FnOnce(&Face) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let face = Arc::clone(self);
-        let turn = self.decoding.acquire().await;
-        let prepared = tokio::task::spawn_blocking(move || prepare(&face)).await;
-        drop(turn);
+        let turn = Arc::clone(&self.decoding).acquire_owned().await;
+        let prepared = tokio::task::spawn_blocking(move || {
+            // Kept to the end of the work, which goes on even if the client has gone away.
+            let _turn = turn;
+            prepare(&face)
+        });
+        let prepared = prepared.await;
         prepared.unwrap_or_else(|_| Err(Refusal::ours("reading the request panicked; this is a bug of corn")))
     }
 

@@ -38,7 +38,7 @@ pub use remote::{Remote, RemoteAnswer};
 use members::Members;
 
 /// A worker that is silent gets no new replays after this.
-const SUSPECT_AFTER: Duration = Duration::from_millis(1000);
+const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 /// A worker that is silent counts as lost after this.
 const EJECT_AFTER: Duration = Duration::from_secs(5);
 /// How long a stranger may take to say who he is.
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
 
 impl Deployment {
     /// Listens for the workers of `plan`. Nothing is replayed before they have joined; see [`Self::ready`].
-    pub fn start(plan: Arc<Verified>, listening: &Listening) -> Result<Self, Fault> {
+    pub fn start(plan: &Arc<Verified>, listening: &Listening) -> Result<Self, Fault> {
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let micros = |duration: Duration| duration.as_micros() as u64;
         let patience = Patience { suspect_us: micros(SUSPECT_AFTER), eject_us: micros(EJECT_AFTER) };
@@ -82,7 +82,7 @@ impl Deployment {
         let told = move |worker| {
             let _ = drained.send(worker);
         };
-        let (engine, driver) = Engine::without_workers(Arc::clone(&plan), &recordings, Some(patience), told);
+        let (engine, driver) = Engine::without_workers(Arc::clone(plan), &recordings, Some(patience), told);
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             engine: Arc::clone(&engine),
@@ -220,7 +220,7 @@ async fn note_drained(drains: &mut UnboundedReceiver<WorkerId>, shared: &Arc<Sha
         shared.changed.notify_waiters();
     }
     // The coordinator is gone; so is everything else, soon.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn end_all(shared: &Arc<Shared>) {

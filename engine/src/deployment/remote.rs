@@ -119,8 +119,8 @@ impl RemoteAnswer {
                 self.is_over = true;
                 None
             }
-            Ok(_) => self.broken(nonsense()),
-            Err(fault) => self.broken(fault),
+            Ok(_) => Some(self.broken(nonsense())),
+            Err(fault) => Some(self.broken(fault)),
         }
     }
 
@@ -129,8 +129,8 @@ impl RemoteAnswer {
         self.is_over.then_some(self.remote)
     }
 
-    fn broken(&mut self, fault: Fault) -> Option<Piece> {
+    fn broken(&mut self, fault: Fault) -> Piece {
         self.is_over = true;
-        Some(Piece::Failed(fault))
+        Piece::Failed(fault)
     }
 }

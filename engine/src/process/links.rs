@@ -242,9 +242,9 @@ impl Links {
         open.out.queue(written);
         if matches!(hand_over.body, Body::Item(_)) {
             let is_shared = open.is_shared;
-            self.count(|counts| match is_shared {
-                true => counts.by_shared_memory += 1,
-                false => counts.by_tcp += 1,
+            self.count(|counts| {
+                let way = if is_shared { &mut counts.by_shared_memory } else { &mut counts.by_tcp };
+                *way += 1;
             });
         }
         Ok(())
@@ -465,14 +465,13 @@ struct Lender<'a> {
 impl Lend for Lender<'_> {
     fn lend(&mut self, contents: &Bytes) -> Result<Place, Full> {
         let bytes = contents.len() as u64;
-        let held = match self.arena.offset_of(contents) {
-            Some(_) => contents.clone(),
-            None => {
-                let mut block = self.arena.allocate(contents.len()).ok_or(Full { bytes })?;
-                block.as_mut().copy_from_slice(contents);
-                self.copied_bytes += bytes;
-                block.freeze()
-            }
+        let held = if self.arena.offset_of(contents).is_some() {
+            contents.clone()
+        } else {
+            let mut block = self.arena.allocate(contents.len()).ok_or(Full { bytes })?;
+            block.as_mut().copy_from_slice(contents);
+            self.copied_bytes += bytes;
+            block.freeze()
         };
         let offset = self.arena.offset_of(&held).expect("it lies in the arena now");
         let lease = *self.next;

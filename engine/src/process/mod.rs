@@ -349,7 +349,7 @@ async fn listen(
         loop {
             match unix.accept().await {
                 Ok((stream, _)) => {
-                    drop(tokio::task::spawn_local(by_unix.clone().serve(Socket::Unix(stream))))
+                    drop(tokio::task::spawn_local(by_unix.clone().serve(Socket::Unix(stream))));
                 }
                 // Out of descriptors, say: others may be closed in the meantime.
                 Err(_) => tokio::time::sleep(TRIES_EVERY).await,

@@ -85,14 +85,14 @@ fn read(face: &Face, body: &[u8], path: &str) -> Result<Asked, Refusal> {
 /// Sound in the format that is asked for, as it is made.
 enum Writing {
     Wav(Wav),
-    Pcm(Pcm),
+    Pcm(Box<Pcm>),
 }
 
 impl Writing {
     fn new(format: Format) -> Self {
         match format {
             Format::Wav => Self::Wav(Wav::default()),
-            Format::Pcm => Self::Pcm(Pcm::default()),
+            Format::Pcm => Self::Pcm(Box::default()),
         }
     }
 }

@@ -124,13 +124,11 @@ fn input_audio(part: &mut Map<String, Value>, at: &str) -> Result<Medium, Refusa
     let data = needed_text(&mut inner, &at, "data")?;
     let format = needed_text(&mut inner, &at, "format")?;
     one_of(&format!("{at}.format"), &format, &["wav", "mp3", "flac", "ogg"], "that is not read")?;
-    match inner.into_iter().next() {
-        Some((name, _)) => Err(unknown(&at, &name)),
-        None => {
-            let content = Content::Base64(data, Some(format));
-            Ok(Medium { kind: Modality::Audio, param: at, content })
-        }
+    if let Some((name, _)) = inner.into_iter().next() {
+        return Err(unknown(&at, &name));
     }
+    let content = Content::Base64(data, Some(format));
+    Ok(Medium { kind: Modality::Audio, param: at, content })
 }
 
 /// The fields of an object, without those that are null.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use corn_core::interleaved::Interleaved;
 use corn_core::{Datum, Fault, Image};
 use corn_engine::{Engine, NoObserver};
 use corn_executors::Executors;
-use corn_plan::{Component, RecordingId, Verified};
+use corn_plan::{Component, Form, RecordingId, Verified};
 use corn_serve::{Keys, Listening, Served};
 use corn_store::{Pins, Store, StoreOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 /// Every endpoint, by graphs of reference components and of the models below.
-pub const PROGRAM: &str = include_str!("served.corn");
+pub(crate) const PROGRAM: &str = include_str!("served.corn");
 
 struct NoModules;
 
@@ -37,7 +38,7 @@ impl Sources for NoModules {
 }
 
 /// A plan for two workers of one process.
-pub fn plan(text: &str, inflight: u32) -> Arc<Verified> {
+pub(crate) fn plan(text: &str, inflight: u32) -> Arc<Verified> {
     let target = Target {
         workers: 2,
         cpus: 4,
@@ -53,16 +54,16 @@ pub fn plan(text: &str, inflight: u32) -> Arc<Verified> {
 }
 
 /// A deployment and where it listens.
-pub struct Server {
-    pub engine: Arc<Engine>,
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     faces: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
     /// Serves a program.
-    pub async fn start(text: &str, inflight: u32, keys: Option<Keys>) -> Self {
+    pub(crate) async fn start(text: &str, inflight: u32, keys: Option<Keys>) -> Self {
         let plan = plan(text, inflight);
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let folder = tempfile::tempdir().unwrap();
@@ -91,7 +92,7 @@ impl Server {
     }
 
     /// Waits until no worker holds anything for a request.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
         while !self.engine.ledgers().iter().all(corn_core::Ledger::is_empty) {
             assert!(
@@ -104,13 +105,13 @@ impl Server {
     }
 
     /// Stops the faces, lets what is under way end, and waits for it.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.faces.await.unwrap();
     }
 
     /// Sends a request and reads the answer to the end of the connection.
-    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let mut stream = self.send(method, path, headers, body).await;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.unwrap();
@@ -118,14 +119,20 @@ impl Server {
     }
 
     /// Sends a request.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: corn\r\nconnection: close\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         if !headers.iter().any(|(name, _)| *name == "content-length") {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
+            write!(head, "content-length: {}\r\n", body.len()).unwrap();
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -135,23 +142,23 @@ impl Server {
     }
 
     /// Posts JSON.
-    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Reply {
+    pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Reply {
         let headers = [("content-type", "application/json")];
         self.ask("POST", path, &headers, body.to_string().as_bytes()).await
     }
 
     /// Asks for something.
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.ask("GET", path, &[], b"").await
     }
 }
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
@@ -171,25 +178,25 @@ impl Reply {
         Self { status, headers, body }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The `data` of each event.
-    pub fn events(&self) -> Vec<String> {
+    pub(crate) fn events(&self) -> Vec<String> {
         self.text().lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
     }
 
     /// The message, type, param and code of an error.
-    pub fn error(&self) -> (String, String, String, String) {
+    pub(crate) fn error(&self) -> (String, String, String, String) {
         let error = &self.json()["error"];
         let part = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
         (part("message"), part("type"), part("param"), part("code"))
@@ -226,24 +233,29 @@ impl Loader for Loaded {
             "test:Knobs" => knobs,
             _ => return self.others.load(component, progress),
         };
-        Ok(Box::new(Interleaved::new(Makes(make), max)))
+        // Only a stream has windows to have room in.
+        let is_streamed = matches!(component.outputs[0].ty.form, Form::Stream { .. });
+        Ok(Box::new(Interleaved::new(Makes { make, is_streamed }, max)))
     }
 }
 
 type Made = Box<dyn Iterator<Item = Result<Datum, Fault>> + Send>;
 
 /// Makes the items of its one output.
-struct Makes(fn(&[CallInput]) -> Made);
+struct Makes {
+    make: fn(&[CallInput]) -> Made,
+    is_streamed: bool,
+}
 
 impl Model for Makes {
     type Session = Made;
 
     fn open(&mut self, inputs: &[CallInput]) -> Result<Made, Fault> {
-        Ok((self.0)(inputs))
+        Ok((self.make)(inputs))
     }
 
     fn step(&mut self, made: &mut Made, io: &mut dyn Io) -> Result<Step, Fault> {
-        if !io.has_room(0) {
+        if self.is_streamed && !io.has_room(0) {
             return Ok(Step::Wait);
         }
         match made.next() {

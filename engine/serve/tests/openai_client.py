@@ -1,0 +1,258 @@
+"""Asks a server every question that the `openai` client can ask it, and holds the answers against what they must be.
+
+Usage: openai_client.py HOST:PORT HOST:PORT_OF_ONE_THAT_TAKES_ONE_REQUEST
+"""
+
+import asyncio
+import base64
+import faulthandler
+import io
+import struct
+import sys
+import wave
+import zlib
+
+import openai
+from openai import AsyncOpenAI, OpenAI
+
+# A question that is never answered says where it was asked.
+faulthandler.dump_traceback_later(30, exit=True)
+BASE = f"http://{sys.argv[1]}/v1"
+BUSY = f"http://{sys.argv[2]}/v1"
+client = OpenAI(base_url=BASE, api_key="any")
+
+
+def user(content):
+    return [{"role": "user", "content": content}]
+
+
+def png(width, height):
+    def chunk(tag, body):
+        return struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body))
+
+    rows = b"".join(b"\0" + b"\x40\x80\xc0" * width for _ in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def wav(ms, rate=16000):
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(b"\0\x10" * (rate * ms // 1000))
+    return file.getvalue()
+
+
+def fails(error, ask, **expected):
+    try:
+        ask()
+    except error as caught:
+        for name, value in expected.items():
+            assert getattr(caught, name) == value, (name, getattr(caught, name), value)
+        return caught
+    raise AssertionError(f"no {error.__name__}")
+
+
+def models():
+    names = [model.id for model in client.models.list()]
+    assert {"assistant", "parrot", "reader", "ear", "painter", "lexicon"} <= set(names), names
+    assert client.models.retrieve("parrot").id == "parrot"
+    fails(openai.NotFoundError, lambda: client.models.retrieve("nobody"), code="model_not_found")
+
+
+def chat():
+    answer = client.chat.completions.create(model="parrot", messages=user("One two three."))
+    assert answer.choices[0].message.content == "One two three. "
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.prompt_tokens == 3 and answer.usage.completion_tokens == 3
+    assert answer._request_id.startswith("req_")
+
+    options = {"include_usage": True}
+    stream = client.chat.completions.create(
+        model="parrot", messages=user("One two."), stream=True, stream_options=options
+    )
+    chunks = list(stream)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "One two. "
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 2
+
+    picture = "data:image/png;base64," + base64.b64encode(png(5, 4)).decode()
+    sound = base64.b64encode(wav(120)).decode()
+    answer = client.chat.completions.create(
+        model="assistant",
+        messages=[
+            {"role": "system", "content": "Look."},
+            *user(
+                [
+                    {"type": "text", "text": "at"},
+                    {"type": "image_url", "image_url": {"url": picture, "detail": "auto"}},
+                    {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
+                ]
+            ),
+        ],
+    )
+    assert answer.choices[0].message.content == "system: Look.\nuser: at <5x4> <120 ms>\n"
+    # What was answered can be sent back as it came.
+    again = [*user("hello"), answer.choices[0].message, *user("more")]
+    answer = client.chat.completions.create(model="assistant", messages=again)
+    assert answer.choices[0].message.content.endswith("user: more\n")
+
+
+def chat_with_sound():
+    text = "One is here. Two is there."
+    answer = client.chat.completions.create(
+        model="parrot",
+        messages=user(text),
+        modalities=["text", "audio"],
+        audio={"voice": "default", "format": "wav"},
+    )
+    message = answer.choices[0].message
+    assert message.content is None and message.audio.transcript == text + " "
+    with wave.open(io.BytesIO(base64.b64decode(message.audio.data))) as file:
+        assert file.getframerate() == 16000 and file.getnframes() == (12 + 13) * 160
+
+    stream = client.chat.completions.create(
+        model="parrot",
+        messages=user(text),
+        modalities=["text", "audio"],
+        audio={"voice": "default", "format": "pcm16"},
+        stream=True,
+    )
+    transcript, sound, ids, expires = "", b"", [], []
+    for chunk in stream:
+        audio = chunk.choices[0].delta.audio
+        audio = audio.model_dump(exclude_unset=True) if audio else {}
+        transcript += audio.get("transcript", "")
+        sound += base64.b64decode(audio.get("data", ""))
+        ids += [audio["id"]] if "id" in audio else []
+        expires += [audio["expires_at"]] if "expires_at" in audio else []
+    assert transcript == text + " " and len(ids) == 1 and len(expires) == 1
+    # 25 hundredths of a second at 24 kHz, two bytes each.
+    assert len(sound) == 25 * 240 * 2, len(sound)
+    fails(
+        openai.BadRequestError,
+        lambda: client.chat.completions.create(
+            model="parrot",
+            messages=user(text),
+            modalities=["text", "audio"],
+            audio={"voice": "default", "format": "opus"},
+        ),
+        param="audio.format",
+    )
+
+
+def speech():
+    answer = client.audio.speech.create(model="reader", voice="default", input="one two", response_format="wav")
+    with wave.open(io.BytesIO(answer.read())) as file:
+        assert len(file.readframes(1 << 30)) == 8 * 160 * 2 and file.getframerate() == 16000
+    with client.audio.speech.with_streaming_response.create(
+        model="reader", voice="default", input="one two", response_format="pcm"
+    ) as answer:
+        assert answer.headers["content-type"] == "audio/pcm"
+        assert sum(len(piece) for piece in answer.iter_bytes()) == 8 * 240 * 2
+    # Where nothing is said, it is WAV.
+    assert client.audio.speech.create(model="reader", voice="default", input="x").read()[:4] == b"RIFF"
+    with client.audio.speech.with_streaming_response.create(
+        model="reader", voice="default", input="one two", response_format="pcm", stream_format="sse"
+    ) as answer:
+        lines = [line for line in answer.iter_lines() if line.startswith("data: ")]
+    assert '"speech.audio.done"' in lines[-1] and '"speech.audio.delta"' in lines[0]
+    fails(
+        openai.BadRequestError,
+        lambda: client.audio.speech.create(model="reader", voice="default", input="x", response_format="mp3"),
+        param="response_format",
+    )
+
+
+def transcriptions():
+    file = ("said.wav", wav(500), "audio/wav")
+    answer = client.audio.transcriptions.create(model="ear", file=file)
+    assert answer.text == "500 ms at 16000 Hz", answer.text
+    assert answer.usage.type == "duration" and answer.usage.seconds == 1
+    assert client.audio.transcriptions.create(model="ear", file=file, response_format="text") == answer.text
+    events = list(client.audio.transcriptions.create(model="ear", file=file, stream=True))
+    assert [event.type for event in events] == ["transcript.text.delta"] * 2 + ["transcript.text.done"]
+    assert "".join(event.delta for event in events[:-1]) == events[-1].text == answer.text
+    for field, value in [("response_format", "verbose_json"), ("language", "en")]:
+        fails(
+            openai.BadRequestError,
+            lambda: client.audio.transcriptions.create(model="ear", file=file, **{field: value}),
+            param=field,
+        )
+    broken = ("said.wav", b"RIFFnothing", "audio/wav")
+    fails(openai.BadRequestError, lambda: client.audio.transcriptions.create(model="ear", file=broken), param="file")
+
+
+def images():
+    answer = client.images.generate(model="painter", prompt="red")
+    assert base64.b64decode(answer.data[0].b64_json).startswith(b"\x89PNG")
+    answer = client.images.generate(model="painter", prompt="red", n=3, response_format="b64_json", output_format="jpeg")
+    assert len(answer.data) == 3
+    assert all(base64.b64decode(image.b64_json).startswith(b"\xff\xd8") for image in answer.data)
+
+
+def embeddings():
+    lines = ["alpha", "beta", "gamma", "delta", "alpha"]
+    for model in ["lexicon", "vector"]:
+        answer = client.embeddings.create(model=model, input=lines)
+        floats = client.embeddings.create(model=model, input=lines, encoding_format="float")
+        assert [entry.index for entry in answer.data] == list(range(5))
+        assert answer.data[0].embedding == answer.data[4].embedding != answer.data[1].embedding
+        for a, b in zip(answer.data, floats.data):
+            assert len(a.embedding) == 8 and all(abs(x - y) < 1e-6 for x, y in zip(a.embedding, b.embedding))
+        assert answer.usage.prompt_tokens == 5
+    assert len(client.embeddings.create(model="vector", input="one").data) == 1
+
+
+def errors():
+    ask = lambda **more: client.chat.completions.create(**{"model": "parrot", "messages": user("x"), **more})
+    caught = fails(openai.BadRequestError, lambda: ask(temperature=0.3), param="temperature")
+    assert caught.request_id.startswith("req_") and "cannot be set" in caught.message
+    fails(openai.BadRequestError, lambda: ask(extra_body={"flavour": 1}), param="flavour")
+    fails(openai.NotFoundError, lambda: ask(model="nobody"), param="model")
+    fails(openai.InternalServerError, lambda: ask(model="broken", messages=user("at once")), code="component_failed")
+    stream = ask(model="broken", stream=True)
+    caught = fails(openai.APIError, lambda: list(stream))
+    assert "component 'breaks'" in caught.message
+    caught = fails(openai.InternalServerError, lambda: ask(model="endless"), code="deadline")
+    assert caught.status_code == 504
+
+
+def busy():
+    one = OpenAI(base_url=BUSY, api_key="any", max_retries=0)
+    stream = lambda: one.chat.completions.create(model="endless", messages=user("go"), stream=True)
+    held = [stream()]
+    next(iter(held[0]))
+
+    async def crowd():
+        many = AsyncOpenAI(base_url=BUSY, api_key="any", max_retries=0)
+        asks = [many.chat.completions.create(model="parrot", messages=user("me")) for _ in range(12)]
+        answers = await asyncio.gather(*asks, return_exceptions=True)
+        await many.close()
+        return answers
+
+    answers = asyncio.run(crowd())
+    refused = [it for it in answers if isinstance(it, openai.RateLimitError)]
+    assert refused and all(it.response.headers["retry-after"] == "1" for it in refused), answers
+    held[0].close()
+    one.close()
+
+
+async def at_once():
+    many = AsyncOpenAI(base_url=BASE, api_key="any")
+
+    async def one(n):
+        stream = await many.chat.completions.create(model="parrot", messages=user(f"number {n}"), stream=True)
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    assert await asyncio.gather(*(one(n) for n in range(8))) == [f"number {n} " for n in range(8)]
+    await many.close()
+
+
+for check in [models, chat, chat_with_sound, speech, transcriptions, images, embeddings, errors, busy]:
+    check()
+    print(check.__name__, "is as expected")
+asyncio.run(at_once())
+print("all as expected")
