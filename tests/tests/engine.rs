@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
 use corn_core::interleaved::Interleaved;
@@ -315,5 +315,56 @@ async fn an_executor_that_panics_fails_its_requests() {
         assert!(fault.message.contains("panicked"), "{fault}");
     }
     assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+const WAITING: &str = r#"
+component Embed() {
+    in  text: text
+    out embedding: tensor<f32>[8]
+    run reference "text.embed"
+    batch 2 within 300ms
+}
+
+component Mean() {
+    in  image: image
+    out colour: tensor<f32>[3]
+    run reference "image.mean"
+    batch 2 within 300ms
+}
+
+let embed = Embed()
+let mean = Mean()
+
+graph place(text: text) -> tensor<f32>[8] { embed(text) }
+
+graph colour(photo: image) -> tensor<f32>[3] { mean(photo) }
+"#;
+
+/// A call waits for company as long as it may, and with company not at all: driven by its worker or by a thread.
+#[tokio::test]
+async fn a_batch_waits_for_company_and_no_longer_than_it_may() {
+    let plan = plan("waiting.corn", WAITING);
+    let engine = engine(&plan).await;
+    let photo = |shade| Datum::Image(Image { width: 2, height: 1, rgb: vec![shade; 6].into() }.into());
+    for (graph, input, first, second) in [
+        ("place", "text", Datum::text("abc"), Datum::text("zzz")),
+        ("colour", "photo", photo(10), photo(200)),
+    ] {
+        let start = Instant::now();
+        let submit =
+            |datum: &Datum| engine.submit(ask(&engine, graph, &[(input, datum.clone())], &["result"]));
+        let alone = [whole(submit(&first)).await, whole(submit(&second)).await];
+        let alone_for = start.elapsed();
+        assert!(alone_for >= Duration::from_millis(600), "{graph}: two that waited took {alone_for:?}");
+        let both = [submit(&first), submit(&second)];
+        for (answer, alone) in both.into_iter().zip(&alone) {
+            assert_eq!(whole(answer).await.outputs, alone.outputs, "{graph}");
+        }
+        assert_ne!(alone[0].outputs, alone[1].outputs);
+        // A full batch has nobody to wait for: it is there long before a wait would be over.
+        let together_for = start.elapsed().saturating_sub(alone_for);
+        assert!(together_for < Duration::from_millis(300), "{graph}: both together took {together_for:?}");
+    }
     engine.stop();
 }

@@ -29,8 +29,8 @@ pub(super) const NAME: &str = "minilm.embed";
 /// Tokens read at once. The model was trained on no more, though it has positions for 512.
 const WINDOW: usize = 256;
 
-/// Most tokens of a batch. More make nothing faster, and a cancel is seen no sooner than the batch is over: after half a
-/// second on one core.
+/// Most tokens of a batch. More make nothing faster, and a cancel is seen no sooner than the batch is over, which takes
+/// the better part of a second on one core.
 pub(super) const BATCH_TOKENS: u64 = 1024;
 
 /// What `config.json` says.
