@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corn_engine::{Remote, Token};
+use rustix::fs::FlockOperation;
 
 use crate::failure::Failure;
 
@@ -99,6 +100,20 @@ impl State {
     /// Where the process id of a worker is written down.
     pub(crate) fn pid(&self, worker: u32) -> PathBuf {
         self.folder.join(format!("w{worker}.pid"))
+    }
+
+    /// The right to be its coordinator, for as long as the file is open; `None` while another process has it.
+    pub(crate) fn lock(&self) -> Result<Option<fs::File>, Failure> {
+        let path = self.folder.join("lock");
+        let cannot =
+            |error: std::io::Error| Failure::setup(format!("'{}' cannot be locked: {error}", path.display()));
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(cannot)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(cannot(error.into())),
+        }
     }
 
     /// The token of its processes; made and written down if there is none.

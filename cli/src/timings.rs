@@ -14,6 +14,8 @@ use serde_json::{Value as Json, json};
 pub(crate) struct Timings {
     calls: Mutex<Vec<CallTrace>>,
     busy: Mutex<Vec<(ComponentId, u64, u64)>>,
+    /// Of each component, its batches and the calls in them together.
+    batches: Mutex<BTreeMap<ComponentId, (u64, u64)>>,
 }
 
 impl Observer for Timings {
@@ -23,6 +25,12 @@ impl Observer for Timings {
 
     fn busy(&self, component: ComponentId, from_us: u64, to_us: u64) {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).push((component, from_us, to_us));
+    }
+
+    fn batch(&self, component: ComponentId, calls: u32) {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = batches.entry(component).or_default();
+        *known = (known.0 + 1, known.1 + u64::from(calls));
     }
 }
 
@@ -43,6 +51,8 @@ struct Row {
     ended_us: u64,
     busy_us: u64,
     items: u64,
+    /// Calls in a batch on the average; `None` if each has its turns alone.
+    batch: Option<f64>,
 }
 
 impl Timings {
@@ -50,6 +60,8 @@ impl Timings {
     pub(crate) fn report(&self, plan: &Plan, from_us: u64, to_us: u64) -> Report {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mean = |(batches, calls): &(u64, u64)| *calls as f64 / *batches as f64;
         let since = |us: u64| us.saturating_sub(from_us);
         let mut rows: BTreeMap<ComponentId, Row> = BTreeMap::new();
         for call in calls.iter() {
@@ -61,6 +73,7 @@ impl Timings {
                 ended_us: 0,
                 busy_us: 0,
                 items: 0,
+                batch: batches.get(&call.component).map(mean),
             });
             row.calls += 1;
             row.started_us = row.started_us.min(since(call.started_us));
@@ -100,17 +113,18 @@ impl Report {
         let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
         let width = self.rows.iter().map(|row| row.component.len()).max().unwrap_or(0).max(9);
         let mut text = format!(
-            "{:width$}  {:>5}  {:>10}  {:>10}  {:>10}  {:>10}  {:>6}   (ms since the request)\n",
-            "component", "calls", "started", "first item", "ended", "worked", "items"
+            "{:width$}  {:>5}  {:>10}  {:>10}  {:>10}  {:>10}  {:>6}  {:>6}   (ms since the request)\n",
+            "component", "calls", "started", "first item", "ended", "worked", "items", "batch"
         );
         for row in &self.rows {
             let (started, ended, busy) = (ms(row.started_us), ms(row.ended_us), ms(row.busy_us));
             let first = row.first_us.map_or_else(|| "-".to_owned(), ms);
+            let batch = row.batch.map_or_else(|| "-".to_owned(), |batch| format!("{batch:.1}"));
             let (name, calls, items) = (&row.component, row.calls, row.items);
             // Writing to a string succeeds.
             let _ = writeln!(
                 text,
-                "{name:width$}  {calls:>5}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}"
+                "{name:width$}  {calls:>5}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}  {batch:>6}"
             );
         }
         let own = self.total_us.saturating_sub(self.working_us);
@@ -128,7 +142,7 @@ impl Report {
         let rows = self.rows.iter().map(|row| {
             json!({
                 "component": row.component, "calls": row.calls, "started_us": row.started_us, "first_item_us": row.first_us,
-                "ended_us": row.ended_us, "worked_us": row.busy_us, "items": row.items,
+                "ended_us": row.ended_us, "worked_us": row.busy_us, "items": row.items, "mean_batch": row.batch,
             })
         });
         json!({

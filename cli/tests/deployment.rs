@@ -310,6 +310,10 @@ fn a_deployment_goes_on_in_the_background() {
     assert!(started.stdout.contains("talk is up: 4 of 4 workers are ready"), "{}", started.stdout);
     assert_eq!(up.call("In the background.").good().stdout, "In the background. ");
     up.run(&["down", "talk"]).good();
+    // At once again: nothing of the one before is in the way.
+    up.run(&["up", file.to_str().unwrap(), "--detach"]).good();
+    assert_eq!(up.call("And again.").good().stdout, "And again. ");
+    up.run(&["down", "talk"]).good();
     let weights = r#"
         component Chat(weights: weights) {
             in prompt: text

@@ -216,6 +216,11 @@ impl Answer {
         Piece::Item { output, datum }
     }
 
+    /// Waits for no more: every output has ended, and that the request gives back what it held need not be seen.
+    pub(crate) fn leave(mut self) {
+        self.is_over = true;
+    }
+
     /// Gives the request up. What is left of the answer is the fault that says so.
     pub fn cancel(&self) {
         let _ = self.coordinator.send(CoordinatorEvent::Cancel(self.request));

@@ -16,6 +16,11 @@ impl Clock {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// How long it is until `us`; nothing if that is past.
+    pub(crate) fn until(&self, us: u64) -> Duration {
+        Duration::from_micros(us).saturating_sub(self.start.elapsed())
+    }
+
     /// Ends at `deadline_us`; never, if there is none.
     pub(crate) async fn wait_until(&self, deadline_us: Option<u64>) {
         match deadline_us.and_then(|us| self.start.checked_add(Duration::from_micros(us))) {

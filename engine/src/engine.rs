@@ -97,23 +97,25 @@ impl Engine {
         if let Some(first) = problems.into_iter().next().or_else(|| machine::not_embedded(plan.plan())) {
             return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
         }
-        let mut engine = Self::without_workers(plan, recordings, None, |_| ())?;
+        let (mut engine, driver) = Self::without_workers(plan, recordings, None, |_| ());
+        let stopped = engine.stop.subscribe();
+        engine.spawn_driver("corn-coordinator", move || driver.drive(stopped_by(stopped)))?;
         let loading = Loading { loader, progress, observer, clock: engine.clock, memory: None };
         engine.embed(recordings, &loading).await?;
         Ok(engine)
     }
 
-    /// An engine whose workers have yet to join.
+    /// An engine whose workers have yet to join, and what drives its coordinator.
     pub(crate) fn without_workers(
         plan: Arc<Verified>,
         recordings: &[RecordingId],
         patience: Option<Patience>,
         drained: impl Fn(WorkerId) + Send + 'static,
-    ) -> Result<Self, Fault> {
+    ) -> (Self, coordinator::Driver) {
         let (events, coordinator_events) = unbounded_channel();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, _) = watch::channel(false);
         let workers = plan.plan().workers.len();
-        let mut engine = Self {
+        let engine = Self {
             coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan), patience))),
             ledgers: (0..workers).map(|_| Arc::default()).collect(),
             ports: Ports::new(workers),
@@ -134,8 +136,13 @@ impl Engine {
             clients: engine.clients.clone(),
             drained: Box::new(drained),
         };
-        engine.spawn_driver("corn-coordinator", move || driver.drive(stopped_by(stopped)))?;
-        Ok(engine)
+        (engine, driver)
+    }
+
+    /// A driver panicked, which is a bug of ours. Its requests would never end; so they fail, now and from now on.
+    pub(crate) fn broke(&self, how: &str) {
+        let message = format!("the coordinator panicked, which is a bug of corn: {how}");
+        self.clients.close(&Fault::component(message));
     }
 
     /// Makes every worker of the plan a thread of this process, and lets it join.
@@ -192,6 +199,12 @@ impl Engine {
     /// The recording for what a request brings and asks for.
     pub fn look_up(&self, signature: &Signature) -> Result<RecordingId, Fault> {
         self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).look_up(signature)
+    }
+
+    /// Whether every component of `recording` is ready on some worker.
+    pub fn is_ready(&self, recording: RecordingId) -> bool {
+        self.served.contains(&recording)
+            && self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).is_ready(recording)
     }
 
     /// Submits a request. Its outputs come as they are made, and its faults as well.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use corn_core::executor::{Call, CallId, CallInput, Executor, Report, Turn};
 use corn_core::message::WorkerEvent;
@@ -66,8 +66,18 @@ impl Light {
         Self { driven: Driven::new(host, executor), turn: Turn::Idle }
     }
 
-    pub(crate) const fn is_busy(&self) -> bool {
-        matches!(self.turn, Turn::Busy)
+    /// Whether it has something to do now.
+    pub(crate) fn is_due(&self) -> bool {
+        match self.turn {
+            Turn::Busy => true,
+            Turn::Until(us) => us <= self.driven.host.clock.now_us(),
+            Turn::Idle => false,
+        }
+    }
+
+    /// Until when it waits, if it does.
+    pub(crate) const fn waits_until_us(&self) -> Option<u64> {
+        if let Turn::Until(us) = self.turn { Some(us) } else { None }
     }
 
     pub(crate) fn command(&mut self, command: Command) {
@@ -96,6 +106,11 @@ pub(crate) fn drive(
             Turn::Idle => match commands.recv() {
                 Ok(command) => Some(command),
                 Err(_) => return,
+            },
+            Turn::Until(us) => match commands.recv_timeout(driven.host.clock.until(us)) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
             },
             Turn::Busy => match commands.try_recv() {
                 Ok(command) => Some(command),
@@ -146,8 +161,12 @@ impl Driven {
         }
         let Self { host, executor, open, .. } = self;
         let mut from_us = host.clock.now_us();
+        let now_us = from_us;
         let turn = catch_unwind(AssertUnwindSafe(|| {
-            executor.advance(&mut |report| {
+            executor.advance(now_us, &mut |report| {
+                if let Report::Batch { calls } = report {
+                    return host.observer.batch(host.id, calls);
+                }
                 // Told before the report: whoever hears that a call is done knows what it took.
                 let now_us = host.clock.now_us();
                 host.observer.busy(host.id, from_us, now_us);

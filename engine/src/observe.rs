@@ -14,6 +14,11 @@ pub trait Observer: Send + Sync {
     fn busy(&self, component: ComponentId, from_us: u64, to_us: u64) {
         let _ = (component, from_us, to_us);
     }
+
+    /// A component's executor worked on `calls` calls at once. Only those are told whose calls can share a turn.
+    fn batch(&self, component: ComponentId, calls: u32) {
+        let _ = (component, calls);
+    }
 }
 
 /// Nobody looks.

@@ -26,6 +26,8 @@ pub(crate) trait Outside {
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>);
     /// Tells the coordinator that a worker was lost to this one, and which replays with it go on.
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>);
+    /// Nothing more is said for now.
+    fn flush(&mut self) {}
 }
 
 /// What a worker's thread reaches.
@@ -46,7 +48,7 @@ impl<O: Outside> Driver<O> {
         let mut actions = Vec::new();
         loop {
             let is_busy = self.turns(&mut actions);
-            let deadline_us = self.worker.next_deadline_us();
+            let due_us = self.worker.next_deadline_us().into_iter().chain(self.waits_until_us()).min();
             let event = tokio::select! {
                 biased;
                 () = &mut stop => return,
@@ -54,11 +56,20 @@ impl<O: Outside> Driver<O> {
                     Some(event) => event,
                     None => return,
                 },
-                () = self.clock.wait_until(deadline_us) => WorkerEvent::Tick,
+                () = self.clock.wait_until(due_us) => WorkerEvent::Tick,
                 () = tokio::task::yield_now(), if is_busy => continue,
             };
             self.hear(event, &mut actions);
         }
+    }
+
+    /// When the first light executor has waited long enough, if one waits.
+    fn waits_until_us(&self) -> Option<u64> {
+        let lights = self.executors.values().filter_map(|runner| match runner {
+            Runner::Here(light) => light.waits_until_us(),
+            Runner::Thread(_) => None,
+        });
+        lights.min()
     }
 
     /// Lets light executors work, a turn each, until none has anything to do or others wait; whether any still has.
@@ -68,7 +79,7 @@ impl<O: Outside> Driver<O> {
             let mut is_busy = false;
             for (id, runner) in &mut self.executors {
                 if let Runner::Here(light) = runner
-                    && light.is_busy()
+                    && light.is_due()
                 {
                     is_busy = true;
                     light.turn(|report| reports.push(WorkerEvent::Report(*id, report)));
@@ -94,6 +105,7 @@ impl<O: Outside> Driver<O> {
         for action in actions.drain(..) {
             self.act(action);
         }
+        self.outside.flush();
     }
 
     fn act(&mut self, action: WorkerAction) {

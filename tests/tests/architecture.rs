@@ -45,13 +45,14 @@ const CRATES: [(&str, &[&str]); 13] = [
 const COMPILER: [&str; 7] = ["source", "diagnostic", "syntax", "graph", "analyze", "passes", "lower"];
 
 /// Crates that only one of ours may use.
-const ALONE: [(&str, &str); 6] = [
+const ALONE: [(&str, &str); 7] = [
     ("candle-core", "corn-executors"),
     ("ort", "corn-executors"),
     ("lalrpop-util", "corn-compiler"),
     ("lsp-server", "corn-lsp"),
     ("lsp-types", "corn-lsp"),
     ("petgraph", "corn-compiler"),
+    ("tonic", "corn-serve"),
 ];
 
 fn root() -> PathBuf {

@@ -280,12 +280,14 @@ pub(crate) fn down(args: &Down) -> Result<(), Failure> {
     local(async {
         state.connected().await?.down().await?;
         let gone = async {
-            while state.control_socket().exists() && state.connect().await.is_some() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            while state.lock()?.is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
+            Ok(())
         };
-        tokio::time::timeout(DOWN_WITHIN, gone).await.map_err(|_| {
-            Failure::setup(format!("'{}' was told to end, and is still there; see `corn logs`", args.name))
+        tokio::time::timeout(DOWN_WITHIN, gone).await.unwrap_or_else(|_| {
+            let message = format!("'{}' was told to end, and is still there; see `corn logs`", args.name);
+            Err(Failure::setup(message))
         })?;
         print(&format!("{} is down\n", args.name))
     })

@@ -8,7 +8,7 @@ use corn_core::executor::Progress;
 use corn_engine::{Engine, NoObserver};
 use corn_executors::Executors;
 use corn_plan::{Plan, RecordingId};
-use corn_serve::{Bound, Listening, Served};
+use corn_serve::{Bound, Keys, Listening, Served};
 
 use crate::args::Placement;
 use crate::commands::models::{open_store, pins};
@@ -19,11 +19,14 @@ use crate::progress::Bars;
 
 /// Requests in flight at once, if nobody says how many.
 const INFLIGHT: u32 = 16;
+/// Where the faces listen, if nobody says where.
+const HTTP: &str = "127.0.0.1:8000";
+const GRPC: &str = "127.0.0.1:8001";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  corn serve assistant.corn
+  corn serve assistant.corn                 over HTTP at 127.0.0.1:8000 and over gRPC at 127.0.0.1:8001
   corn serve assistant.corn --http 0.0.0.0:8000 --grpc 0.0.0.0:8001
 
 Everything is loaded before the first request is taken. Ctrl-C takes no new requests and lets those under way end;
@@ -44,16 +47,26 @@ pub(crate) struct Serve {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Faces {
     /// Where the OpenAI-compatible HTTP API listens.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
-    http: String,
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
     /// Where Corn's gRPC service and KServe v2 listen.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
-    grpc: String,
+    #[arg(long, value_name = "HOST:PORT")]
+    grpc: Option<String>,
+    /// A file of keys, one a line, of which each client must bring one as `Authorization: Bearer KEY`.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
 }
 
 impl Faces {
-    pub(crate) fn listening(&self) -> Listening {
-        Listening { http: Some(self.http.clone()), grpc: Some(self.grpc.clone()) }
+    /// Whether anyone said where to listen.
+    pub(crate) const fn are_any(&self) -> bool {
+        self.http.is_some() || self.grpc.is_some()
+    }
+
+    /// Where to listen; nowhere if nobody says so.
+    pub(crate) fn listening(&self) -> Result<Listening, Failure> {
+        let keys = self.keys.as_deref().map(Keys::read).transpose()?;
+        Ok(Listening { http: self.http.clone(), grpc: self.grpc.clone(), keys })
     }
 }
 
@@ -61,6 +74,11 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
     let inflight = args.placement.inflight.or(Some(INFLIGHT));
     let plan = program::load(&args.file, &Placement { inflight, ..args.placement.clone() })?;
     program::refuse_foreign(plan.plan())?;
+    let mut listening = args.faces.listening()?;
+    if !args.faces.are_any() {
+        listening.http = Some(HTTP.to_owned());
+        listening.grpc = Some(GRPC.to_owned());
+    }
     let (store, interrupt) = open_store(&args.file, args.offline)?;
     let executors = Arc::new(Executors::new(store, pins(&args.file)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -81,12 +99,8 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         };
         bars.clear();
         let served = Served::new(Arc::new(engine));
-        let serving = corn_serve::serve(
-            served,
-            &args.faces.listening(),
-            |bound| say_bound(plan.plan(), &bound),
-            told_to_stop(),
-        );
+        let serving =
+            corn_serve::serve(served, &listening, |bound| say_bound(plan.plan(), &bound), told_to_stop());
         tokio::select! {
             outcome = serving => outcome.map_err(Failure::Fault),
             () = told_twice() => Ok(()),

@@ -11,11 +11,13 @@ use clap::Args;
 use corn_core::Fault;
 use corn_engine::{Deployment, Listening, Standing, serve_control};
 use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
+use corn_serve::Served;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::LocalSet;
 
 use crate::args::Placement;
 use crate::commands::models::pins;
+use crate::commands::serve::{Faces, say_bound, told_twice};
 use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::program;
@@ -52,6 +54,8 @@ pub(crate) struct Up {
     /// Where workers of other hosts join.
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    #[command(flatten)]
+    faces: Faces,
     /// Use only weights that are in the cache.
     #[arg(long)]
     offline: bool,
@@ -71,13 +75,15 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
     let outcome = LocalSet::new().block_on(&runtime, async {
-        if state.connect().await.is_some() {
+        state.create()?;
+        // Held until the process ends: whoever comes after a coordinator finds nothing of it half there.
+        let Some(lock) = state.lock()? else {
             let name = &state.name;
             let message = format!("a deployment '{name}' is up already; end it with `corn down {name}`");
             return Err(Failure::Usage(message));
-        }
-        state.create()?;
+        };
         if args.detach {
+            drop(lock);
             return detach(&state, args).await;
         }
         let text = plan.plan().to_text();
@@ -87,7 +93,9 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
             let _ = std::fs::remove_file(state.token());
         }
         crate::commands::write(&state.plan(), &text)?;
-        run(args, &state, &host, Arc::new(plan)).await
+        let outcome = run(args, &state, &host, Arc::new(plan)).await;
+        drop(lock);
+        outcome
     });
     runtime.shutdown_background();
     outcome
@@ -104,18 +112,25 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let mut supervisor =
         Supervisor::new(state.clone(), Arc::clone(&deployment), plan.plan(), host, args.offline);
     say_awaited(args, state, host, plan.plan());
+    let (listening, is_served) = (args.faces.listening()?, args.faces.are_any());
     let begun = async {
         ready(&deployment).await?;
         say_ready(state, plan.plan(), &deployment);
-        std::future::pending::<Result<(), Failure>>().await
+        if !is_served {
+            return std::future::pending().await;
+        }
+        let served = Served::new(Arc::clone(deployment.engine()));
+        let bound = |bound| say_bound(plan.plan(), &bound);
+        Ok(corn_serve::serve(served, &listening, bound, told_to_stop()).await?)
     };
     let outcome = tokio::select! {
-        // A person's word counts more than anything else.
+        // Clients first: requests under way may end.
         biased;
-        () = told_to_stop() => Ok(()),
+        outcome = begun => outcome,
+        () = told_to_stop(), if !is_served => Ok(()),
         outcome = control => outcome.map_err(Failure::Fault),
         outcome = supervisor.supervise(obeyed) => outcome,
-        outcome = begun => outcome,
+        () = told_twice(), if is_served => Ok(()),
     };
     say(&format!("{} ends", state.name));
     let ending = Arc::clone(&deployment);

@@ -103,6 +103,11 @@ impl Coordinator {
         self.routes.look_up(self.plan.plan(), signature)
     }
 
+    /// Whether some worker could begin with every stage of `recording` now.
+    pub fn is_ready(&self, recording: RecordingId) -> bool {
+        self.roster.lacking(self.plan.plan(), &self.parts[recording.index()]).is_none()
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         self.flights.len()

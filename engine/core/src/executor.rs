@@ -3,10 +3,13 @@
 //! An executor is driven, never driving: it owns no thread, reads no clock and blocks on nothing
 //! but its own arithmetic. One thread of the engine hands it calls, items and credits, and asks
 //! it again and again for one bounded turn of work. So a cancel is seen between two turns, many
-//! calls are interleaved fairly, and an executor decides alone which calls share a batch.
+//! calls are interleaved fairly, and an executor decides alone which calls share a batch. If it
+//! waits for others to share one, it says until when, and is asked again at that time.
 //!
 //! Most components are easier written as a [`Model`], whose calls each have a session of their
-//! own; [`Interleaved`](crate::interleaved::Interleaved) makes an executor of it.
+//! own, or as a [`BatchModel`](crate::batched::BatchModel), which works on several calls at once;
+//! [`Interleaved`](crate::interleaved::Interleaved) and [`Batched`](crate::batched::Batched) make
+//! executors of them.
 
 use std::sync::Arc;
 
@@ -76,6 +79,24 @@ pub enum Report {
         /// Why.
         fault: Fault,
     },
+    /// This turn worked on so many calls at once. It is for whoever watches, and changes no call.
+    Batch {
+        /// How many calls.
+        calls: u32,
+    },
+}
+
+impl Report {
+    /// The call that it is about, if it is about one.
+    pub const fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Emitted { call, .. }
+            | Self::Took { call, .. }
+            | Self::Done { call }
+            | Self::Failed { call, .. } => Some(*call),
+            Self::Batch { .. } => None,
+        }
+    }
 }
 
 /// Whether an executor has more to do.
@@ -85,6 +106,8 @@ pub enum Turn {
     Busy,
     /// Nothing to do until a call, an item, an end, a credit or a cancel comes.
     Idle,
+    /// Nothing to do until something of that comes, or until it is so many µs.
+    Until(u64),
 }
 
 /// What runs one component on one worker.
@@ -99,8 +122,9 @@ pub trait Executor: Send {
     fn grant(&mut self, call: CallId, port: u32, count: u32);
     /// `call` is not wanted any more: forget it and report nothing of it again.
     fn cancel(&mut self, call: CallId);
-    /// One bounded turn of work: a token, a window, a batch. Reports go to `reports`.
-    fn advance(&mut self, reports: &mut dyn FnMut(Report)) -> Turn;
+    /// One bounded turn of work: a token, a window, a batch. Reports go to `reports`. It is `now_us` of a clock that
+    /// only the driver reads, and that never goes back.
+    fn advance(&mut self, now_us: u64, reports: &mut dyn FnMut(Report)) -> Turn;
     /// Memory held now by weights and sessions, in bytes, as far as it is known.
     fn memory_bytes(&self) -> u64;
     /// Whether a turn is over sooner than another thread could be woken for it, some ten µs. Such an executor is

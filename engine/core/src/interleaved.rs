@@ -99,7 +99,7 @@ impl<M: Model> Executor for Interleaved<M> {
         self.waiting.retain(|pending| pending.streams.call != call);
     }
 
-    fn advance(&mut self, reports: &mut dyn FnMut(Report)) -> Turn {
+    fn advance(&mut self, _now_us: u64, reports: &mut dyn FnMut(Report)) -> Turn {
         while self.open.len() < self.max_open
             && let Some(pending) = self.waiting.pop_front()
         {

@@ -2,6 +2,7 @@
 //! state machines. Events go in, actions come out; there is no I/O, no clock and no thread here.
 
 mod adapt;
+pub mod batched;
 pub mod coordinator;
 pub mod datum;
 pub mod executor;

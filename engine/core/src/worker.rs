@@ -109,13 +109,9 @@ impl Worker {
             }
             WorkerEvent::HandOver(hand_over) => self.hand_over(now_us, hand_over, actions),
             WorkerEvent::Report(_, report) => {
-                use crate::executor::Report;
-                let (Report::Emitted { call, .. }
-                | Report::Took { call, .. }
-                | Report::Done { call }
-                | Report::Failed { call, .. }) = &report;
                 // A call that was aborted may still have had something to say.
-                if let Some(site) = self.calls.open.get(call).copied() {
+                let site = report.call().and_then(|call| self.calls.open.get(&call).copied());
+                if let Some(site) = site {
                     self.change(now_us, site.replay, actions, |replay, scope| {
                         replay.report(site, report, scope)
                     });

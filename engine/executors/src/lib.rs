@@ -174,7 +174,7 @@ impl Executors {
         match executor.as_str() {
             "reference" => reference::load(component),
             #[cfg(feature = "candle")]
-            "candle" => candle::load(entry, files, options, needs.cpus, batch.max, &loading),
+            "candle" => candle::load(entry, files, options, needs.cpus, *batch, &loading),
             #[cfg(feature = "onnx")]
             "onnx" => {
                 let library = match onnx::runtime::library_source() {

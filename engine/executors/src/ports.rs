@@ -131,9 +131,9 @@ impl Executor for Ports {
         self.inner.cancel(call);
     }
 
-    fn advance(&mut self, reports: &mut dyn FnMut(Report)) -> Turn {
+    fn advance(&mut self, now_us: u64, reports: &mut dyn FnMut(Report)) -> Turn {
         let (inputs, outputs) = (&self.inputs, &self.outputs);
-        self.inner.advance(&mut |report| match report {
+        self.inner.advance(now_us, &mut |report| match report {
             Report::Emitted { call, port, item } => {
                 // What is not declared is not wanted, and so never emitted.
                 if let Some(port) = outputs.to_component[port as usize] {

@@ -4,17 +4,20 @@
 mod bytes;
 mod shapes;
 
+use corn_core::batched::{Batched, Limits};
 use corn_core::executor::{CallInput, Executor};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Audio, Datum, Fault, Image, Tensor};
-use corn_plan::Component;
 use corn_plan::catalog::{Entry, EntryPort};
+use corn_plan::{Batch, Component};
 
 use bytes::Fill;
 use shapes::{ItemWise, Items, Source, Whole};
 
 /// Samples a second of `tone.speak`.
 const TONE_RATE_HZ: u32 = 16_000;
+/// Most calls of a batch, so that a turn is bounded.
+const BATCH_CALLS: u64 = 64;
 /// Most ticks of `stream.ticks`, so that no request runs for ever.
 const MAX_TICKS: i64 = 1_000_000;
 
@@ -84,22 +87,25 @@ pub const ENTRIES: &[Entry] = &[
 
 /// Loads `component`, whose entry is one of [`ENTRIES`].
 pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
-    let max = component.batch.max;
+    let Component { batch, .. } = component;
+    let max = batch.max;
     Ok(match component.entry.as_str() {
-        "text.upper" => whole(max, LIGHT, |text| Datum::text(as_text(text).to_uppercase())),
+        "text.upper" => whole(batch, LIGHT, |text| Datum::text(as_text(text).to_uppercase())),
         "text.words" => source(max, |text| Ok(words(text))),
         "text.shout" => {
             item_wise(max, LIGHT, |text| Ok(Datum::text(format!("{}!\n", as_text(text).to_uppercase()))))
         }
-        "text.count" => whole(max, LIGHT, |text| Datum::Int(as_text(text).split_whitespace().count() as i64)),
-        "text.embed" => whole(max, LIGHT, |text| Datum::Tensor(embed(as_text(text)).into())),
+        "text.count" => {
+            whole(batch, LIGHT, |text| Datum::Int(as_text(text).split_whitespace().count() as i64))
+        }
+        "text.embed" => whole(batch, LIGHT, |text| Datum::Tensor(embed(as_text(text)).into())),
         "tone.speak" => item_wise(max, !LIGHT, |text| Ok(Datum::Audio(tone(as_text(text)).into()))),
-        "image.mean" => whole(max, !LIGHT, mean_colour),
-        "image.invert" => whole(max, !LIGHT, invert),
+        "image.mean" => whole(batch, !LIGHT, mean_colour),
+        "image.invert" => whole(batch, !LIGHT, invert),
         "stream.ticks" => source(max, ticks),
         "bytes.fill" => Box::new(Interleaved::new(Fill::default(), max)),
-        "bytes.pass" => whole(max, LIGHT, Datum::clone),
-        "bytes.count" => whole(max, LIGHT, |tensor| Datum::Int(tensor.bytes() as i64)),
+        "bytes.pass" => whole(batch, LIGHT, Datum::clone),
+        "bytes.count" => whole(batch, LIGHT, |tensor| Datum::Int(tensor.bytes() as i64)),
         "stream.sum" => item_wise(max, LIGHT, sum),
         other => return Err(Fault::setup(format!("the reference executor has no entry {other:?}"))),
     })
@@ -108,8 +114,8 @@ pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
 /// Light unless it makes much: pictures and sounds take a thread of their own.
 const LIGHT: bool = true;
 
-fn whole(max: u32, is_light: bool, make: fn(&Datum) -> Datum) -> Box<dyn Executor> {
-    Box::new(Interleaved::new(Whole::new(make, is_light), max))
+fn whole(batch: &Batch, is_light: bool, make: fn(&Datum) -> Datum) -> Box<dyn Executor> {
+    Box::new(Batched::new(Whole::new(make, is_light), Limits::new(*batch, BATCH_CALLS)))
 }
 
 fn source(max: u32, make: fn(&Datum) -> Result<Items, Fault>) -> Box<dyn Executor> {

@@ -14,7 +14,7 @@ use std::time::Instant;
 use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
 use corn_core::{Audio, Datum, Image};
 use corn_executors::candle;
-use corn_plan::{Literal, WeightsSource};
+use corn_plan::{Batch, Literal, WeightsSource};
 
 use common::{fetch, standard_weights};
 
@@ -29,11 +29,14 @@ fn input(package: &str, path: &str, sha256: &str) -> Option<PathBuf> {
     })
 }
 
+/// What every component here may work on at once.
+const BATCH: Batch = Batch { max: 8, within_ms: 0 };
+
 fn load(entry: &str, files: &[(&str, PathBuf)], options: &[(&str, Literal)], cpus: u32) -> Box<dyn Executor> {
     let files = files.iter().map(|(name, path)| ((*name).to_owned(), path.clone())).collect();
     let options: BTreeMap<_, _> =
         options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    candle::load(entry, &files, &options, cpus, 4, &NoProgress).unwrap()
+    candle::load(entry, &files, &options, cpus, BATCH, &NoProgress).unwrap()
 }
 
 fn call(id: u64, inputs: Vec<CallInput>) -> Call {
@@ -50,9 +53,9 @@ fn run(executor: &mut dyn Executor) -> BTreeMap<CallId, Vec<Datum>> {
     let mut take = |report| match report {
         Report::Emitted { call, item, .. } => emitted.entry(call).or_default().push(item),
         Report::Failed { call, fault } => panic!("{call:?} failed: {fault}"),
-        Report::Took { .. } | Report::Done { .. } => {}
+        Report::Took { .. } | Report::Done { .. } | Report::Batch { .. } => {}
     };
-    while executor.advance(&mut take) == Turn::Busy {}
+    while executor.advance(0, &mut take) == Turn::Busy {}
     emitted
 }
 
@@ -119,12 +122,14 @@ fn picture(name: &str) -> Option<CallInput> {
 
 #[test]
 fn efficientnet_sees_coffee_a_cat_and_a_rocket() {
+    const EXPECTED: [(&str, &str); 3] =
+        [("coffee.png", "espresso"), ("chelsea.png", "cat"), ("rocket.jpg", "missile")];
     let Some(weights) = standard_weights("efficientnet_lite0") else { return };
     let Some(classes) = standard_weights("imagenet") else {
         return;
     };
     let mut model = load("efficientnet.classify", &[("weights", weights), ("classes", classes)], &[], 1);
-    for (file, expected) in [("coffee.png", "espresso"), ("chelsea.png", "cat"), ("rocket.jpg", "missile")] {
+    for (file, expected) in EXPECTED {
         let Some(picture) = picture(file) else { return };
         let start = Instant::now();
         model.start(call(1, vec![picture]));
@@ -132,6 +137,14 @@ fn efficientnet_sees_coffee_a_cat_and_a_rocket() {
         eprintln!("{file} in {:?}: {labels}", start.elapsed());
         assert!(labels.contains(expected), "{file}: {labels}");
         assert_eq!(labels.matches("missile").count(), usize::from(expected == "missile"), "{labels}");
+    }
+    // All in one batch.
+    for (id, (file, _)) in (1..).zip(EXPECTED) {
+        model.start(call(id, vec![picture(file).unwrap()]));
+    }
+    let labels = run(&mut *model);
+    for (id, (file, expected)) in (1..).zip(EXPECTED) {
+        assert!(joined(&labels[&CallId(id)]).contains(expected), "{file}: {labels:?}");
     }
 }
 
@@ -161,6 +174,45 @@ fn minilm_places_like_texts_near_each_other() {
     assert!((cosine(&person, &person) - 1.0).abs() < 1e-5);
     // Longer than one window.
     assert!(cosine(&person, &embed(&"That is a happy person. ".repeat(200))) > 0.4);
+}
+
+#[test]
+fn minilm_places_eight_texts_together_where_it_places_each_alone() {
+    let Some(weights) = standard_weights("minilm_l6") else { return };
+    let mut model = load("minilm.embed", &[("weights", weights)], &[], 1);
+    let long = "The library opens at nine. ".repeat(90);
+    let texts = [
+        "Yes.",
+        "That is a happy person",
+        "Today is a sunny day",
+        &long,
+        "A man is eating a piece of bread.",
+        "Stock prices fell sharply on Monday after the central bank raised rates.",
+        "The girl is carrying a baby.",
+        "7",
+    ];
+    let embeddings = |model: &mut dyn Executor, texts: &[&str]| -> Vec<Vec<f32>> {
+        for (id, words) in (0..).zip(texts) {
+            model.start(call(id, vec![text(words)]));
+        }
+        let floats = |items: Vec<Datum>| match &items[..] {
+            [Datum::Tensor(embedding)] => embedding.to_f32s().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        run(model).into_values().map(floats).collect()
+    };
+    let start = Instant::now();
+    let alone: Vec<Vec<f32>> = texts.iter().map(|text| embeddings(&mut *model, &[text]).remove(0)).collect();
+    let middle = Instant::now();
+    let together = embeddings(&mut *model, &texts);
+    eprintln!("one by one in {:?}, together in {:?}", middle - start, middle.elapsed());
+    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    for (row, alone) in alone.iter().enumerate() {
+        for (other, together) in together.iter().enumerate() {
+            let likeness = cosine(alone, together);
+            assert_eq!(likeness > 0.9999, row == other, "text {row} alone, {other} together: {likeness}");
+        }
+    }
 }
 
 fn recording(name: &str) -> Option<Audio> {

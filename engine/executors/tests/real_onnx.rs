@@ -65,11 +65,11 @@ fn run<M: Model>(
     let mut ended = None;
     while ended.is_none() {
         let before = emitted.len();
-        let turn = executor.advance(&mut |report| match report {
+        let turn = executor.advance(0, &mut |report| match report {
             Report::Emitted { item, .. } => emitted.push(item),
             Report::Done { .. } => ended = Some(Ok(())),
             Report::Failed { fault, .. } => ended = Some(Err(fault)),
-            Report::Took { .. } => {}
+            Report::Took { .. } | Report::Batch { .. } => {}
         });
         if emitted.len() > before {
             executor.grant(id, 0, 1);

@@ -8,6 +8,8 @@ mod grpc;
 mod http;
 mod keys;
 
+pub use grpc::proto;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +38,7 @@ pub struct Listening {
     pub http: Option<String>,
     /// Corn's own gRPC service, KServe v2, health and reflection.
     pub grpc: Option<String>,
-    /// The keys of which clients of the HTTP API must know one; without, nobody needs any.
+    /// The keys of which each client must know one; without, nobody needs any.
     pub keys: Option<Keys>,
 }
 
@@ -73,6 +75,11 @@ impl Served {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         self.engine.plan().plan()
+    }
+
+    /// Whether every component is ready on some worker.
+    pub fn is_ready(&self) -> bool {
+        self.plan().recordings.ids().all(|recording| self.engine.is_ready(recording))
     }
 
     /// The recording for what a request brings and asks for.
@@ -116,7 +123,10 @@ pub async fn serve(
             },
             async {
                 match grpc {
-                    Some(listener) => grpc::serve(listener, Arc::clone(&served), stopped.clone()).await,
+                    Some(listener) => {
+                        grpc::serve(listener, Arc::clone(&served), listening.keys.clone(), stopped.clone())
+                            .await
+                    }
                     None => Ok(()),
                 }
             },

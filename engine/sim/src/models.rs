@@ -6,6 +6,7 @@ mod toys;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use corn_core::batched::{BatchModel, Batched, Limits, Ran};
 use corn_core::executor::{CallInput, Executor, Io, Model, Step, Taken};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Audio, Datum, Fault};
@@ -46,7 +47,7 @@ pub fn load(component: &Component) -> Box<dyn Executor> {
         _ if component.executor == "python" => Box::new(Interleaved::new(any::Any(component.clone()), max)),
         "words" => Box::new(Interleaved::new(Words, max)),
         "tone" => Box::new(Interleaved::new(Tone, max)),
-        "upper" => Box::new(Interleaved::new(Upper, max)),
+        "upper" => Box::new(Batched::new(Upper, Limits::new(component.batch, u64::MAX))),
         "tell" => Box::new(Interleaved::new(Tell, max)),
         other => Box::new(Interleaved::new(toys::Toy(other.to_owned()), max)),
     }
@@ -120,19 +121,22 @@ impl Model for Tone {
     }
 }
 
-/// A text in upper case.
+/// Texts in upper case, a batch at a time; one with FAIL in it fails.
 struct Upper;
 
-impl Model for Upper {
-    type Session = Datum;
+impl BatchModel for Upper {
+    type Item = Datum;
 
-    fn open(&mut self, inputs: &[CallInput]) -> Result<Datum, Fault> {
+    fn prepare(&mut self, inputs: &[CallInput]) -> Result<Datum, Fault> {
         Ok(whole(&inputs[0]).clone())
     }
 
-    fn step(&mut self, input: &mut Datum, io: &mut dyn Io) -> Result<Step, Fault> {
-        io.emit(0, Datum::text(text(input).to_uppercase()));
-        Ok(Step::Done)
+    fn run(&mut self, batch: Vec<Datum>) -> Vec<Result<Ran<Datum>, Fault>> {
+        let upper = |item: &Datum| match text(item) {
+            failing if failing.contains("FAIL") => Err(Fault::component("told to fail")),
+            text => Ok(Ran::done(0, Datum::text(text.to_uppercase()))),
+        };
+        batch.iter().map(upper).collect()
     }
 
     fn memory_bytes(&self) -> u64 {

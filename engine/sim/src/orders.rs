@@ -155,7 +155,8 @@ impl Cluster {
         let is_paused = |party: &Party| matches!(party, Party::Client(request) if paused.contains(request));
         let channels = self.channels.iter().filter(|((_, to), queue)| !queue.is_empty() && !is_paused(to));
         let channels: Vec<(Party, Party)> = channels.map(|(key, _)| *key).collect();
-        let busy = self.executors.iter().filter(|(_, (_, turn))| *turn == Turn::Busy);
+        // One that waits for company may find at any time that it has waited long enough.
+        let busy = self.executors.iter().filter(|(_, (_, turn))| *turn != Turn::Idle);
         let busy: Vec<(usize, ComponentId)> = busy.map(|(key, _)| *key).collect();
         if channels.len() + busy.len() == 0 {
             return false;
@@ -194,8 +195,11 @@ impl Cluster {
 
     fn advance(&mut self, key: (usize, ComponentId)) {
         let (executor, turn) = self.executors.get_mut(&key).expect("it was busy");
+        if let Turn::Until(us) = turn {
+            self.now_us = self.now_us.max(*us);
+        }
         let mut reports = Vec::new();
-        *turn = executor.advance(&mut |report| reports.push(report));
+        *turn = executor.advance(self.now_us, &mut |report| reports.push(report));
         for report in reports {
             self.send(
                 Party::Executor(key.0, key.1),

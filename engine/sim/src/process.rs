@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use corn_core::Worker;
-use corn_core::executor::Executor;
+use corn_core::executor::{Executor, Report, Turn};
 use corn_core::message::Seat;
 use corn_plan::{Component, ComponentId};
 
@@ -13,7 +13,7 @@ use crate::event::Event;
 /// What an executor's turns take on simulated time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// To begin a call.
+    /// To begin a call, or all that begin in one batch.
     pub call_us: u64,
     /// To make an item.
     pub item_us: u64,
@@ -45,6 +45,8 @@ pub(crate) struct Process {
     pub(crate) executors: BTreeMap<ComponentId, Running>,
     /// What its executors have worked, in whatever life, by component.
     pub(crate) busy_us: BTreeMap<ComponentId, u64>,
+    /// How many calls each of their batches had, likewise.
+    pub(crate) batches: BTreeMap<ComponentId, Vec<u32>>,
     /// How many times as long its turns take.
     pub(crate) slowness: u64,
     pub(crate) tick_us: Option<u64>,
@@ -59,12 +61,26 @@ pub(crate) struct Process {
 pub(crate) struct Running {
     pub(crate) executor: Box<dyn Executor>,
     pub(crate) cost: Cost,
-    /// Whether its next turn is among the events.
-    pub(crate) is_scheduled: bool,
+    /// When its next turn begins, which is among the events then.
+    pub(crate) due_us: Option<u64>,
     /// When its present turn is over.
     pub(crate) free_us: u64,
     /// Calls that have not had a turn yet.
     pub(crate) begun: u64,
+}
+
+impl Running {
+    /// What a turn took that ended in `turn` and made `reports`. One that only waits works on nothing.
+    pub(crate) fn work_us(&mut self, turn: Turn, reports: &[Report]) -> u64 {
+        if turn != Turn::Busy {
+            return 0;
+        }
+        let is_batch = reports.iter().any(|report| matches!(report, Report::Batch { .. }));
+        let begun = std::mem::take(&mut self.begun);
+        let begun = if is_batch { 1 } else { begun };
+        let items = reports.iter().filter(|report| matches!(report, Report::Emitted { .. })).count() as u64;
+        begun * self.cost.call_us + items * self.cost.item_us
+    }
 }
 
 impl Process {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use corn_core::message::Priority;
 use corn_core::{Datum, Patience};
-use corn_plan::{Plan, RecordingId, StageId, Step, Transport, Verified, WorkerId, verify};
+use corn_plan::{Batch, Plan, RecordingId, StageId, Step, Transport, Verified, WorkerId, verify};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -141,11 +141,14 @@ fn by_tcp(steps: &mut [Step]) {
     }
 }
 
-/// `text`'s plan with each stage on some of `workers` workers.
+/// `text`'s plan with each stage on some of `workers` workers, and other batches.
 fn random_plan(text: &str, workers: u32, rng: &mut ChaCha8Rng) -> Arc<Verified> {
-    let plan = Plan::parse(text).expect("the plans of this crate are in order");
+    let mut plan = Plan::parse(text).expect("the plans of this crate are in order");
     let inflight = rng.random_range(2..=12);
     let share = rng.random_range(0.2..0.9);
+    for component in &mut plan.components {
+        component.batch = Batch { max: rng.random_range(1..=4), within_ms: rng.random_range(0..=2) };
+    }
     spread(plan, inflight, workers, |_| {
         let mut replicas: Vec<WorkerId> =
             (0..workers).map(WorkerId).filter(|_| rng.random_bool(share)).collect();

@@ -199,6 +199,11 @@ impl Simulation {
         self.processes[worker.index()].busy_us.get(&component).copied().unwrap_or(0)
     }
 
+    /// How many calls each batch of a component on a worker had, in order.
+    pub fn batches(&self, worker: WorkerId, component: ComponentId) -> &[u32] {
+        self.processes[worker.index()].batches.get(&component).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether a worker's process runs.
     pub fn is_running(&self, worker: WorkerId) -> bool {
         self.processes[worker.index()].is_up

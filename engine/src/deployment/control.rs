@@ -14,9 +14,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{Deployment, Status};
 use crate::client::Piece;
 use crate::engine::Ask;
-use crate::wire::Frame;
 use crate::wire::control::{read, write};
 use crate::wire::link::{Inbox, Outbox, Socket};
+use crate::wire::{Frame, Writer};
 
 /// Something asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,21 +185,33 @@ async fn call(ask: Ask, deployment: &Deployment, out: &Outbox, inbox: &mut Inbox
         send(out, &Frame::Piece(Some(Piece::Failed(fault))));
         return send(out, &Frame::Piece(None));
     }
+    let mut left = engine.plan().plan().recordings[ask.recording].outputs.len();
     let mut answer = engine.submit(ask);
     let pieces = async {
-        while let Some(piece) = answer.next().await {
+        while left > 0
+            && let Some(piece) = answer.next().await
+        {
+            left -= usize::from(matches!(piece, Piece::End { .. }));
             out.room().await;
-            send(out, &Frame::Piece(Some(piece)));
+            out.queue(written(&Frame::Piece(Some(piece))));
+            if left > 0 {
+                out.flush();
+            }
         }
-        send(out, &Frame::Piece(None));
+        out.queue(written(&Frame::Piece(None)));
+        out.flush();
     };
     tokio::select! {
-        () = pieces => {}
+        () = pieces => answer.leave(),
         // Nothing is said while an answer comes; so this is the end of the connection, and `answer` cancels.
         _ = inbox.next() => {}
     }
 }
 
 fn send(out: &Outbox, frame: &Frame) {
-    out.send(frame.write(0, None).expect("nothing is lent to another process"));
+    out.send(written(frame));
+}
+
+fn written(frame: &Frame) -> Writer {
+    frame.write(0, None).expect("nothing is lent to another process")
 }

@@ -18,6 +18,7 @@ use corn_core::coordinator::Patience;
 use corn_core::message::{CoordinatorEvent, Seat, WorkerEvent};
 use corn_plan::{RecordingId, Verified, WorkerId};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
@@ -81,7 +82,8 @@ impl Deployment {
         let told = move |worker| {
             let _ = drained.send(worker);
         };
-        let engine = Arc::new(Engine::without_workers(Arc::clone(&plan), &recordings, Some(patience), told)?);
+        let (engine, driver) = Engine::without_workers(Arc::clone(&plan), &recordings, Some(patience), told);
+        let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             engine: Arc::clone(&engine),
             plan_text: plan.plan().to_text(),
@@ -105,7 +107,10 @@ impl Deployment {
                     Err(fault) => return drop(bound.send(Err(fault))),
                 };
                 let _ = bound.send(Ok(()));
+                // Beside the connections: what comes in moves the coordinator and goes out without waking a thread.
+                let coordinator = tokio::task::spawn_local(driver.drive(std::future::pending()));
                 tokio::select! {
+                    Err(panicked) = coordinator => inside.engine.broke(&panicked.to_string()),
                     () = accept(unix, tcp, &inside) => {}
                     () = note_drained(&mut drains, &inside) => {}
                     () = stopped_by(stopped) => end_all(&inside).await,
@@ -279,20 +284,27 @@ async fn life(
     shared.tell_peers();
     let outgoing = async {
         loop {
-            let frame = tokio::select! {
+            let mut next = tokio::select! {
                 biased;
-                control = said.recv() => match control {
-                    Some(control) => Frame::Control(write(&control)),
-                    None => return,
-                },
-                event = events.recv() => match event.and_then(frame_of) {
-                    Some(frame) => frame,
-                    // The worker is ejected.
-                    None => return,
-                },
+                control = said.recv() => control.map(|control| Frame::Control(write(&control))),
+                event = events.recv() => event.map(frame_of),
             };
-            let written = frame.write(shared.engine.now_us(), None);
-            out.send(written.expect("nothing is lent to a worker"));
+            let mut is_over = next.is_none();
+            // What is there already crosses in the same write.
+            while let Some(frame) = next.take() {
+                let written = frame.write(shared.engine.now_us(), None);
+                out.queue(written.expect("nothing is lent to a worker"));
+                match events.try_recv() {
+                    Ok(event) => next = Some(frame_of(event)),
+                    Err(TryRecvError::Empty) => {}
+                    // The worker is ejected.
+                    Err(TryRecvError::Disconnected) => is_over = true,
+                }
+            }
+            out.flush();
+            if is_over {
+                return;
+            }
         }
     };
     tokio::select! {
@@ -303,14 +315,14 @@ async fn life(
 }
 
 /// What is said to a worker.
-fn frame_of(event: WorkerEvent) -> Option<Frame> {
+fn frame_of(event: WorkerEvent) -> Frame {
     match event {
-        WorkerEvent::Open { header, stage, inputs } => Some(Frame::Open { header, stage, inputs }),
-        WorkerEvent::Cancel { request, stage, fault } => Some(Frame::Cancel { request, stage, fault }),
+        WorkerEvent::Open { header, stage, inputs } => Frame::Open { header, stage, inputs },
+        WorkerEvent::Cancel { request, stage, fault } => Frame::Cancel { request, stage, fault },
         WorkerEvent::Consumed { request, stage, value, count } => {
-            Some(Frame::Consumed { request, stage, value, count })
+            Frame::Consumed { request, stage, value, count }
         }
-        WorkerEvent::PeerLost(peer) => Some(Frame::PeerLost(peer)),
+        WorkerEvent::PeerLost(peer) => Frame::PeerLost(peer),
         WorkerEvent::HandOver(_)
         | WorkerEvent::Report(..)
         | WorkerEvent::Forsaken

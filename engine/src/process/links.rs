@@ -29,6 +29,9 @@ use crate::worker::Outside;
 
 /// How long a peer may take to be known and to answer.
 const REACHED_WITHIN: Duration = Duration::from_secs(5);
+/// How long what nobody waits for may wait for company, and how much of it.
+const LATE_WITHIN: Duration = Duration::from_millis(1);
+const LATE_TOGETHER: u32 = 16;
 /// How long a hand-over may wait for room in the arena.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,12 @@ struct Inner {
     takes_from: RefCell<BTreeMap<Seat, u64>>,
     next_link: Cell<u64>,
     coordinator: RefCell<Option<Outbox>>,
+    /// So many requests may be in flight that nobody waits for one to be over.
+    has_many: Cell<bool>,
+    /// What is queued for the coordinator that nobody waits for.
+    late: Cell<u32>,
+    /// Something is queued for the coordinator that somebody waits for.
+    is_urgent: Cell<bool>,
     events: UnboundedSender<WorkerEvent>,
     counts: Cell<Vitals>,
 }
@@ -88,6 +97,9 @@ impl Links {
             takes_from: RefCell::default(),
             next_link: Cell::new(0),
             coordinator: RefCell::new(None),
+            has_many: Cell::new(false),
+            late: Cell::new(0),
+            is_urgent: Cell::new(false),
             events,
             counts: Cell::default(),
         };
@@ -99,9 +111,10 @@ impl Links {
         &self.inner.host
     }
 
-    /// What is handed over on this host lies here from now on.
-    pub(crate) fn lend_from(&self, arena: Arc<Arena>) {
+    /// What is handed over on this host lies here from now on, for as many requests at once.
+    pub(crate) fn lend_from(&self, arena: Arc<Arena>, inflight: u32) {
         *self.inner.arena.borrow_mut() = Some(arena);
+        self.inner.has_many.set(inflight >= 2 * LATE_TOGETHER);
     }
 
     /// A life begins: links of the one before are closed.
@@ -137,9 +150,38 @@ impl Links {
 
     /// Says something to the coordinator, if there is one.
     pub(crate) fn tell(&self, frame: &Frame) {
+        self.inner.is_urgent.set(true);
+        self.queue(frame);
+    }
+
+    /// Says something that nobody waits for: it goes with what is said next, or together with others like it.
+    fn tell_late(&self, frame: &Frame) {
+        self.queue(frame);
+        let late = self.inner.late.get() + 1;
+        self.inner.late.set(late);
+        if late == 1 {
+            let links = self.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(LATE_WITHIN).await;
+                links.tell_now();
+            });
+        } else if late >= LATE_TOGETHER {
+            self.inner.is_urgent.set(true);
+        }
+    }
+
+    fn tell_now(&self) {
+        self.inner.late.set(0);
+        self.inner.is_urgent.set(false);
+        if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
+            coordinator.flush();
+        }
+    }
+
+    fn queue(&self, frame: &Frame) {
         if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
             let written = frame.write(self.inner.clock.now_us(), None);
-            coordinator.send(written.expect("nothing is lent to the coordinator"));
+            coordinator.queue(written.expect("nothing is lent to the coordinator"));
         }
     }
 
@@ -197,7 +239,7 @@ impl Links {
             }
             None => frame.write(now_us, None)?,
         };
-        open.out.send(written);
+        open.out.queue(written);
         if matches!(hand_over.body, Body::Item(_)) {
             let is_shared = open.is_shared;
             self.count(|counts| match is_shared {
@@ -229,6 +271,7 @@ impl Links {
             for hand_over in waiting {
                 self.send(&mut open, hand_over);
             }
+            open.out.flush();
             peers.insert(to, Peer::Open(open));
         }
         while let Ok(Some(came)) = inbox.next().await {
@@ -286,6 +329,7 @@ impl Links {
                 }
                 open.since = Instant::now();
             }
+            open.out.flush();
         }
     }
 
@@ -387,11 +431,26 @@ impl Outside for Links {
     }
 
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
-        self.tell(&Frame::Closed { request, stage, outcome });
+        // The client has its answer from the stages that make it; what waits is at most another request, for admission.
+        let is_late = outcome.is_ok() && self.inner.has_many.get();
+        let frame = Frame::Closed { request, stage, outcome };
+        if is_late { self.tell_late(&frame) } else { self.tell(&frame) }
     }
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
         self.tell(&Frame::Parted { peer, kept });
+    }
+
+    /// Peers first: they have work to do.
+    fn flush(&mut self) {
+        for peer in self.inner.peers.borrow().values() {
+            if let Peer::Open(open) = peer {
+                open.out.flush();
+            }
+        }
+        if self.inner.is_urgent.get() {
+            self.tell_now();
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::wire::control::{Control, Host, Join, read};
 use crate::wire::greet::{Token, greet, hear, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 use crate::wire::{Frame, Vitals};
-use crate::worker::Driver;
+use crate::worker::{Driver, Outside};
 use links::Links;
 
 /// How often a worker says that it lives.
@@ -204,7 +204,7 @@ impl Process<'_> {
         let arena_bytes = u64::from(plan.plan().inflight).saturating_mul(row.request_bytes);
         let arena = Arena::new(arena_bytes.saturating_mul(ARENA_SLACK).max(MIN_ARENA_BYTES));
         let arena = arena.map_err(|error| Fault::setup(format!("no arena: {error}")))?;
-        self.links.lend_from(Arc::clone(&arena));
+        self.links.lend_from(Arc::clone(&arena), plan.plan().inflight);
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let components = needed(plan.plan(), &recordings, seat.worker);
         let (progress, mut advances) = unbounded_channel();
@@ -253,6 +253,7 @@ impl Process<'_> {
                 _ = alive.tick() => {
                     self.links.look_at_waiting();
                     self.links.tell(&Frame::Alive(self.vitals()));
+                    self.links.clone().flush();
                 }
             }
         }

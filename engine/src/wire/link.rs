@@ -141,6 +141,8 @@ struct Outgoing {
     more: Notify,
     written: Notify,
     broken: Cell<bool>,
+    /// The socket took no more; a task writes the rest when it does.
+    is_blocked: Cell<bool>,
 }
 
 impl Outbox {
@@ -151,6 +153,7 @@ impl Outbox {
             more: Notify::new(),
             written: Notify::new(),
             broken: Cell::new(false),
+            is_blocked: Cell::new(false),
         };
         let inner = Rc::new(inner);
         tokio::task::spawn_local(flush(Rc::clone(&inner)));
@@ -160,6 +163,13 @@ impl Outbox {
     /// Sends a frame, now or as soon as the socket takes it. What is sent after the link broke is lost; its other
     /// direction says so.
     pub(crate) fn send(&self, frame: Writer) {
+        self.queue(frame);
+        self.flush();
+    }
+
+    /// The same, but not before [`Self::flush`]: frames that belong together cross in one write, and wake their
+    /// reader once.
+    pub(crate) fn queue(&self, frame: Writer) {
         if self.inner.broken.get() {
             return;
         }
@@ -171,15 +181,19 @@ impl Outbox {
         }
         first.extend_from_slice(&frame.head);
         let mut waiting = self.inner.waiting.borrow_mut();
-        let was_empty = waiting.is_empty();
         waiting.push_back(first.into());
         waiting.extend(frame.payloads);
-        drop(waiting);
-        if was_empty {
-            self.inner.write();
-            if !self.inner.waiting.borrow().is_empty() {
-                self.inner.more.notify_one();
-            }
+    }
+
+    /// Sends what was queued, as far as the socket takes it now; the rest follows.
+    pub(crate) fn flush(&self) {
+        if self.inner.is_blocked.get() || self.inner.waiting.borrow().is_empty() {
+            return;
+        }
+        self.inner.write();
+        if !self.inner.waiting.borrow().is_empty() {
+            self.inner.is_blocked.set(true);
+            self.inner.more.notify_one();
         }
     }
 }
@@ -247,7 +261,7 @@ impl Drop for Outbox {
 /// Writes what waits, whenever there is something and the socket takes it.
 async fn flush(outgoing: Rc<Outgoing>) {
     loop {
-        if !outgoing.waiting.borrow().is_empty() {
+        if outgoing.is_blocked.get() {
             if outgoing.writable().await.is_ok() {
                 outgoing.write();
             } else {
@@ -255,12 +269,16 @@ async fn flush(outgoing: Rc<Outgoing>) {
                 outgoing.waiting.borrow_mut().clear();
             }
             if outgoing.waiting.borrow().is_empty() {
+                outgoing.is_blocked.set(false);
                 outgoing.written.notify_waiters();
             }
-        } else if Rc::strong_count(&outgoing) == 1 {
+        } else if Rc::strong_count(&outgoing) > 1 {
+            outgoing.more.notified().await;
+        } else if outgoing.waiting.borrow().is_empty() {
             return;
         } else {
-            outgoing.more.notified().await;
+            // Queued before the last handle was dropped.
+            outgoing.is_blocked.set(true);
         }
     }
 }

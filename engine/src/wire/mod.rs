@@ -13,5 +13,5 @@ pub(crate) mod link;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{Borrow, Full, Lend, Malformed, Place};
+pub(crate) use codec::{Borrow, Full, Lend, Malformed, Place, Writer};
 pub(crate) use frame::{Frame, Vitals};

@@ -41,6 +41,7 @@ impl Replay {
                 scope.calls.open.remove(&call);
                 Err(fault.in_component(&scope.plan.components[run.component].name))
             }
+            Report::Batch { .. } => Ok(()),
         }
     }
 

@@ -38,6 +38,16 @@ impl Rows {
         &mut self.data[index * self.width..(index + 1) * self.width]
     }
 
+    /// The first rows, as many as the first of `counts` says, then the next ones, and so on.
+    pub(super) fn split(&self, counts: impl Iterator<Item = usize>) -> impl Iterator<Item = Self> {
+        let mut rest = &self.data[..];
+        counts.map(move |count| {
+            let (rows, after) = rest.split_at(count * self.width);
+            rest = after;
+            Self::new(self.width, rows.to_vec())
+        })
+    }
+
     /// Adds as many rows of the same width, element by element.
     pub(super) fn add(&mut self, more: &Self) {
         assert_eq!(self.data.len(), more.data.len(), "rows fit together");

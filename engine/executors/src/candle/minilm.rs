@@ -2,13 +2,19 @@
 //!
 //! A BERT encoder as `sentence-transformers` runs it for all-MiniLM-L6-v2: the mean of all tokens'
 //! rows, brought to length 1. A text longer than the model reads at once is read in windows, one a
-//! step, and the mean is that of all windows; nothing is left out without a word.
+//! batch, and the mean is that of all windows; nothing is left out without a word.
+//!
+//! The windows of a batch lie one after the other in the rows of every layer. Only attention keeps them apart, window by
+//! window, so nothing is filled up to the longest and nothing needs a mask: short texts beside a long one cost what
+//! they cost alone, and weights are read once for all of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use corn_core::executor::{CallInput, Io, Model, Progress, Step};
+use corn_core::batched::{BatchModel, Ran};
+use corn_core::executor::{CallInput, Progress};
 use corn_core::{Datum, Fault, Tensor as Embedding};
+use rayon::prelude::*;
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
@@ -22,6 +28,10 @@ pub(super) const NAME: &str = "minilm.embed";
 
 /// Tokens read at once. The model was trained on no more, though it has positions for 512.
 const WINDOW: usize = 256;
+
+/// Most tokens of a batch. More make nothing faster, and a cancel is seen no sooner than the batch is over: after half a
+/// second on one core.
+pub(super) const BATCH_TOKENS: u64 = 1024;
 
 /// What `config.json` says.
 #[derive(Deserialize)]
@@ -87,10 +97,10 @@ fn read_config(path: &Path) -> Result<Config, Fault> {
     Ok(config)
 }
 
-impl Model for MiniLm {
-    type Session = Reading;
+impl BatchModel for MiniLm {
+    type Item = Reading;
 
-    fn open(&mut self, inputs: &[CallInput]) -> Result<Reading, Fault> {
+    fn prepare(&mut self, inputs: &[CallInput]) -> Result<Reading, Fault> {
         let Some(CallInput::Value(Datum::Text(text))) = inputs.first() else {
             return Err(Fault::request("input 'text' must be a text"));
         };
@@ -104,32 +114,49 @@ impl Model for MiniLm {
         Ok(Reading { tokens: encoding.get_ids().to_vec(), sum: Vec::new() })
     }
 
-    fn step(&mut self, reading: &mut Reading, io: &mut dyn Io) -> Result<Step, Fault> {
-        if !io.has_room(0) {
-            return Ok(Step::Wait);
-        }
+    fn cost(&self, reading: &Reading) -> u64 {
+        reading.next_window() as u64 + 2
+    }
+
+    fn run(&mut self, mut batch: Vec<Reading>) -> Vec<Result<Ran<Reading>, Fault>> {
         let [first, last] = self.marks;
-        let count = reading.tokens.len().min(WINDOW - 2);
-        let window: Vec<u32> = std::iter::once(first)
-            .chain(reading.tokens.drain(..count))
-            .chain(std::iter::once(last))
-            .collect();
-        let rows = self.threads.run(|| self.network.forward(&window)).while_doing("embedding a text")?;
-        reading.sum.resize(rows.width, 0.0);
-        for row in rows.data.chunks_exact(rows.width) {
-            for (sum, element) in reading.sum.iter_mut().zip(row) {
-                *sum += element;
+        let mut window = |reading: &mut Reading| -> Vec<u32> {
+            let tokens = reading.tokens.drain(..reading.next_window());
+            std::iter::once(first).chain(tokens).chain(std::iter::once(last)).collect()
+        };
+        let windows: Vec<Vec<u32>> = batch.iter_mut().map(&mut window).collect();
+        match self.threads.run(|| self.network.forward(&windows)).while_doing("embedding texts") {
+            Ok(rows) => {
+                let read = rows.split(windows.iter().map(Vec::len));
+                batch.into_iter().zip(read).map(|(reading, rows)| Ok(reading.add(&rows))).collect()
             }
+            Err(fault) => batch.iter().map(|_| Err(fault.clone())).collect(),
         }
-        if !reading.tokens.is_empty() {
-            return Ok(Step::More);
-        }
-        io.emit(0, Datum::Tensor(Embedding::from_f32s(&of_length_one(&reading.sum)).into()));
-        Ok(Step::Done)
     }
 
     fn memory_bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+impl Reading {
+    /// Tokens of the window that is read next.
+    fn next_window(&self) -> usize {
+        self.tokens.len().min(WINDOW - 2)
+    }
+
+    /// Adds what its next window has come to.
+    fn add(mut self, rows: &Rows) -> Ran<Self> {
+        self.sum.resize(rows.width, 0.0);
+        for row in rows.data.chunks_exact(rows.width) {
+            for (sum, element) in self.sum.iter_mut().zip(row) {
+                *sum += element;
+            }
+        }
+        if !self.tokens.is_empty() {
+            return Ran::more(self);
+        }
+        Ran::done(0, Datum::Tensor(Embedding::from_f32s(&of_length_one(&self.sum)).into()))
     }
 }
 
@@ -178,10 +205,11 @@ impl Network {
         Ok(Self { heads: config.num_attention_heads, words, positions, kind, norm, layers })
     }
 
-    /// One row for each token.
-    fn forward(&self, tokens: &[u32]) -> candle_core::Result<Rows> {
-        let mut data = Vec::with_capacity(tokens.len() * self.words.width);
-        for (position, token) in tokens.iter().enumerate() {
+    /// One row for each token, window after window.
+    fn forward(&self, windows: &[Vec<u32>]) -> candle_core::Result<Rows> {
+        let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
+        let mut data = Vec::with_capacity(lengths.iter().sum::<usize>() * self.words.width);
+        for (position, token) in windows.iter().flat_map(|window| window.iter().enumerate()) {
             let (word, place) = (self.words.row(*token as usize), self.positions.row(position));
             data.extend(
                 word.iter().zip(place).zip(&self.kind).map(|((word, place), kind)| word + place + kind),
@@ -189,7 +217,7 @@ impl Network {
         }
         let mut rows = self.norm.forward(&Rows::new(self.words.width, data));
         for layer in &self.layers {
-            rows = layer.forward(&rows, self.heads)?;
+            rows = layer.forward(&rows, &lengths, self.heads)?;
         }
         Ok(rows)
     }
@@ -221,9 +249,16 @@ impl Layer {
         })
     }
 
-    fn forward(&self, rows: &Rows, heads: usize) -> candle_core::Result<Rows> {
-        let (queries, keys) = (self.query.forward(rows)?, self.key.forward(rows)?);
-        let seen = attend_all(heads, queries, &keys, &self.value.forward(rows)?)?;
+    /// `lengths` says how many of the rows are each window's.
+    fn forward(&self, rows: &Rows, lengths: &[usize], heads: usize) -> candle_core::Result<Rows> {
+        let split = |rows: &Rows| rows.split(lengths.iter().copied()).collect::<Vec<Rows>>();
+        let queries = split(&self.query.forward(rows)?);
+        let (keys, values) = (split(&self.key.forward(rows)?), split(&self.value.forward(rows)?));
+        let windows = queries.into_par_iter().zip(&keys).zip(&values);
+        let seen: Vec<Rows> = windows
+            .map(|((queries, keys), values)| attend_all(heads, queries, keys, values))
+            .collect::<candle_core::Result<_>>()?;
+        let seen = Rows::new(rows.width, seen.into_iter().flat_map(|rows| rows.data).collect());
         let mut attended = self.attention_output.forward(&seen)?;
         attended.add(rows);
         let attended = self.attention_norm.forward(&attended);

@@ -23,10 +23,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use corn_core::Fault;
+use corn_core::batched::{Batched, Limits};
 use corn_core::executor::{Executor, Progress};
 use corn_core::interleaved::Interleaved;
-use corn_plan::Literal;
 use corn_plan::catalog::{Domain, Entry, EntryOption, EntryPort};
+use corn_plan::{Batch, Literal};
 
 pub use threads::CANDLE_THREADS_VARIABLE;
 
@@ -81,22 +82,28 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 /// Loads what entry `name` runs: `files` are the paths of its weights by parameter, `cpus` the
-/// threads it may work on, and `max_open` the calls it has open at once.
+/// threads it may work on, and `batch` says how many calls it works on at once.
 pub fn load(
     name: &str,
     files: &BTreeMap<String, PathBuf>,
     options: &BTreeMap<String, Literal>,
     cpus: u32,
-    max_open: u32,
+    batch: Batch,
     progress: &dyn Progress,
 ) -> Result<Box<dyn Executor>, Fault> {
     Ok(match name {
-        llama::NAME => Box::new(llama::load(files, options, cpus, max_open, progress)?),
-        whisper::NAME => Box::new(Interleaved::new(whisper::load(files, options, cpus, progress)?, max_open)),
-        efficientnet::NAME => {
-            Box::new(Interleaved::new(efficientnet::load(files, options, cpus, progress)?, max_open))
+        llama::NAME => Box::new(llama::load(files, options, cpus, batch.max, progress)?),
+        whisper::NAME => {
+            Box::new(Interleaved::new(whisper::load(files, options, cpus, progress)?, batch.max))
         }
-        minilm::NAME => Box::new(Interleaved::new(minilm::load(files, cpus, progress)?, max_open)),
+        efficientnet::NAME => {
+            let model = efficientnet::load(files, options, cpus, progress)?;
+            Box::new(Batched::new(model, Limits::new(batch, efficientnet::BATCH_PICTURES)))
+        }
+        minilm::NAME => {
+            let model = minilm::load(files, cpus, progress)?;
+            Box::new(Batched::new(model, Limits::new(batch, minilm::BATCH_TOKENS)))
+        }
         _ => return Err(unknown(name)),
     })
 }

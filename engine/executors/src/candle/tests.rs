@@ -8,6 +8,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
 use corn_core::{Audio, Blame, Datum, Fault};
+use corn_plan::Batch;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
@@ -124,6 +125,8 @@ fn write_whisper(folder: &Path) {
     candle_core::safetensors::save(&random(&shapes), folder.join("model.safetensors")).unwrap();
 }
 
+const BATCH: Batch = Batch { max: 4, within_ms: 0 };
+
 fn folder_of(write: fn(&Path)) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
@@ -132,7 +135,7 @@ fn folder_of(write: fn(&Path)) -> TempDir {
 
 fn loaded(entry: &str, folder: &Path) -> Result<Box<dyn Executor>, Fault> {
     let files = BTreeMap::from([("weights".to_owned(), folder.to_owned())]);
-    load(entry, &files, &BTreeMap::new(), 1, 4, &NoProgress)
+    load(entry, &files, &BTreeMap::new(), 1, BATCH, &NoProgress)
 }
 
 /// What calls with these inputs come to, all of them open at once.
@@ -145,9 +148,9 @@ fn together(executor: &mut dyn Executor, inputs: &[Datum]) -> Vec<Result<Datum, 
     let mut take = |report| match report {
         Report::Emitted { call, item, .. } => assert!(results.insert(call, Ok(item)).is_none()),
         Report::Failed { call, fault } => drop(results.insert(call, Err(fault))),
-        Report::Took { .. } | Report::Done { .. } => {}
+        Report::Took { .. } | Report::Done { .. } | Report::Batch { .. } => {}
     };
-    while executor.advance(&mut take) == Turn::Busy {}
+    while executor.advance(0, &mut take) == Turn::Busy {}
     assert_eq!(results.len(), inputs.len());
     results.into_values().collect()
 }
@@ -257,9 +260,10 @@ fn tensors_of_another_model_are_named() {
 #[test]
 fn every_entry_is_loaded_by_its_name() {
     for entry in ENTRIES {
-        let fault = load(entry.name, &BTreeMap::new(), &BTreeMap::new(), 1, 1, &NoProgress).err().unwrap();
+        let fault =
+            load(entry.name, &BTreeMap::new(), &BTreeMap::new(), 1, BATCH, &NoProgress).err().unwrap();
         assert_eq!(fault.message, format!("{} needs weights 'weights', which were not given", entry.name));
     }
-    let fault = load("llama.chatt", &BTreeMap::new(), &BTreeMap::new(), 1, 1, &NoProgress).err().unwrap();
+    let fault = load("llama.chatt", &BTreeMap::new(), &BTreeMap::new(), 1, BATCH, &NoProgress).err().unwrap();
     assert!(fault.message.contains("llama.chatt") && fault.message.contains("llama.chat,"), "{fault}");
 }

@@ -1,5 +1,6 @@
 //! The three shapes of reference models: whole to whole, whole to stream, stream to stream.
 
+use corn_core::batched::{BatchModel, Ran};
 use corn_core::executor::{CallInput, Io, Model, Step, Taken};
 use corn_core::{Datum, Fault};
 
@@ -17,16 +18,15 @@ impl Whole {
     }
 }
 
-impl Model for Whole {
-    type Session = Datum;
+impl BatchModel for Whole {
+    type Item = Datum;
 
-    fn open(&mut self, inputs: &[CallInput]) -> Result<Datum, Fault> {
+    fn prepare(&mut self, inputs: &[CallInput]) -> Result<Datum, Fault> {
         first(inputs)
     }
 
-    fn step(&mut self, input: &mut Datum, io: &mut dyn Io) -> Result<Step, Fault> {
-        io.emit(0, (self.make)(input));
-        Ok(Step::Done)
+    fn run(&mut self, batch: Vec<Datum>) -> Vec<Result<Ran<Datum>, Fault>> {
+        batch.iter().map(|input| Ok(Ran::done(0, (self.make)(input)))).collect()
     }
 
     fn memory_bytes(&self) -> u64 {

@@ -23,7 +23,7 @@ impl Simulation {
         let here = plan.plan().stages.iter().filter(|stage| stage.replicas.contains(&worker));
         for component in here.flat_map(|stage| &stage.components) {
             let Loaded { executor, cost } = (self.load)(&plan.plan().components[*component]);
-            let running = Running { executor, cost, is_scheduled: false, free_us: 0, begun: 0 };
+            let running = Running { executor, cost, due_us: None, free_us: 0, begun: 0 };
             self.processes[worker.index()].executors.insert(*component, running);
         }
         self.log.add(self.now_us, || format!("{worker} starts"));
@@ -195,32 +195,45 @@ impl Simulation {
         let incarnation = process.incarnation;
         let Some(running) = process.executors.get_mut(&component) else { return };
         tell(running.executor.as_mut());
-        if !std::mem::replace(&mut running.is_scheduled, true) {
-            let at_us = running.free_us.max(self.now_us + 1);
+        // Later than that is only the end of a wait, which is over now.
+        let at_us = running.free_us.max(self.now_us + 1);
+        if running.due_us.is_none_or(|known_us| known_us > at_us) {
+            running.due_us = Some(at_us);
             self.at(at_us, Event::Turn { worker, incarnation, component });
         }
     }
 
     pub(super) fn turn(&mut self, worker: WorkerId, incarnation: u32, component: ComponentId) {
+        let now_us = self.now_us;
         let process = &mut self.processes[worker.index()];
         if process.incarnation != incarnation {
             return;
         }
         let slowness = process.slowness;
         let Some(running) = process.executors.get_mut(&component) else { return };
-        let mut reports = Vec::new();
-        let turn = running.executor.advance(&mut |report| reports.push(report));
-        let items = reports.iter().filter(|report| matches!(report, Report::Emitted { .. })).count() as u64;
-        let work_us =
-            std::mem::take(&mut running.begun) * running.cost.call_us + items * running.cost.item_us;
-        *process.busy_us.entry(component).or_default() += work_us * slowness;
-        running.free_us = self.now_us + (work_us * slowness).max(1);
-        running.is_scheduled = turn == Turn::Busy;
-        let (at_us, is_scheduled) = (running.free_us, running.is_scheduled);
-        if !reports.is_empty() {
-            self.at(at_us, Event::Reports { worker, incarnation, component, reports });
+        if running.due_us.take_if(|at_us| *at_us <= now_us).is_none() {
+            return;
         }
-        if is_scheduled {
+        let mut reports = Vec::new();
+        let turn = running.executor.advance(now_us, &mut |report| reports.push(report));
+        let work_us = running.work_us(turn, &reports) * slowness;
+        *process.busy_us.entry(component).or_default() += work_us;
+        running.free_us = now_us + work_us.max(1);
+        running.due_us = match turn {
+            Turn::Busy => Some(running.free_us),
+            Turn::Until(us) => Some(us.max(running.free_us)),
+            Turn::Idle => None,
+        };
+        let (free_us, due_us) = (running.free_us, running.due_us);
+        for report in &reports {
+            if let Report::Batch { calls } = report {
+                process.batches.entry(component).or_default().push(*calls);
+            }
+        }
+        if !reports.is_empty() {
+            self.at(free_us, Event::Reports { worker, incarnation, component, reports });
+        }
+        if let Some(at_us) = due_us {
             self.at(at_us, Event::Turn { worker, incarnation, component });
         }
     }

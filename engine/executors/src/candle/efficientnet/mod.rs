@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use corn_core::executor::{CallInput, Io, Model, Progress, Step};
+use corn_core::batched::{BatchModel, Ran};
+use corn_core::executor::{CallInput, Progress};
 use corn_core::{Datum, Fault, Image};
 use corn_plan::Literal;
 use image::RgbImage;
@@ -22,6 +23,9 @@ use super::threads::Threads;
 
 /// The entry's name.
 pub(super) const NAME: &str = "efficientnet.classify";
+
+/// Most pictures of a batch. More make nothing faster, and a cancel is seen no sooner than the batch is over.
+pub(super) const BATCH_PICTURES: u64 = 16;
 
 /// Names pictures.
 pub(super) struct EfficientNet {
@@ -71,24 +75,24 @@ fn read_classes(path: &Path) -> Result<Vec<String>, Fault> {
     Ok(names.iter().map(|name| name.split(',').next().unwrap_or_default().trim().to_owned()).collect())
 }
 
-impl Model for EfficientNet {
-    type Session = Vec<f32>;
+impl BatchModel for EfficientNet {
+    type Item = Vec<f32>;
 
-    fn open(&mut self, inputs: &[CallInput]) -> Result<Vec<f32>, Fault> {
+    fn prepare(&mut self, inputs: &[CallInput]) -> Result<Vec<f32>, Fault> {
         match inputs.first() {
             Some(CallInput::Value(Datum::Image(image))) => prepared(image),
             _ => Err(Fault::request("input 'image' must be a picture")),
         }
     }
 
-    fn step(&mut self, picture: &mut Vec<f32>, io: &mut dyn Io) -> Result<Step, Fault> {
-        if !io.has_room(0) {
-            return Ok(Step::Wait);
+    fn run(&mut self, batch: Vec<Vec<f32>>) -> Vec<Result<Ran<Vec<f32>>, Fault>> {
+        match self.threads.run(|| self.network.forward(&batch)).while_doing("classifying pictures") {
+            Ok(odds) => {
+                let labels = odds.iter().map(|odds| described(odds, &self.classes, self.top));
+                labels.map(|labels| Ok(Ran::done(0, Datum::text(labels)))).collect()
+            }
+            Err(fault) => batch.iter().map(|_| Err(fault.clone())).collect(),
         }
-        let picture = std::mem::take(picture);
-        let odds = self.threads.run(|| self.network.forward(picture)).while_doing("classifying a picture")?;
-        io.emit(0, Datum::text(described(&odds, &self.classes, self.top)));
-        Ok(Step::Done)
     }
 
     fn memory_bytes(&self) -> u64 {

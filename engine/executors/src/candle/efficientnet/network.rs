@@ -1,10 +1,11 @@
-//! The EfficientNet-Lite0 network: a picture in, odds of the classes out.
+//! The EfficientNet-Lite0 network: pictures in, odds of the classes out.
 //!
 //! Tan and Le, *EfficientNet* (<https://arxiv.org/abs/1905.11946>), in the Lite form: no squeeze
 //! and excitation, ReLU6. Names of tensors are those of `efficientnet_lite_pytorch`. Batch norms
 //! are folded into the layers before them while loading. Layers over all channels of a pixel are
 //! products by candle; layers over the neighbours of a pixel are plain loops, because candle runs
-//! grouped convolutions one group at a time.
+//! grouped convolutions one group at a time. The pictures of a batch are stacked within each channel, so that a
+//! product reads its weights once for the pixels of all.
 
 use candle_core::{Device, Result, Tensor};
 use corn_core::Fault;
@@ -23,8 +24,9 @@ const EPSILON: f32 = 1e-3;
 /// tensors.
 const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1)];
 
-/// Planes of one size, one for each channel.
+/// Planes of one size, of each channel one for each picture.
 struct Planes {
+    pictures: usize,
     height: usize,
     width: usize,
     data: Vec<f32>,
@@ -106,9 +108,15 @@ impl Network {
         self.output.outputs()
     }
 
-    /// The odds of each class for a picture of three planes.
-    pub(super) fn forward(&self, picture: Vec<f32>) -> Result<Vec<f32>> {
-        let mut planes = self.stem.forward(&Planes { height: SIDE, width: SIDE, data: picture });
+    /// The odds of each class for each picture; a picture has three planes.
+    pub(super) fn forward(&self, pictures: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+        let channels = (0..3).flat_map(|channel| {
+            let plane = channel * SIDE * SIDE..(channel + 1) * SIDE * SIDE;
+            pictures.iter().flat_map(move |picture| &picture[plane.clone()])
+        });
+        let stacked =
+            Planes { pictures: pictures.len(), height: SIDE, width: SIDE, data: channels.copied().collect() };
+        let mut planes = self.stem.forward(&stacked);
         for block in &self.blocks {
             planes = block.forward(&planes)?;
         }
@@ -116,7 +124,10 @@ impl Network {
         let pixels = planes.height * planes.width;
         let means = planes.data.chunks_exact(pixels).map(|plane| plane.iter().sum::<f32>() / pixels as f32);
         let means: Vec<f32> = means.collect();
-        Ok(softmax(&self.output.forward(&Rows::new(means.len(), means))?.data))
+        let of_picture = |picture| means.iter().skip(picture).step_by(planes.pictures);
+        let rows = (0..planes.pictures).flat_map(of_picture).copied().collect();
+        let output = self.output.forward(&Rows::new(self.output.inputs(), rows))?;
+        Ok(output.data.chunks_exact(output.width).map(softmax).collect())
     }
 }
 
@@ -163,7 +174,7 @@ impl Channels {
     }
 
     fn forward(&self, planes: &Planes, is_active: bool) -> Result<Planes> {
-        let pixels = planes.height * planes.width;
+        let pixels = planes.pictures * planes.height * planes.width;
         let input = Tensor::from_slice(&planes.data, (planes.data.len() / pixels, pixels), &Device::Cpu)?;
         let mut data = self.weight.matmul(&input)?.flatten_all()?.to_vec1::<f32>()?;
         data.par_chunks_exact_mut(pixels).zip(&self.bias).for_each(|(plane, bias)| {
@@ -174,7 +185,7 @@ impl Channels {
                 }
             }
         });
-        Ok(Planes { height: planes.height, width: planes.width, data })
+        Ok(Planes { data, ..*planes })
     }
 }
 
@@ -207,12 +218,15 @@ impl Neighbours {
             .map(|plane| with_border(plane, planes.height, planes.width, kernel, stride))
             .collect();
         let padded_width = (width - 1) * stride + kernel;
-        let mut data = vec![0.0; self.bias.len() * height * width];
+        let mut data = vec![0.0; self.bias.len() * planes.pictures * height * width];
         data.par_chunks_exact_mut(height * width).enumerate().for_each(|(output, plane)| {
-            let weights = self.weight.chunks_exact(kernel * kernel).skip(output * self.sources);
-            let sources = if self.sources == 1 { &padded[output..=output] } else { &padded[..] };
-            plane.fill(self.bias[output]);
-            for (source, weights) in sources.iter().zip(weights) {
+            let channel = output / planes.pictures;
+            let weights = self.weight.chunks_exact(kernel * kernel).skip(channel * self.sources);
+            // Its own plane, or those of all channels of its picture.
+            let from = if self.sources == 1 { output } else { output % planes.pictures };
+            let sources = padded.iter().skip(from).step_by(planes.pictures).take(self.sources);
+            plane.fill(self.bias[channel]);
+            for (source, weights) in sources.zip(weights) {
                 for (index, weight) in weights.iter().enumerate() {
                     let (down, right) = (index / kernel, index % kernel);
                     for (y, row) in plane.chunks_exact_mut(width).enumerate() {
@@ -227,7 +241,7 @@ impl Neighbours {
                 *element = element.clamp(0.0, 6.0);
             }
         });
-        Planes { height, width, data }
+        Planes { pictures: planes.pictures, height, width, data }
     }
 }
 
@@ -290,7 +304,7 @@ mod tests {
 
     #[test]
     fn borders_are_those_of_same_padding() {
-        let planes = Planes { height: 4, width: 4, data: vec![1.0; 16] };
+        let planes = Planes { pictures: 1, height: 4, width: 4, data: vec![1.0; 16] };
         // Stride 1: a border all around.
         assert_eq!(
             ones(3, 1, 1).forward(&planes).data,
@@ -299,14 +313,24 @@ mod tests {
         // Stride 2 over an even side: a border at the end only.
         assert_eq!(ones(3, 2, 1).forward(&planes).data, [6.0, 6.0, 6.0, 4.0]);
         // A kernel of 5: one before, two behind.
-        let small = Planes { height: 2, width: 2, data: vec![0.25; 4] };
+        let small = Planes { pictures: 1, height: 2, width: 2, data: vec![0.25; 4] };
         assert_eq!(ones(5, 2, 1).forward(&small).data, [1.0]);
     }
 
     #[test]
     fn a_stem_sums_its_sources() {
-        let planes = Planes { height: 1, width: 2, data: vec![1.0, 0.0, 0.5, 0.0, 0.25, 0.0] };
+        let planes = Planes { pictures: 1, height: 1, width: 2, data: vec![1.0, 0.0, 0.5, 0.0, 0.25, 0.0] };
         assert_eq!(ones(3, 1, 3).forward(&planes).data, [1.75, 1.75]);
+    }
+
+    #[test]
+    fn stacked_pictures_do_not_mix() {
+        // Channel by channel: of each, a plane of the first picture and one of the second.
+        let data = vec![1.0, 2.0, 0.25, 0.5, 0.125, 0.0];
+        let planes = Planes { pictures: 2, height: 1, width: 1, data };
+        assert_eq!(ones(3, 1, 3).forward(&planes).data, [1.375, 2.5]);
+        let each = Neighbours { weight: vec![1.0, 2.0, 3.0], bias: vec![0.0; 3], ..ones(1, 1, 1) };
+        assert_eq!(each.forward(&planes).data, [1.0, 2.0, 0.5, 1.0, 0.375, 0.0]);
     }
 
     #[test]

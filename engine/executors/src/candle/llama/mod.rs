@@ -129,6 +129,7 @@ impl Llama {
                 Feed { tokens, memory, wants_logits: is_last }
             })
             .collect();
+        reports(Report::Batch { calls: chosen.len() as u32 });
         let logits = match self.network.forward(&mut feeds) {
             Ok(logits) => logits,
             Err(fault) => {
@@ -192,7 +193,7 @@ impl Executor for Llama {
         self.open.retain(|open| open.call != call);
     }
 
-    fn advance(&mut self, reports: &mut dyn FnMut(Report)) -> Turn {
+    fn advance(&mut self, _now_us: u64, reports: &mut dyn FnMut(Report)) -> Turn {
         if self.open.len() < self.max_open && self.open_next(reports) {
             return Turn::Busy;
         }

@@ -131,13 +131,14 @@ struct Seen {
 impl Seen {
     /// One turn.
     fn turn(&mut self, llama: &mut Llama) -> Turn {
-        llama.advance(&mut |report| match report {
+        llama.advance(0, &mut |report| match report {
             Report::Emitted { call, port, item: Datum::Text(text) } => {
                 assert_eq!(port, 0);
                 self.text.entry(call).or_default().push_str(&text);
             }
             Report::Done { call } => assert!(self.done.insert(call)),
             Report::Failed { call, fault } => drop(self.failed.insert(call, fault)),
+            Report::Batch { calls } => assert!(calls > 0),
             other => panic!("{other:?} was not expected"),
         })
     }

@@ -1,0 +1,75 @@
+//! Faults as gRPC statuses. Their text reaches people as it is.
+
+use corn_core::message::RequestId;
+use corn_core::{Blame, Fault};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+
+/// Names the request, in the headers of every answer and of every status of a request that was taken.
+pub(super) const REQUEST_ID: &str = "corn-request-id";
+
+/// Most bytes of a message. It travels as a header, and clients take only so much of those.
+const MESSAGE_MAX_BYTES: usize = 4 << 10;
+
+/// The status that says `fault`.
+pub(super) fn of(fault: &Fault) -> Status {
+    let code = match fault.blame {
+        Blame::Request => Code::InvalidArgument,
+        Blame::Setup => Code::FailedPrecondition,
+        Blame::Component => Code::Internal,
+        Blame::Busy => Code::ResourceExhausted,
+        Blame::Unavailable | Blame::Lost => Code::Unavailable,
+        Blame::Deadline => Code::DeadlineExceeded,
+        Blame::Cancelled => Code::Cancelled,
+    };
+    let mut message = fault.to_string();
+    message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
+    let mut status = Status::new(code, message);
+    let metadata = status.metadata_mut();
+    metadata.insert("corn-blame", MetadataValue::from_static(word(fault.blame)));
+    metadata.insert(
+        "corn-retry",
+        MetadataValue::from_static(if fault.is_retryable() { "true" } else { "false" }),
+    );
+    // A component's name is a word of the program, so it can be a header.
+    if let Some(component) = fault.component.as_deref().and_then(|name| MetadataValue::try_from(name).ok()) {
+        metadata.insert("corn-component", component);
+    }
+    status
+}
+
+const fn word(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Request => "request",
+        Blame::Setup => "setup",
+        Blame::Component => "component",
+        Blame::Busy => "busy",
+        Blame::Unavailable => "unavailable",
+        Blame::Lost => "lost",
+        Blame::Deadline => "deadline",
+        Blame::Cancelled => "cancelled",
+    }
+}
+
+/// The request is at fault.
+pub(super) fn refused(message: impl Into<String>) -> Status {
+    of(&Fault::request(message))
+}
+
+/// The request names something that is not there.
+pub(super) fn not_found(message: impl Into<String>) -> Status {
+    let status = refused(message);
+    Status::with_metadata(Code::NotFound, status.message().to_owned(), status.metadata().clone())
+}
+
+/// A request's id as clients see it.
+pub(super) fn id(request: RequestId) -> String {
+    format!("r{}", request.number)
+}
+
+/// Says in `metadata` which request this is about.
+pub(super) fn name_request(metadata: &mut MetadataMap, request: RequestId) {
+    if let Ok(id) = MetadataValue::try_from(id(request)) {
+        metadata.insert(REQUEST_ID, id);
+    }
+}
