@@ -149,12 +149,11 @@ async fn many(
                         }
                     }
                 }
-                match failed {
-                    Some(fault) => taken.failed.push(fault),
-                    None => {
-                        taken.whole.push(from.elapsed());
-                        taken.first.extend(first);
-                    }
+                if let Some(fault) = failed {
+                    taken.failed.push(fault);
+                } else {
+                    taken.whole.push(from.elapsed());
+                    taken.first.extend(first);
                 }
                 match answer.into_remote() {
                     Some(connected) => remote = connected,

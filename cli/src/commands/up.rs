@@ -218,7 +218,7 @@ async fn detach(state: &State, args: &Up) -> Result<(), Failure> {
         tokio::select! {
             _ = child.wait() => {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
-                let last = said.lines().filter(|line| line.starts_with("error")).last().unwrap_or("it ended at once");
+                let last = said.lines().rfind(|line| line.starts_with("error")).unwrap_or("it ended at once");
                 return Err(Failure::Fault(Fault::setup(last.trim_start_matches("error: "))));
             }
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
@@ -251,7 +251,7 @@ fn pinned(args: &Up, plan: &Plan) -> Result<Verified, Failure> {
     let pins = pins(&args.file)?;
     let folder = args.file.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
     let mut plan = plan.clone();
-    for component in plan.components.iter_mut() {
+    for component in &mut plan.components {
         for weights in &mut component.weights {
             weights.source = pins.apply(&weights.source);
             if let WeightsSource::File { path, .. } = &mut weights.source {

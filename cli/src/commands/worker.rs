@@ -29,7 +29,7 @@ pub(crate) struct Worker {
     token_file: Option<PathBuf>,
     /// Which worker of the plan to be, such as w1 [default: one that is free].
     #[arg(long = "as", value_name = "WORKER", value_parser = crate::args::worker)]
-    worker: Option<WorkerId>,
+    seat: Option<WorkerId>,
     /// Where to listen for workers of other hosts.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     listen: String,
@@ -65,7 +65,7 @@ pub(crate) fn worker(args: &Worker) -> Result<(), Failure> {
     let membership = Membership {
         coordinator: args.join.clone(),
         token: Token::new(token),
-        worker: args.worker,
+        worker: args.seat,
         listen: args.listen.clone(),
         advertise: args.advertise.clone(),
         folder: folder.path().to_owned(),

@@ -53,7 +53,7 @@ struct Kept {
 
 enum Process {
     None,
-    Ours(Child, Instant),
+    Ours(Box<Child>, Instant),
     /// Started by a coordinator that died; it looks for one.
     Found(u32),
 }
@@ -167,7 +167,7 @@ impl Supervisor {
                 && Instant::now() >= kept.not_before
             {
                 let child = start(&self.state, *worker, self.offline)?;
-                kept.process = Process::Ours(child, Instant::now());
+                kept.process = Process::Ours(Box::new(child), Instant::now());
                 kept.away = Some((Instant::now(), JOINS_WITHIN));
             }
         }
