@@ -114,7 +114,10 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     say_awaited(args, state, host, plan.plan());
     let (listening, is_served) = (args.faces.listening()?, args.faces.are_any());
     let begun = async {
-        ready(&deployment).await?;
+        tokio::select! {
+            outcome = ready(&deployment) => outcome?,
+            () = told_to_stop() => return Ok(()),
+        }
         say_ready(state, plan.plan(), &deployment);
         if !is_served {
             return std::future::pending().await;
