@@ -1,7 +1,12 @@
 //! Deployments as a person runs them: real processes, which are killed, stopped and replaced while requests go on.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "test code: what is wrong here fails the test"
+)]
 #![allow(
     clippy::disallowed_methods,
     reason = "other processes say nothing when something has changed: they are asked"
@@ -332,4 +337,55 @@ fn a_deployment_goes_on_in_the_background() {
     let failed = up.run(&["up", file.to_str().unwrap(), "--detach"]);
     assert_eq!(failed.code, 4, "{}", failed.stderr);
     assert!(failed.stderr.contains("nowhere.gguf"), "{}", failed.stderr);
+}
+
+/// F1, F2, F3, H4: for minutes, workers are killed and stopped at random under load. Every request ends, and in the
+/// end everybody is there and holds nothing; descriptors and memory are where they were.
+#[test]
+#[ignore = "takes minutes, 3 or CORN_CHAOS_SECONDS: cargo test --workspace --test deployment -- --ignored"]
+fn workers_are_killed_and_stopped_for_minutes() {
+    let seconds = std::env::var("CORN_CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(180);
+    let up = Up::new("talk", REPLICAS, &[]);
+    let coordinator = up.process.as_ref().unwrap().id();
+    let held = || {
+        let descriptors = fs::read_dir(format!("/proc/{coordinator}/fd")).unwrap().count();
+        let status = fs::read_to_string(format!("/proc/{coordinator}/status")).unwrap();
+        let resident = status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
+        (descriptors, resident)
+    };
+    figures(up.load(2000, 16));
+    up.wait_for_rest();
+    let before = held();
+    let (mut random, mut asked, mut done, mut failed, mut hit) = (42u64, 0, 0, 0, 0);
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let given_up = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < given_up {
+        let load = up.load(4000, 16);
+        for _ in 0..=next(3) {
+            std::thread::sleep(Duration::from_millis(50 + next(700)));
+            let pid = up.workers()[next(4) as usize]["pid"].to_string();
+            if pid != "null" {
+                // It may have ended by itself in between.
+                let _ =
+                    Command::new("kill").args([if next(4) == 0 { "-STOP" } else { "-KILL" }, &pid]).status();
+                hit += 1;
+            }
+        }
+        let (figures, said) = figures(load);
+        let count = |key: &str| figures[key].as_u64().unwrap_or_else(|| panic!("{said}"));
+        asked += 4000;
+        done += count("done");
+        failed += count("failed");
+    }
+    assert_eq!(done + failed, asked, "every request ends");
+    up.wait_for_rest();
+    assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
+    let after = held();
+    println!(
+        "{done} answered, {failed} failed, {hit} workers hit; descriptors and memory {before:?}, then {after:?}"
+    );
+    assert!(after.0 <= before.0 + 4, "descriptors: {before:?}, then {after:?}");
 }

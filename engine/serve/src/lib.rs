@@ -1,7 +1,7 @@
 //! The faces of a deployment: what clients speak, made into requests to the engine and back.
 //!
-//! Only this crate knows protobuf and the JSON of public APIs. Each face is a module: [`grpc`] has Corn's own service
-//! and KServe v2, [`http`] the OpenAI-compatible API. What a request may bring and ask for comes from the plan, so a
+//! Only this crate knows protobuf and the JSON of public APIs. Each face is a module: `grpc` has Corn's own service
+//! and KServe v2, `http` the OpenAI-compatible API. What a request may bring and ask for comes from the plan, so a
 //! client's mistake is answered with what the plan says.
 
 mod grpc;
