@@ -136,6 +136,19 @@ fn no_file_is_too_long() {
     }
 }
 
+/// The lint denies `unsafe`; whoever allows it is listed here.
+#[test]
+fn unsafe_is_written_in_one_place() {
+    let allowing = |folder: &str| {
+        let all = sources(&root().join(folder));
+        all.into_iter().filter(|(_, text)| text.lines().any(|line| line.starts_with("#![allow(unsafe_code")))
+    };
+    let folders = ["plan", "compiler", "engine", "cli", "tests", "benches"];
+    let found: Vec<PathBuf> =
+        folders.iter().flat_map(|folder| allowing(folder)).map(|(file, _)| file).collect();
+    assert_eq!(found, [root().join("engine/src/arena.rs")]);
+}
+
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
