@@ -8,7 +8,7 @@ use corn_core::executor::Progress;
 use corn_engine::{Engine, NoObserver};
 use corn_executors::Executors;
 use corn_plan::{Plan, RecordingId};
-use corn_serve::{Bound, Keys, Listening, Served};
+use corn_serve::{Bound, Keys, Listening, MediaSources, Served};
 
 use crate::args::Placement;
 use crate::commands::models::{open_store, pins};
@@ -55,6 +55,13 @@ pub(crate) struct Faces {
     /// A file of keys, one a line, of which each client must bring one as `Authorization: Bearer KEY`.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// Domains from which media are fetched that requests name by URL: example.org, *.example.org, store:9000 or *.
+    /// Without, nothing is fetched.
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    media_domains: Vec<String>,
+    /// Fetch media also where these domains are on this machine or in private networks.
+    #[arg(long, requires = "media_domains")]
+    media_private: bool,
 }
 
 impl Faces {
@@ -66,7 +73,8 @@ impl Faces {
     /// Where to listen; nowhere if nobody says so.
     pub(crate) fn listening(&self) -> Result<Listening, Failure> {
         let keys = self.keys.as_deref().map(Keys::read).transpose()?;
-        Ok(Listening { http: self.http.clone(), grpc: self.grpc.clone(), keys })
+        let media = MediaSources::new(&self.media_domains, self.media_private)?;
+        Ok(Listening { http: self.http.clone(), grpc: self.grpc.clone(), keys, media })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod bring;
 mod chat;
 mod embeddings;
 mod events;
@@ -35,6 +36,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::fetch::{Fetcher, MediaSources};
 use crate::keys::Keys;
 use crate::{Served, stopped};
 use answer::Outputs;
@@ -50,6 +52,7 @@ struct Face {
     served: Arc<Served>,
     keys: Option<Keys>,
     metrics: Arc<Metrics>,
+    fetcher: Arc<Fetcher>,
     /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
     decoding: Arc<Semaphore>,
     began_s: u64,
@@ -67,6 +70,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     served: Arc<Served>,
     keys: Option<Keys>,
+    media: MediaSources,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
     let mut life = [0; 4];
@@ -75,6 +79,7 @@ pub(crate) async fn serve(
         served,
         keys,
         metrics: Arc::new(Metrics::new()),
+        fetcher: Arc::new(Fetcher::new(media)?),
         decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
         began_s: now_s(),
         life: u32::from_le_bytes(life),

@@ -4,6 +4,7 @@
 //! and KServe v2, `http` the OpenAI-compatible API. What a request may bring and ask for comes from the plan, so a
 //! client's mistake is answered with what the plan says.
 
+mod fetch;
 mod grpc;
 mod http;
 mod keys;
@@ -21,6 +22,7 @@ use corn_plan::{Plan, RecordingId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use fetch::MediaSources;
 pub use keys::Keys;
 
 /// How long requests under way may take to end after the faces have been told to stop.
@@ -40,6 +42,8 @@ pub struct Listening {
     pub grpc: Option<String>,
     /// The keys of which each client must know one; without, nobody needs any.
     pub keys: Option<Keys>,
+    /// From where media are fetched that requests name by URL.
+    pub media: MediaSources,
 }
 
 /// Where they do listen.
@@ -117,7 +121,10 @@ pub async fn serve(
         tokio::try_join!(
             async {
                 match http {
-                    Some(listener) => http::serve(listener, Arc::clone(&served), keys, stopped.clone()).await,
+                    Some(listener) => {
+                        let media = listening.media.clone();
+                        http::serve(listener, Arc::clone(&served), keys, media, stopped.clone()).await
+                    }
                     None => Ok(()),
                 }
             },

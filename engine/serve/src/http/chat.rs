@@ -1,6 +1,5 @@
 //! `POST /v1/chat/completions`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,22 +10,35 @@ use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use corn_core::Datum;
-use corn_core::datum::{Conversation, Message, Part, Role};
 use corn_core::message::Priority;
-use corn_plan::Modality;
 use serde_json::{Value, json};
 
 use super::answer::Outputs;
 use super::events::{Say, events};
 use super::fields::{Fields, one_of, wrong};
-use super::media::{Medium, Room, bounds};
-use super::models::{self, Brought, Choice, Model};
+use super::models::{self, Model};
 use super::refusal::Refusal;
 use super::sound::{Pcm, wav};
-use super::talk::{self, Said, Turn};
+use super::talk::{self, Turn};
 use super::usage::Used;
-use super::{Face, RequestName, body, measured, now_s};
+use super::{Face, RequestName, body, bring, measured, media, now_s};
 use crate::Request;
+use crate::fetch::BytesLeft;
+
+/// What a body says, before what it names by URL has been fetched.
+struct Said {
+    bytes: u64,
+    /// Most that it and what is fetched may hold together.
+    max_bytes: u64,
+    fields: Fields,
+    model: String,
+    turns: Vec<Turn>,
+    is_streamed: bool,
+    says_usage: bool,
+    tier: Option<&'static str>,
+    priority: Priority,
+    sound: Option<Sound>,
+}
 
 /// What is answered, and how.
 struct Asked {
@@ -62,7 +74,10 @@ pub(super) async fn answer(
     measured(&face, path, async |meter| {
         let max_bytes = models::max_body_bytes(face.served.plan(), path);
         let body = body::whole(request, max_bytes).await?;
-        let asked = face.prepared(move |face| read(face, &body, &name)).await?;
+        let mut said = face.prepared(move |face| read(face, &body)).await?;
+        let left = BytesLeft::new(said.max_bytes, said.bytes);
+        media::fetch(&face.fetcher, talk::media(&mut said.turns), left).await?;
+        let asked = face.prepared(move |face| prepare(face, said, &name)).await?;
         let outputs = face.ask(asked.request, &meter).await?;
         if asked.is_streamed {
             let says = Chunks {
@@ -78,18 +93,32 @@ pub(super) async fn answer(
     .await
 }
 
-fn read(face: &Face, body: &[u8], name: &RequestName) -> Result<Asked, Refusal> {
+/// Reads all but media, and sees to it that the model would take what there is.
+fn read(face: &Face, body: &[u8]) -> Result<Said, Refusal> {
     let mut fields = Fields::from_json(body)?;
-    let model = models::find(face.served.plan(), &fields.needed_text("model")?, "chat")?;
+    let name = fields.needed_text("model")?;
+    let model = models::find(face.served.plan(), &name, "chat")?;
     model.check_body(body.len())?;
     let is_streamed = fields.flag("stream")?;
     let says_usage = says_usage(&mut fields, is_streamed)?;
     let (tier, priority) = tier(&mut fields)?;
     let wants_sound = modalities(fields.take("modalities"), &model)?;
-    let mut sound = sound(fields.take("audio"), wants_sound, is_streamed)?;
-    let with = wants_sound.then_some("audio");
+    let sound = sound(fields.take("audio"), wants_sound, is_streamed)?;
     let turns = talk::read(fields.take("messages"))?;
-    let (choice, mut inputs) = bring(model, with, turns)?;
+    bring::choose(model, with(sound.as_ref()), &turns)?;
+    let (bytes, max_bytes) = (body.len() as u64, model.body_bytes());
+    Ok(Said { bytes, max_bytes, fields, model: name, turns, is_streamed, says_usage, tier, priority, sound })
+}
+
+fn with(sound: Option<&Sound>) -> Option<&'static str> {
+    sound.map(|_| "audio")
+}
+
+fn prepare(face: &Face, said: Said, name: &RequestName) -> Result<Asked, Refusal> {
+    let Said { mut fields, turns, is_streamed, says_usage, tier, priority, mut sound, .. } = said;
+    let model = models::find(face.served.plan(), &said.model, "chat")?;
+    let choice = bring::choose(model, with(sound.as_ref()), &turns)?;
+    let mut inputs = bring::inputs(&choice, turns)?;
     let brought = Used::of(inputs.iter().map(|(_, datum)| datum));
     fields.voice(sound.as_mut().and_then(|sound| sound.voice.take()), "audio.voice", &choice)?;
     fields.alias("max_completion_tokens", "max_tokens", &choice);
@@ -99,7 +128,7 @@ fn read(face: &Face, body: &[u8], name: &RequestName) -> Result<Asked, Refusal> 
     let told = Told {
         id: format!("chatcmpl-{}", name.0),
         created_s: now_s(),
-        model: model.name().to_owned(),
+        model: said.model,
         tier,
         brought,
         text: choice.output("text"),
@@ -214,148 +243,6 @@ fn sound(said: Option<Value>, wants_sound: bool, is_streamed: bool) -> Result<Op
     }
     let format = if word == "wav" { SoundFormat::Wav } else { SoundFormat::Pcm16 };
     Ok(Some(Sound { format, voice }))
-}
-
-/// The messages as inputs of the graph, and the recording that takes them.
-fn bring<'p>(
-    model: Model<'p>,
-    with: Option<&str>,
-    turns: Vec<Turn>,
-) -> Result<(Choice<'p>, Vec<(String, Datum)>), Refusal> {
-    let media: Vec<&Medium> = turns
-        .iter()
-        .flat_map(|turn| &turn.said)
-        .filter_map(|said| if let Said::Medium(medium) = said { Some(medium) } else { None })
-        .collect();
-    let mut room = Room::new(&model.limits(), &media)?;
-    let kinds: BTreeSet<Modality> = media.iter().map(|medium| medium.kind).collect();
-    if model.takes(with, "messages") {
-        let brought = Brought { items: vec![("messages", 1)], kinds };
-        let choice = model.choose(with, &brought);
-        let choice = choice.ok_or_else(|| model.takes_else("messages", with, &brought))?;
-        check_count(&choice, "messages", &media)?;
-        let conversation = conversation(&choice, turns, &mut room)?;
-        let input = choice.bring("messages", vec![Datum::Messages(conversation.into())], "messages")?;
-        return Ok((choice, vec![input]));
-    }
-    let count = |kind| media.iter().filter(|medium| medium.kind == kind).count();
-    let has_text = media.is_empty()
-        || turns
-            .iter()
-            .any(|turn| turn.role == Role::User && turn.said.iter().any(|it| matches!(it, Said::Text(_))));
-    let mut apart = vec![("text", usize::from(has_text))];
-    apart.extend(Modality::ALL.map(|kind| (kind.name(), count(kind))));
-    apart.retain(|(_, count)| *count > 0);
-    let apart = Brought { items: apart, kinds: BTreeSet::new() };
-    let mut together = vec![("text", usize::from(has_text)), ("media", media.len())];
-    together.retain(|(_, count)| *count > 0);
-    let together = Brought { items: together, kinds };
-    let choice = model.choose(with, &apart).or_else(|| model.choose(with, &together));
-    let choice = choice.ok_or_else(|| model.takes_else("messages", with, &apart))?;
-    for word in ["image", "audio", "video", "media"] {
-        check_count(&choice, word, &media)?;
-    }
-    let inputs = separately(&choice, turns, &mut room, has_text)?;
-    Ok((choice, inputs))
-}
-
-/// Holds how many media there are against what `word` takes, before any is decoded.
-fn check_count(choice: &Choice<'_>, word: &str, media: &[&Medium]) -> Result<(), Refusal> {
-    if choice.input(word).is_none() {
-        return Ok(());
-    }
-    let (_, max) = choice.media_type(word);
-    let mut of_word =
-        media.iter().filter(|medium| medium.kind.name() == word || matches!(word, "messages" | "media"));
-    match of_word.nth(max as usize) {
-        Some(over) => {
-            let param = &over.param;
-            Err(Refusal::param(param, format!("'{param}' is one more than the {max} that the model takes")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn conversation(choice: &Choice<'_>, turns: Vec<Turn>, room: &mut Room) -> Result<Conversation, Refusal> {
-    let (kind, _) = choice.media_type("messages");
-    let mut conversation = Conversation::default();
-    for turn in turns {
-        let mut parts = Vec::new();
-        for said in turn.said {
-            match said {
-                Said::Text(text) => parts.push(Part::Text(text.into())),
-                Said::Medium(medium) => {
-                    parts.push(Part::Media(medium.kind));
-                    let kind = bounds(medium.kind, &kind);
-                    conversation.media.push(medium.read(&kind, room)?);
-                }
-            }
-        }
-        conversation.messages.push(Message { role: turn.role, parts });
-    }
-    Ok(conversation)
-}
-
-/// One message, whose text and media are inputs of their own.
-fn separately(
-    choice: &Choice<'_>,
-    turns: Vec<Turn>,
-    room: &mut Room,
-    has_text: bool,
-) -> Result<Vec<(String, Datum)>, Refusal> {
-    let model = choice.model.name();
-    let (mut system, mut texts) = (Vec::new(), Vec::new());
-    let mut media: Vec<(&str, Vec<Datum>)> = Vec::new();
-    let mut asks = 0;
-    for (at, turn) in turns.into_iter().enumerate() {
-        let param = format!("messages[{at}]");
-        asks += usize::from(turn.role == Role::User);
-        if turn.role == Role::Assistant || asks > 1 {
-            let message = format!(
-                "'{param}': the model '{model}' takes one message of a user, not a conversation (its graph has no input \
-                 of the type messages)"
-            );
-            return Err(Refusal::param(param, message));
-        }
-        if turn.role == Role::System && choice.knob("system").is_none() {
-            let message =
-                format!("'{param}': the model '{model}' has no input 'system' for what a system says");
-            return Err(Refusal::param(param, message));
-        }
-        for said in turn.said {
-            match said {
-                Said::Text(text) if turn.role == Role::System => system.push(text),
-                Said::Text(text) => texts.push(text),
-                Said::Medium(medium) => {
-                    let own = medium.kind.name();
-                    let word = if choice.input(own).is_some() { own } else { "media" };
-                    let kind = bounds(medium.kind, &choice.media_type(word).0);
-                    let datum = medium.read(&kind, room)?;
-                    match media.iter_mut().find(|(of, _)| *of == word) {
-                        Some((_, data)) => data.push(datum),
-                        None => media.push((word, vec![datum])),
-                    }
-                }
-            }
-        }
-    }
-    if asks == 0 {
-        return Err(Refusal::param(
-            "messages",
-            format!("'messages' has no message of a user, and '{model}' takes one"),
-        ));
-    }
-    let mut inputs = Vec::new();
-    if has_text {
-        inputs.push(choice.bring("text", vec![Datum::text(texts.join("\n\n"))], "messages")?);
-    }
-    if !system.is_empty() {
-        inputs.push(("system".to_owned(), Datum::text(system.join("\n\n"))));
-    }
-    for (word, data) in media {
-        inputs.push(choice.bring(word, data, "messages")?);
-    }
-    Ok(inputs)
 }
 
 async fn whole(told: &Told, mut outputs: Outputs) -> Result<Response, Refusal> {

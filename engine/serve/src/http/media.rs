@@ -1,4 +1,6 @@
-//! Pictures and sounds that come in bodies: found, counted, bounded, and only then decoded.
+//! Pictures and sounds that requests bring or name by URL: found, counted, bounded, and only then decoded.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -7,8 +9,13 @@ use corn_core::Datum;
 use corn_media::{AudioLimits, ImageLimits, MediaKind, read_audio, read_image, sniff};
 use corn_plan::plan::Limits;
 use corn_plan::{Kind, Modality};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::refusal::Refusal;
+use crate::fetch::{self, BytesLeft, Fetcher, Trouble};
+
+/// Fetches of one request at once.
+const FETCHES_AT_ONCE: usize = 8;
 
 /// Some clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -30,6 +37,8 @@ pub(super) struct Medium {
 pub(super) enum Content {
     /// In base64, and the format that the client says it has.
     Base64(String, Option<String>),
+    /// A URL of http or https, whose content has not been fetched yet.
+    Away(String),
     /// As it is.
     Raw(axum::body::Bytes),
 }
@@ -42,18 +51,16 @@ pub(super) struct Room {
 }
 
 impl Medium {
-    /// What a URL stands for, if it is one that has its content in it.
+    /// What a URL stands for: its content, if that is in it.
     pub(super) fn from_url(kind: Modality, param: String, url: &str) -> Result<Self, Refusal> {
         let Some(data) = url.strip_prefix("data:") else {
-            let scheme = url.split(':').next().unwrap_or_default();
-            let message = match scheme {
-                "http" | "https" => format!(
-                    "'{param}': this server fetches nothing from '{scheme}' URLs, since no host is allowed for it; send \
-                     the content as a data URL (data:{}/…;base64,…)",
-                    kind.name()
-                ),
-                _ => format!("'{param}' is no data URL (data:{}/…;base64,…)", kind.name()),
-            };
+            let start = url.get(..8).unwrap_or(url).to_ascii_lowercase();
+            if start.starts_with("http://") || start.starts_with("https://") {
+                return Ok(Self { kind, param, content: Content::Away(url.to_owned()) });
+            }
+            let kind = kind.name();
+            let message =
+                format!("'{param}' is no URL of http or https, and no data URL (data:{kind}/…;base64,…)");
             return Err(Refusal::param(param, message).code("url_not_allowed"));
         };
         let Some((head, content)) = data.split_once(',') else {
@@ -81,6 +88,7 @@ impl Medium {
         let wrong = |problem: String| Refusal::param(&param, format!("'{param}': {problem}"));
         let (bytes, format) = match content {
             Content::Raw(bytes) => (bytes, None),
+            Content::Away(_) => return Err(Refusal::ours(format!("'{param}' was not fetched"))),
             Content::Base64(text, format) => {
                 let bytes =
                     BASE64.decode(text).map_err(|error| wrong(format!("it is no base64: {error}")))?;
@@ -110,6 +118,46 @@ impl Medium {
             _ => Err(wrong(format!("{} cannot be read here", modality.name()))),
         }
     }
+}
+
+/// Fetches those of `media` that are named by URL, several at once. None is asked for before all of them may be.
+pub(super) async fn fetch(
+    fetcher: &Arc<Fetcher>,
+    media: impl Iterator<Item = &mut Medium>,
+    left: BytesLeft,
+) -> Result<(), Refusal> {
+    let mut away: Vec<&mut Medium> =
+        media.filter(|medium| matches!(medium.content, Content::Away(_))).collect();
+    let mut fetches = Vec::with_capacity(away.len());
+    let left = Arc::new(left);
+    for (place, medium) in away.iter().enumerate() {
+        let Content::Away(url) = &medium.content else { continue };
+        let (param, url) = (medium.param.clone(), url.clone());
+        fetcher.allow(&url).map_err(|trouble| not_fetched(&param, trouble))?;
+        let (fetcher, left) = (Arc::clone(fetcher), Arc::clone(&left));
+        fetches.push(async move {
+            let bytes = fetcher.fetch(&url, &left).await;
+            bytes.map(|bytes| (place, bytes)).map_err(|trouble| not_fetched(&param, trouble))
+        });
+    }
+    let fetched = stream::iter(fetches).buffer_unordered(FETCHES_AT_ONCE).try_collect::<Vec<_>>();
+    let fetched = tokio::time::timeout(fetch::WHOLE, fetched).await.unwrap_or_else(|_| {
+        let seconds = fetch::WHOLE.as_secs();
+        let message = format!("what 'messages' names by URL could not be fetched within {seconds} s");
+        Err(Refusal::param("messages", message).code("url_not_fetched"))
+    });
+    for (place, bytes) in fetched? {
+        away[place].content = Content::Raw(bytes);
+    }
+    Ok(())
+}
+
+fn not_fetched(param: &str, trouble: Trouble) -> Refusal {
+    let (problem, code) = match trouble {
+        Trouble::NotAllowed(problem) => (problem, "url_not_allowed"),
+        Trouble::Failed(problem) => (problem, "url_not_fetched"),
+    };
+    Refusal::param(param, format!("'{param}': {problem}")).code(code)
 }
 
 /// What clients call a format.

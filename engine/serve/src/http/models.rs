@@ -117,9 +117,14 @@ impl<'p> Model<'p> {
         self.serve.limits
     }
 
+    /// Most bytes that a request may bring.
+    pub(super) fn body_bytes(&self) -> u64 {
+        body_bytes(&self.serve.limits)
+    }
+
     /// Holds the body against the limit of this graph, which may be lower than that of others.
     pub(super) fn check_body(&self, bytes: usize) -> Result<(), Refusal> {
-        let max = body_bytes(&self.serve.limits);
+        let max = self.body_bytes();
         if bytes as u64 > max { Err(super::body::too_large(max)) } else { Ok(()) }
     }
 

@@ -42,6 +42,12 @@ pub(super) fn read(messages: Option<Value>) -> Result<Vec<Turn>, Refusal> {
     Ok(turns)
 }
 
+/// The media in turns, to be fetched.
+pub(super) fn media(turns: &mut [Turn]) -> impl Iterator<Item = &mut Medium> {
+    let said = turns.iter_mut().flat_map(|turn| &mut turn.said);
+    said.filter_map(|said| if let Said::Medium(medium) = said { Some(medium) } else { None })
+}
+
 fn turn(at: &str, message: Value) -> Result<Turn, Refusal> {
     let mut message = object(at, message)?;
     let role = needed_text(&mut message, at, "role")?;

@@ -64,6 +64,11 @@ pub(crate) struct Server {
 impl Server {
     /// Serves a program.
     pub(crate) async fn start(text: &str, inflight: u32, keys: Option<Keys>) -> Self {
+        Self::start_at(text, inflight, Listening { keys, ..Listening::default() }).await
+    }
+
+    /// Serves a program over HTTP as `listening` says.
+    pub(crate) async fn start_at(text: &str, inflight: u32, listening: Listening) -> Self {
         let plan = plan(text, inflight);
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let folder = tempfile::tempdir().unwrap();
@@ -80,7 +85,7 @@ impl Server {
         let (bound, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = Served::new(Arc::clone(&engine));
-        let listening = Listening { http: Some("127.0.0.1:0".to_owned()), keys, ..Listening::default() };
+        let listening = Listening { http: Some("127.0.0.1:0".to_owned()), ..listening };
         let faces = tokio::spawn(async move {
             let tell = |at: corn_serve::Bound| bound.send(at.http.unwrap()).unwrap();
             let stopped = async {
