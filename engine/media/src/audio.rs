@@ -9,13 +9,13 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
 
 use crate::error::{MediaError, contain};
 use crate::resample::resample;
 use crate::sniff::{MediaKind, describe, sniff};
-use crate::{ogg, riff};
+use crate::{ogg, opus, riff};
 
 /// Rates outside are no sound but a broken header.
 const RATES_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
@@ -34,7 +34,7 @@ impl Default for AudioLimits {
     }
 }
 
-/// Decodes a WAV, MP3, FLAC or Ogg Vorbis file to mono at its own rate, or at 48 kHz if that is
+/// Decodes a WAV, MP3, FLAC, Ogg Vorbis or Ogg Opus file to mono at its own rate, or at 48 kHz if that is
 /// higher: no bound of the plan allows more.
 ///
 /// Channels are averaged, low-frequency effects left out. A duration over the limit is refused from
@@ -47,15 +47,23 @@ pub fn read_audio(bytes: &[u8], limits: AudioLimits) -> Result<Audio, MediaError
     };
     match kind {
         MediaKind::Wav => riff::check_wav(bytes)?,
-        MediaKind::OggVorbis => ogg::check(bytes)?,
+        MediaKind::OggVorbis | MediaKind::OggOpus => ogg::check(bytes, kind)?,
         _ => {}
     }
-    let audio = contain(kind, || decode(bytes, kind, limits))?;
+    let audio = contain(kind, || match kind {
+        MediaKind::OggOpus => opus::read(bytes, limits),
+        _ => decode(bytes, kind, limits),
+    })?;
     Ok(if audio.rate_hz > MAX_AUDIO_RATE_HZ { resample(&audio, MAX_AUDIO_RATE_HZ) } else { audio })
 }
 
 fn decode(bytes: &[u8], kind: MediaKind, limits: AudioLimits) -> Result<Audio, MediaError> {
-    let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
+    let source: Box<dyn MediaSource> = match kind {
+        // Where an MP3 does not say how long it is, that would be guessed from the bytes there are, often wrongly.
+        MediaKind::Mp3 => Box::new(ReadOnlySource::new(Cursor::new(bytes))),
+        _ => Box::new(Cursor::new(bytes)),
+    };
+    let source = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     let mut format = symphonia::default::get_probe()
         .probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default())
         .map_err(|error| failed(kind, &error, None))?;

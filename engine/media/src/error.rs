@@ -101,7 +101,7 @@ impl From<MediaError> for Fault {
 }
 
 fn accepted(wanted: &str) -> &'static str {
-    if wanted == "audio" { "WAV, MP3, FLAC and Ogg Vorbis" } else { "PNG, JPEG and WebP" }
+    if wanted == "audio" { "WAV, MP3, FLAC, Ogg Vorbis and Ogg Opus" } else { "PNG, JPEG and WebP" }
 }
 
 fn noun(wanted: &str) -> &'static str {

@@ -7,17 +7,22 @@
 
 mod audio;
 mod error;
+mod flac;
 mod jpeg;
+mod mp3;
 mod ogg;
+mod opus;
 mod picture;
 mod resample;
 mod riff;
 mod sniff;
 mod wav;
+mod write;
 
 pub use audio::{AudioLimits, read_audio};
 pub use error::MediaError;
 pub use picture::{Format, ImageLimits, read_image, write_image};
-pub use resample::{Resampler, resample};
+pub use resample::{OneRate, Resampler, resample};
 pub use sniff::{MediaKind, sniff};
 pub use wav::{WavWriter, write_wav};
+pub use write::{SoundFormat, SoundWriter, write_sound};

@@ -102,6 +102,34 @@ impl Resampler {
     }
 }
 
+/// Turns pieces of sound into samples of one rate, without a seam between those that had one rate before.
+pub struct OneRate {
+    to_hz: u32,
+    /// Of the pieces so far, which are of one rate.
+    from: Option<Resampler>,
+}
+
+impl OneRate {
+    /// To `to_hz` samples a second.
+    pub const fn new(to_hz: u32) -> Self {
+        Self { to_hz, from: None }
+    }
+
+    /// The samples of the next piece, as far as they are known before the piece after it.
+    pub fn push(&mut self, audio: &Audio) -> Vec<f32> {
+        let is_other = self.from.as_ref().is_some_and(|from| from.from_hz() != audio.rate_hz);
+        let mut samples = if is_other { self.finish() } else { Vec::new() };
+        let from = self.from.get_or_insert_with(|| Resampler::new(audio.rate_hz, self.to_hz));
+        samples.extend(from.push(&audio.samples));
+        samples
+    }
+
+    /// The samples that are left.
+    pub fn finish(&mut self) -> Vec<f32> {
+        self.from.take().map(Resampler::finish).unwrap_or_default()
+    }
+}
+
 /// Input frames of one block: a multiple of the shortest span that is whole at both rates, and an
 /// even one, because the filter's delay is half a block and must be whole to be removed.
 fn block_frames(from: usize, to: usize) -> usize {

@@ -13,6 +13,8 @@ pub enum MediaKind {
     Flac,
     /// Vorbis in an Ogg container.
     OggVorbis,
+    /// Opus in an Ogg container.
+    OggOpus,
     /// Portable Network Graphics.
     Png,
     /// JPEG.
@@ -24,7 +26,7 @@ pub enum MediaKind {
 impl MediaKind {
     /// Whether this is a format of sound.
     pub const fn is_audio(self) -> bool {
-        matches!(self, Self::Wav | Self::Mp3 | Self::Flac | Self::OggVorbis)
+        matches!(self, Self::Wav | Self::Mp3 | Self::Flac | Self::OggVorbis | Self::OggOpus)
     }
 
     /// Whether this is a format of pictures.
@@ -39,6 +41,7 @@ impl MediaKind {
             Self::Mp3 => "MP3",
             Self::Flac => "FLAC",
             Self::OggVorbis => "Ogg Vorbis",
+            Self::OggOpus => "Ogg Opus",
             Self::Png => "PNG",
             Self::Jpeg => "JPEG",
             Self::WebP => "WebP",
@@ -61,6 +64,7 @@ pub fn sniff(bytes: &[u8]) -> Option<MediaKind> {
         () if tagged(0, b"RIFF") && tagged(8, b"WEBP") => Some(MediaKind::WebP),
         () if tagged(0, b"fLaC") => Some(MediaKind::Flac),
         () if tagged(0, b"OggS") && tagged(28, b"\x01vorbis") => Some(MediaKind::OggVorbis),
+        () if tagged(0, b"OggS") && tagged(28, b"OpusHead") => Some(MediaKind::OggOpus),
         () if tagged(0, b"ID3") => Some(MediaKind::Mp3),
         () if tagged(0, b"\x89PNG\r\n\x1a\n") => Some(MediaKind::Png),
         () if tagged(0, b"\xff\xd8\xff") => Some(MediaKind::Jpeg),
@@ -84,9 +88,8 @@ fn is_mp3_frame(bytes: &[u8]) -> bool {
 }
 
 /// Beginnings of content that people send by mistake: offset, bytes, name.
-const KNOWN: [(usize, &[u8], &str); 17] = [
-    (28, b"OpusHead", "Opus sound in an Ogg file"),
-    (0, b"OggS", "an Ogg file without Vorbis sound"),
+const KNOWN: [(usize, &[u8], &str); 16] = [
+    (0, b"OggS", "an Ogg file without Vorbis or Opus sound"),
     (4, b"ftypavif", "an AVIF picture"),
     (4, b"ftyphei", "a HEIC picture"),
     (4, b"ftypM4A", "an M4A (AAC) file"),

@@ -56,8 +56,23 @@ impl<W: Write + Seek> WavWriter<W> {
     }
 }
 
+/// The head of a file that is sent while it is made, so that its length is not known.
+pub(crate) fn wav_head(rate_hz: u32) -> Vec<u8> {
+    let mut head = Vec::with_capacity(44);
+    head.extend(b"RIFF\xff\xff\xff\xffWAVEfmt ");
+    head.extend(16u32.to_le_bytes());
+    // PCM, one channel.
+    head.extend([1, 0, 1, 0]);
+    head.extend(rate_hz.to_le_bytes());
+    head.extend((rate_hz * 2).to_le_bytes());
+    // Two bytes a frame, 16 bits a sample.
+    head.extend([2, 0, 16, 0]);
+    head.extend(b"data\xff\xff\xff\xff");
+    head
+}
+
 /// `as` saturates and takes NaN to 0, which is silence.
-fn to_i16(sample: f32) -> i16 {
+pub(crate) fn to_i16(sample: f32) -> i16 {
     (sample * 32768.0).round() as i16
 }
 

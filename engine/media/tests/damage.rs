@@ -3,11 +3,12 @@
 use corn_media::{AudioLimits, ImageLimits, MediaError, read_audio, read_image};
 use proptest::prelude::*;
 
-const SOUNDS: [&[u8]; 4] = [
+const SOUNDS: [&[u8]; 5] = [
     include_bytes!("data/tone.wav"),
     include_bytes!("data/tone.mp3"),
     include_bytes!("data/tone.flac"),
     include_bytes!("data/tone.ogg"),
+    include_bytes!("data/opus.ogg"),
 ];
 const PICTURES: [&[u8]; 3] =
     [include_bytes!("data/chart.png"), include_bytes!("data/chart.jpg"), include_bytes!("data/chart.webp")];
@@ -71,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn flipped_bytes_never_panic(which in 0..7usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
+    fn flipped_bytes_never_panic(which in 0..8usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
         let mut bytes = [&SOUNDS[..], &PICTURES[..]].concat()[which].to_vec();
         for (index, value) in flips {
             let at = index.index(bytes.len());
@@ -81,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped_headers_never_panic(which in 0..7usize, flips in prop::collection::vec((0..96usize, any::<u8>()), 1..4)) {
+    fn flipped_headers_never_panic(which in 0..8usize, flips in prop::collection::vec((0..96usize, any::<u8>()), 1..4)) {
         let mut bytes = [&SOUNDS[..], &PICTURES[..]].concat()[which].to_vec();
         for (at, value) in flips {
             bytes[at] = value;
@@ -90,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600), which in 0..7usize, keep in 0..64usize) {
+    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600), which in 0..8usize, keep in 0..64usize) {
         let mut bytes = [&SOUNDS[..], &PICTURES[..]].concat()[which][..keep].to_vec();
         bytes.extend(noise);
         read(&bytes);

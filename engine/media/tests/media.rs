@@ -55,6 +55,7 @@ fn every_sound_format_gives_the_tone() {
         (TONE_MP3, MediaKind::Mp3, 16000),
         (TONE_FLAC, MediaKind::Flac, 16000),
         (TONE_OGG, MediaKind::OggVorbis, 16000),
+        (OPUS_OGG, MediaKind::OggOpus, 48000),
     ] {
         assert_eq!(sniff(bytes), Some(kind));
         let audio = read_audio(bytes, AudioLimits::default()).unwrap();

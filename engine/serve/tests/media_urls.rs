@@ -73,7 +73,7 @@ async fn answer(
     let Some(answer) = answers.get(path.as_str()) else { return };
     if path == "flood" {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-        let chunk = [b"10000\r\n".as_slice(), &[0; 1 << 16], b"\r\n"].concat();
+        let chunk = [b"10000\r\n".as_slice(), &vec![0; 1 << 16], b"\r\n"].concat();
         while stream.write_all(&chunk).await.is_ok() {}
     } else if path == "silent" {
         silent.send_modify(|count| *count += 1);
@@ -113,7 +113,7 @@ async fn store() -> MediaStore {
         ("huge", b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\nx".to_vec()),
         ("short", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx".to_vec()),
         ("noise", b"\0\xff\0\xff\r\n\r\n".to_vec()),
-        ("head", [b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'x'; 1 << 20]].concat()),
+        ("head", [b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &vec![b'x'; 1 << 20]].concat()),
         ("flood", Vec::new()),
         ("silent", Vec::new()),
     ]))

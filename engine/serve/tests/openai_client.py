@@ -137,10 +137,19 @@ def chat_with_sound():
             model="parrot",
             messages=user(text),
             modalities=["text", "audio"],
-            audio={"voice": "default", "format": "opus"},
+            audio={"voice": "default", "format": "aac"},
         ),
         param="audio.format",
     )
+    for format, start in [("mp3", b"\xff\xf3"), ("flac", b"fLaC"), ("opus", b"OggS")]:
+        ask = {"model": "parrot", "messages": user(text), "modalities": ["text", "audio"]}
+        ask["audio"] = {"voice": "default", "format": format}
+        data = base64.b64decode(client.chat.completions.create(**ask).choices[0].message.audio.data)
+        assert data.startswith(start) and len(data) > 500, (format, data[:8])
+        deltas = [chunk.choices[0].delta for chunk in client.chat.completions.create(**ask, stream=True)]
+        audio = [delta.audio.model_dump(exclude_unset=True) for delta in deltas if delta.audio]
+        data = b"".join(base64.b64decode(it.get("data", "")) for it in audio)
+        assert data.startswith(start) and len(data) > 500, (format, data[:8])
 
 
 def speech():
@@ -152,8 +161,16 @@ def speech():
     ) as answer:
         assert answer.headers["content-type"] == "audio/pcm"
         assert sum(len(piece) for piece in answer.iter_bytes()) == 8 * 240 * 2
-    # Where nothing is said, it is WAV.
-    assert client.audio.speech.create(model="reader", voice="default", input="x").read()[:4] == b"RIFF"
+    # Where nothing is said, it is MP3.
+    text = "a sentence that is long enough to be more than a packet of any format"
+    formats = {None: b"\xff\xf3", "mp3": b"\xff\xf3", "flac": b"fLaC", "opus": b"OggS", "wav": b"RIFF"}
+    types = {"flac": "audio/flac", "opus": "audio/ogg; codecs=opus", "wav": "audio/wav"}
+    for format, start in formats.items():
+        more = {"response_format": format} if format else {}
+        answer = client.audio.speech.create(model="reader", voice="default", input=text, **more)
+        sound = answer.read()
+        assert sound.startswith(start) and len(sound) > 1000, (format, sound[:8], len(sound))
+        assert answer.response.headers["content-type"] == types.get(format, "audio/mpeg")
     with client.audio.speech.with_streaming_response.create(
         model="reader", voice="default", input="one two", response_format="pcm", stream_format="sse"
     ) as answer:
@@ -161,9 +178,13 @@ def speech():
     assert '"speech.audio.done"' in lines[-1] and '"speech.audio.delta"' in lines[0]
     fails(
         openai.BadRequestError,
-        lambda: client.audio.speech.create(model="reader", voice="default", input="x", response_format="mp3"),
+        lambda: client.audio.speech.create(model="reader", voice="default", input="x", response_format="aac"),
         param="response_format",
     )
+    for speed in [2, 9, 0.1]:
+        ask = lambda: client.audio.speech.create(model="reader", voice="default", input="x", speed=speed)
+        fails(openai.BadRequestError, ask, param="speed")
+    assert client.audio.speech.create(model="reader", voice="default", input="x", speed=1.0).read()
 
 
 def transcriptions():

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use corn_core::Datum;
 use corn_core::message::Priority;
+use corn_media::{SoundFormat, SoundWriter};
 use serde_json::{Value, json};
 
 use super::answer::Outputs;
@@ -18,7 +19,7 @@ use super::events::{Say, events};
 use super::fields::{Fields, one_of, wrong};
 use super::models::{self, Model};
 use super::refusal::Refusal;
-use super::sound::{Pcm, wav};
+use super::sound::{self, NOT_WRITTEN};
 use super::talk::{self, Turn};
 use super::usage::Used;
 use super::{Face, RequestName, body, bring, measured, media, now_s};
@@ -59,11 +60,7 @@ struct Told {
     sound: Option<(usize, SoundFormat)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SoundFormat {
-    Wav,
-    Pcm16,
-}
+const SOUND_FORMATS: &[&str] = &["wav", "mp3", "flac", "opus", "pcm16"];
 
 pub(super) async fn answer(
     State(face): State<Arc<Face>>,
@@ -80,12 +77,9 @@ pub(super) async fn answer(
         let asked = face.prepared(move |face| prepare(face, said, &name)).await?;
         let outputs = face.ask(asked.request, &meter).await?;
         if asked.is_streamed {
-            let says = Chunks {
-                told: asked.told,
-                says_usage: asked.says_usage,
-                pcm: Pcm::default(),
-                made: Used::default(),
-            };
+            let sound = asked.told.sound.map(|(_, format)| SoundWriter::new(format));
+            let says =
+                Chunks { told: asked.told, says_usage: asked.says_usage, sound, made: Used::default() };
             return Ok(events(says, outputs));
         }
         whole(&asked.told, outputs).await
@@ -229,7 +223,7 @@ fn sound(said: Option<Value>, wants_sound: bool, is_streamed: bool) -> Result<Op
     let word = match said.remove("format") {
         None | Some(Value::Null) if is_streamed => "pcm16",
         None | Some(Value::Null) => "wav",
-        Some(Value::String(word)) => one_of("audio.format", &word, &["wav", "pcm16"], "that is not written")?,
+        Some(Value::String(word)) => one_of("audio.format", &word, SOUND_FORMATS, NOT_WRITTEN)?,
         Some(other) => return Err(wrong("audio.format", "a string", &other)),
     };
     if let Some((name, _)) = said.into_iter().find(|(_, value)| !value.is_null()) {
@@ -237,12 +231,10 @@ fn sound(said: Option<Value>, wants_sound: bool, is_streamed: bool) -> Result<Op
         return Err(Refusal::param(&param, format!("'{param}' is not taken")));
     }
     if is_streamed && word == "wav" {
-        let message =
-            "'audio.format' must be pcm16 where the answer is streamed: a WAV file begins with its length";
+        let message = "'audio.format' cannot be wav where the answer is streamed, since a WAV file begins with its length; there is pcm16, mp3, flac, opus";
         return Err(Refusal::param("audio.format", message));
     }
-    let format = if word == "wav" { SoundFormat::Wav } else { SoundFormat::Pcm16 };
-    Ok(Some(Sound { format, voice }))
+    Ok(Some(Sound { format: sound::format(word), voice }))
 }
 
 async fn whole(told: &Told, mut outputs: Outputs) -> Result<Response, Refusal> {
@@ -258,10 +250,7 @@ async fn whole(told: &Told, mut outputs: Outputs) -> Result<Response, Refusal> {
     let message = match told.sound {
         None => json!({ "role": "assistant", "content": text, "refusal": null }),
         Some((_, format)) => {
-            let bytes = match format {
-                SoundFormat::Wav => wav(&sounds)?,
-                SoundFormat::Pcm16 => pcm16(&sounds),
-            };
+            let bytes = sound::whole(&sounds, format)?;
             json!({
                 "role": "assistant",
                 "content": null,
@@ -280,18 +269,6 @@ async fn whole(told: &Told, mut outputs: Outputs) -> Result<Response, Refusal> {
     whole["usage"] = told.brought.chat(&made);
     outputs.end();
     Ok(Json(whole).into_response())
-}
-
-fn pcm16(sounds: &[Datum]) -> Vec<u8> {
-    let mut pcm = Pcm::default();
-    let mut bytes = Vec::new();
-    for sound in sounds {
-        if let Datum::Audio(audio) = sound {
-            bytes.extend(pcm.push(audio));
-        }
-    }
-    bytes.extend(pcm.finish());
-    bytes
 }
 
 impl Told {
@@ -313,7 +290,8 @@ impl Told {
 struct Chunks {
     told: Told,
     says_usage: bool,
-    pcm: Pcm,
+    /// None where there is only text.
+    sound: Option<SoundWriter>,
     made: Used,
 }
 
@@ -327,7 +305,7 @@ impl Chunks {
         chunk
     }
 
-    fn sound(&self, bytes: &[u8]) -> Option<Value> {
+    fn sound_chunk(&self, bytes: &[u8]) -> Option<Value> {
         let data = (!bytes.is_empty()).then(|| BASE64.encode(bytes))?;
         Some(self.chunk(&json!({ "audio": { "data": data } }), None))
     }
@@ -353,18 +331,19 @@ impl Say for Chunks {
                 Ok(vec![self.chunk(&delta, None)])
             }
             Datum::Audio(audio) => {
-                let bytes = self.pcm.push(audio);
-                Ok(self.sound(&bytes).into_iter().collect())
+                let pushed = self.sound.as_mut().map(|sound| sound.push(audio)).transpose();
+                let bytes = pushed.map_err(|error| Refusal::ours(error.to_string()))?.unwrap_or_default();
+                Ok(self.sound_chunk(&bytes).into_iter().collect())
             }
             other => Err(Refusal::ours(format!("a chat was answered with {}", other.word()))),
         }
     }
 
-    fn end(&mut self) -> Vec<Value> {
+    fn end(&mut self) -> Result<Vec<Value>, Refusal> {
         let mut last = Vec::new();
-        if self.told.sound.is_some() {
-            let bytes = self.pcm.finish();
-            last.extend(self.sound(&bytes));
+        if let Some(sound) = &mut self.sound {
+            let bytes = sound.finish().map_err(|error| Refusal::ours(error.to_string()))?;
+            last.extend(self.sound_chunk(&bytes));
             last.push(self.chunk(&json!({ "audio": { "expires_at": self.told.created_s } }), None));
         }
         last.push(self.chunk(&json!({}), Some("stop")));
@@ -374,7 +353,7 @@ impl Say for Chunks {
             usage["usage"] = self.told.brought.chat(&self.made);
             last.push(usage);
         }
-        last
+        Ok(last)
     }
 
     fn says_done(&self) -> bool {

@@ -22,7 +22,7 @@ pub(super) trait Say: Send + 'static {
     fn item(&mut self, place: usize, datum: &Datum) -> Result<Vec<Value>, Refusal>;
 
     /// After the last item.
-    fn end(&mut self) -> Vec<Value>;
+    fn end(&mut self) -> Result<Vec<Value>, Refusal>;
 
     /// Whether `[DONE]` says that all has been said.
     fn says_done(&self) -> bool;
@@ -43,8 +43,11 @@ impl<S: Say> Saying<S> {
                 Ok(Some((place, datum))) => self.say.item(place, &datum),
                 Ok(None) => {
                     self.is_over = true;
-                    self.outputs.end();
-                    Ok(self.say.end())
+                    let last = self.say.end();
+                    if last.is_ok() {
+                        self.outputs.end();
+                    }
+                    last
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -83,10 +86,10 @@ pub(super) fn events(mut say: impl Say, outputs: Outputs) -> Response {
 /// What a body that grows is made of.
 pub(super) trait Grow: Send + 'static {
     /// Of an item of the output at `place`.
-    fn item(&mut self, place: usize, datum: &Datum) -> Vec<u8>;
+    fn item(&mut self, place: usize, datum: &Datum) -> Result<Vec<u8>, Refusal>;
 
     /// After the last item.
-    fn end(&mut self) -> Vec<u8>;
+    fn end(&mut self) -> Result<Vec<u8>, Refusal>;
 }
 
 /// The answer as a body that grows. If it fails, the body breaks off, which clients see: it has no other way to say so.
@@ -95,18 +98,22 @@ pub(super) fn growing(grow: impl Grow, outputs: Outputs) -> Body {
     Body::from_stream(stream::unfold(state, |state| async move {
         let (mut grow, mut outputs) = state?;
         loop {
-            match outputs.next().await {
-                Ok(Some((place, datum))) => {
-                    let bytes = grow.item(place, &datum);
-                    if !bytes.is_empty() {
-                        return Some((Ok(Bytes::from(bytes)), Some((grow, outputs))));
-                    }
-                }
-                Ok(None) => {
+            let (grown, is_over) = match outputs.next().await {
+                Ok(Some((place, datum))) => (grow.item(place, &datum), false),
+                Ok(None) => (grow.end(), true),
+                Err(refusal) => (Err(refusal), true),
+            };
+            match grown {
+                Ok(bytes) if bytes.is_empty() && !is_over => {}
+                Ok(bytes) if is_over => {
                     outputs.end();
-                    return Some((Ok(grow.end().into()), None));
+                    return Some((Ok(Bytes::from(bytes)), None));
                 }
-                Err(refusal) => return Some((Err(std::io::Error::other(refusal.message)), None)),
+                Ok(bytes) => return Some((Ok(Bytes::from(bytes)), Some((grow, outputs)))),
+                Err(refusal) => {
+                    outputs.break_off(&refusal);
+                    return Some((Err(std::io::Error::other(refusal.message)), None));
+                }
             }
         }
     }))

@@ -96,7 +96,7 @@ impl Medium {
             }
         };
         if let Some((said, is)) = format.zip(sniff(&bytes))
-            && said != short_name(is)
+            && !short_names(is).contains(&said.as_str())
         {
             return Err(wrong(format!("its format is said to be {said}, and it is {is}")));
         }
@@ -161,15 +161,16 @@ fn not_fetched(param: &str, trouble: Trouble) -> Refusal {
 }
 
 /// What clients call a format.
-const fn short_name(kind: MediaKind) -> &'static str {
+const fn short_names(kind: MediaKind) -> &'static [&'static str] {
     match kind {
-        MediaKind::Wav => "wav",
-        MediaKind::Mp3 => "mp3",
-        MediaKind::Flac => "flac",
-        MediaKind::OggVorbis => "ogg",
-        MediaKind::Png => "png",
-        MediaKind::Jpeg => "jpeg",
-        MediaKind::WebP => "webp",
+        MediaKind::Wav => &["wav"],
+        MediaKind::Mp3 => &["mp3"],
+        MediaKind::Flac => &["flac"],
+        MediaKind::OggVorbis => &["ogg"],
+        MediaKind::OggOpus => &["opus", "ogg"],
+        MediaKind::Png => &["png"],
+        MediaKind::Jpeg => &["jpeg"],
+        MediaKind::WebP => &["webp"],
     }
 }
 

@@ -10,28 +10,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use corn_core::Datum;
 use corn_core::message::Priority;
+use corn_media::{SoundFormat, SoundWriter};
 use serde_json::{Value, json};
 
 use super::events::{Grow, Say, events, growing};
 use super::fields::Fields;
 use super::models::{self, Brought};
 use super::refusal::Refusal;
-use super::sound::{Pcm, Wav};
+use super::sound::{self, NOT_WRITTEN};
 use super::usage::Used;
 use super::{Face, body, measured};
 use crate::Request;
 
+const FORMATS: &[&str] = &["mp3", "opus", "flac", "wav", "pcm"];
+
 struct Asked {
     request: Request,
     brought: Used,
-    format: Format,
+    format: SoundFormat,
     as_events: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Wav,
-    Pcm,
 }
 
 pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
@@ -40,14 +37,11 @@ pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<B
         let body = body::whole(request, models::max_body_bytes(face.served.plan(), path)).await?;
         let asked = read(&face, &body, path)?;
         let outputs = face.ask(asked.request, &meter).await?;
-        let sound = Writing::new(asked.format);
+        let sound = SoundWriter::new(asked.format);
         if asked.as_events {
             return Ok(events(Deltas { sound, brought: asked.brought, made: Used::default() }, outputs));
         }
-        let content_type = match asked.format {
-            Format::Wav => "audio/wav",
-            Format::Pcm => "audio/pcm",
-        };
+        let content_type = asked.format.media_type();
         Ok(([(header::CONTENT_TYPE, content_type)], growing(sound, outputs)).into_response())
     })
     .await
@@ -58,11 +52,9 @@ fn read(face: &Face, body: &[u8], path: &str) -> Result<Asked, Refusal> {
     let model = models::find(face.served.plan(), &fields.needed_text("model")?, path)?;
     model.check_body(body.len())?;
     let text = fields.needed_text("input")?;
-    // The API's own default is mp3, which is not written here.
-    let format = match fields.word("response_format", &["wav", "pcm"], "that is not written")? {
-        Some("pcm") => Format::Pcm,
-        _ => Format::Wav,
-    };
+    let word = fields.word("response_format", FORMATS, NOT_WRITTEN)?;
+    let format = word.map_or(SoundFormat::Mp3, sound::format);
+    speed(&mut fields)?;
     let stream_format = fields.word("stream_format", &["audio", "sse"], "that is no way to send it")?;
     let brought = Brought::one(&["text"]);
     let choice = model.choose(None, &brought).ok_or_else(|| model.takes_else("input", None, &brought))?;
@@ -82,41 +74,33 @@ fn read(face: &Face, body: &[u8], path: &str) -> Result<Asked, Refusal> {
     Ok(Asked { request, brought, format, as_events: stream_format == Some("sse") })
 }
 
-/// Sound in the format that is asked for, as it is made.
-enum Writing {
-    Wav(Wav),
-    Pcm(Box<Pcm>),
-}
-
-impl Writing {
-    fn new(format: Format) -> Self {
-        match format {
-            Format::Wav => Self::Wav(Wav::default()),
-            Format::Pcm => Self::Pcm(Box::default()),
-        }
+/// A speed is one that the API has; whether it can be chosen is seen later.
+fn speed(fields: &mut Fields) -> Result<(), Refusal> {
+    let Some(speed) = fields.take("speed") else { return Ok(()) };
+    if !speed.as_f64().is_some_and(|speed| (0.25..=4.0).contains(&speed)) {
+        return Err(Refusal::param(
+            "speed",
+            format!("'speed' is {speed}, and must be a number from 0.25 to 4"),
+        ));
     }
+    fields.put("speed", speed);
+    Ok(())
 }
 
-impl Grow for Writing {
-    fn item(&mut self, _place: usize, datum: &Datum) -> Vec<u8> {
+impl Grow for SoundWriter {
+    fn item(&mut self, _place: usize, datum: &Datum) -> Result<Vec<u8>, Refusal> {
         // The endpoint wants one output, of sound.
-        let Datum::Audio(audio) = datum else { return Vec::new() };
-        match self {
-            Self::Wav(wav) => wav.push(audio),
-            Self::Pcm(pcm) => pcm.push(audio),
-        }
+        let Datum::Audio(audio) = datum else { return Ok(Vec::new()) };
+        self.push(audio).map_err(|error| Refusal::ours(error.to_string()))
     }
 
-    fn end(&mut self) -> Vec<u8> {
-        match self {
-            Self::Wav(wav) => wav.finish(),
-            Self::Pcm(pcm) => pcm.finish(),
-        }
+    fn end(&mut self) -> Result<Vec<u8>, Refusal> {
+        self.finish().map_err(|error| Refusal::ours(error.to_string()))
     }
 }
 
 struct Deltas {
-    sound: Writing,
+    sound: SoundWriter,
     brought: Used,
     made: Used,
 }
@@ -133,13 +117,13 @@ impl Say for Deltas {
 
     fn item(&mut self, place: usize, datum: &Datum) -> Result<Vec<Value>, Refusal> {
         self.made.add(datum);
-        Ok(delta(&self.sound.item(place, datum)).into_iter().collect())
+        Ok(delta(&self.sound.item(place, datum)?).into_iter().collect())
     }
 
-    fn end(&mut self) -> Vec<Value> {
-        let last = delta(&self.sound.end());
+    fn end(&mut self) -> Result<Vec<Value>, Refusal> {
+        let last = delta(&self.sound.end()?);
         let usage = self.brought.speech(&self.made);
-        last.into_iter().chain([json!({ "type": "speech.audio.done", "usage": usage })]).collect()
+        Ok(last.into_iter().chain([json!({ "type": "speech.audio.done", "usage": usage })]).collect())
     }
 
     fn says_done(&self) -> bool {

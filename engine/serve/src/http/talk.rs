@@ -129,7 +129,7 @@ fn input_audio(part: &mut Map<String, Value>, at: &str) -> Result<Medium, Refusa
     let mut inner = object(&at, part.remove("input_audio").ok_or_else(|| missing(&at))?)?;
     let data = needed_text(&mut inner, &at, "data")?;
     let format = needed_text(&mut inner, &at, "format")?;
-    one_of(&format!("{at}.format"), &format, &["wav", "mp3", "flac", "ogg"], "that is not read")?;
+    one_of(&format!("{at}.format"), &format, &["wav", "mp3", "flac", "ogg", "opus"], "that is not read")?;
     if let Some((name, _)) = inner.into_iter().next() {
         return Err(unknown(&at, &name));
     }

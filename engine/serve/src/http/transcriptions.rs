@@ -118,9 +118,9 @@ impl Say for Deltas {
         Ok(vec![json!({ "type": "transcript.text.delta", "delta": &**piece })])
     }
 
-    fn end(&mut self) -> Vec<Value> {
+    fn end(&mut self) -> Result<Vec<Value>, Refusal> {
         let usage = self.brought.transcription();
-        vec![json!({ "type": "transcript.text.done", "text": self.text, "usage": usage })]
+        Ok(vec![json!({ "type": "transcript.text.done", "text": self.text, "usage": usage })])
     }
 
     fn says_done(&self) -> bool {
