@@ -7,6 +7,7 @@ mod answer;
 mod body;
 mod bring;
 mod chat;
+mod completions;
 mod embeddings;
 mod events;
 mod fields;
@@ -98,7 +99,9 @@ fn router(face: Arc<Face>) -> Router {
         .route("/v1/chat/completions", post(chat::answer))
         .route("/v1/audio/speech", post(speech::answer))
         .route("/v1/audio/transcriptions", post(transcriptions::answer))
-        .route("/v1/images/generations", post(images::answer))
+        .route("/v1/completions", post(completions::answer))
+        .route("/v1/images/generations", post(images::generate))
+        .route("/v1/images/edits", post(images::edit))
         .route("/v1/embeddings", post(embeddings::answer))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)

@@ -214,6 +214,58 @@ def images():
     assert all(base64.b64decode(image.b64_json).startswith(b"\xff\xd8") for image in answer.data)
 
 
+    usage = client.images.generate(model="painter", prompt="red and blue", n=2).usage
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (3, 2, 5)
+    events = list(client.images.generate(model="painter", prompt="red", n=2, stream=True, output_format="webp"))
+    assert [event.type for event in events] == ["image_generation.completed"] * 2
+    assert all(base64.b64decode(event.b64_json)[8:12] == b"WEBP" and event.size == "3x1" for event in events)
+    for field, value in [("partial_images", 2), ("quality", "high"), ("size", "64x64"), ("response_format", "url")]:
+        ask = lambda: client.images.generate(model="painter", prompt="red", **{field: value})
+        fails(openai.BadRequestError, ask, param=field)
+
+
+def edits():
+    one, two = png(5, 4), png(6, 3)
+    answer = client.images.edit(model="editor", image=one, prompt="same")
+    kept = base64.b64decode(answer.data[0].b64_json)
+    assert len(answer.data) == 1 and kept[16:24] == one[16:24], answer
+    assert answer.usage.input_tokens_details.image_tokens == 1 and answer.usage.output_tokens == 1
+    answer = client.images.edit(model="editor", image=[one, two], prompt="negative", output_format="png", n=1)
+    assert [base64.b64decode(image.b64_json)[16:24] for image in answer.data] == [one[16:24], two[16:24]]
+    assert base64.b64decode(answer.data[0].b64_json) != kept
+    (event,) = client.images.edit(model="editor", image=one, prompt="same", stream=True)
+    assert event.type == "image_edit.completed" and event.size == "5x4" and base64.b64decode(event.b64_json) == kept
+    edit = lambda **more: client.images.edit(**{"model": "editor", "image": one, "prompt": "x", **more})
+    fails(openai.BadRequestError, lambda: edit(mask=one), param="mask")
+    fails(openai.BadRequestError, lambda: edit(image=[one, two, one]), param="image[2]")
+    fails(openai.BadRequestError, lambda: edit(image=[one, one[:40]]), param="image[1]")
+    fails(openai.BadRequestError, lambda: edit(input_fidelity="high"), param="input_fidelity")
+    fails(openai.NotFoundError, lambda: edit(model="painter"), param="model")
+
+
+def completions():
+    answer = client.completions.create(model="parrot", prompt="One two three.")
+    assert answer.object == "text_completion" and answer.choices[0].text == "One two three. "
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.prompt_tokens == 3 and answer.usage.completion_tokens == 3
+    several = [f"number {n}" for n in range(12)]
+    answer = client.completions.create(model="parrot", prompt=several)
+    assert [(it.index, it.text) for it in answer.choices] == [(n, f"number {n} ") for n in range(12)]
+    chunks = list(
+        client.completions.create(
+            model="parrot", prompt="One two.", stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == "One two. "
+    assert chunks[-2].choices[0].finish_reason == "stop" and chunks[-1].usage.completion_tokens == 2
+    ask = lambda **more: client.completions.create(**{"model": "parrot", "prompt": "x", **more})
+    assert ask(echo=False, n=1, best_of=1).choices[0].text == "x "
+    for field, value in [("echo", True), ("suffix", "y"), ("logprobs", 2), ("n", 2), ("best_of", 3)]:
+        fails(openai.BadRequestError, lambda: ask(**{field: value}), param=field)
+    fails(openai.BadRequestError, lambda: ask(prompt=[1, 2]), param="prompt[0]")
+    fails(openai.BadRequestError, lambda: ask(prompt=["a", "b"], stream=True), param="prompt")
+
+
 def embeddings():
     lines = ["alpha", "beta", "gamma", "delta", "alpha"]
     for model in ["lexicon", "vector"]:
@@ -272,7 +324,7 @@ async def at_once():
     await many.close()
 
 
-for check in [models, chat, chat_with_sound, speech, transcriptions, images, embeddings, errors, busy]:
+for check in [models, chat, chat_with_sound, speech, transcriptions, images, edits, completions, embeddings, errors, busy]:
     check()
     print(check.__name__, "is as expected")
 asyncio.run(at_once())

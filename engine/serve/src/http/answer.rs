@@ -8,6 +8,7 @@ use corn_engine::{Answer, Piece};
 
 use super::metrics::Meter;
 use super::refusal::Refusal;
+use crate::{Request, Served};
 
 /// The outputs of a request as they are made.
 pub(super) struct Outputs {
@@ -69,5 +70,31 @@ impl Outputs {
     /// The answer has gone out whole.
     pub(super) fn end(&self) {
         self.meter.end(200);
+    }
+}
+
+/// Several requests that came as one, answered in their order. As many are under way as the plan admits, so that none
+/// is refused because of the others.
+pub(super) struct InOrder<'f> {
+    served: &'f Served,
+    meter: Meter,
+    requests: VecDeque<Request>,
+    under_way: VecDeque<Outputs>,
+}
+
+impl<'f> InOrder<'f> {
+    pub(super) fn new(served: &'f Served, requests: VecDeque<Request>, meter: &Meter) -> Self {
+        Self { served, meter: meter.clone(), requests, under_way: VecDeque::new() }
+    }
+
+    /// What the next of them gets. None when all have been answered.
+    pub(super) fn next(&mut self) -> Result<Option<Outputs>, Refusal> {
+        let at_once = self.served.plan().inflight.max(1) as usize;
+        while self.under_way.len() < at_once
+            && let Some(request) = self.requests.pop_front()
+        {
+            self.under_way.push_back(Outputs::new(self.served.submit(request)?, self.meter.clone()));
+        }
+        Ok(self.under_way.pop_front())
     }
 }

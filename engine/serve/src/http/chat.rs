@@ -94,7 +94,7 @@ fn read(face: &Face, body: &[u8]) -> Result<Said, Refusal> {
     let model = models::find(face.served.plan(), &name, "chat")?;
     model.check_body(body.len())?;
     let is_streamed = fields.flag("stream")?;
-    let says_usage = says_usage(&mut fields, is_streamed)?;
+    let says_usage = fields.says_usage(is_streamed)?;
     let (tier, priority) = tier(&mut fields)?;
     let wants_sound = modalities(fields.take("modalities"), &model)?;
     let sound = sound(fields.take("audio"), wants_sound, is_streamed)?;
@@ -136,31 +136,6 @@ fn prepare(face: &Face, said: Said, name: &RequestName) -> Result<Asked, Refusal
         priority,
     };
     Ok(Asked { request, is_streamed, says_usage, told })
-}
-
-fn says_usage(fields: &mut Fields, is_streamed: bool) -> Result<bool, Refusal> {
-    let mut options = match fields.take("stream_options") {
-        None => return Ok(false),
-        Some(Value::Object(options)) if is_streamed => options,
-        Some(Value::Object(_)) => {
-            let message = "'stream_options' is only for answers that are streamed";
-            return Err(Refusal::param("stream_options", message));
-        }
-        Some(other) => return Err(wrong("stream_options", "an object", &other)),
-    };
-    let says_usage = match options.remove("include_usage") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(flag)) => flag,
-        Some(other) => return Err(wrong("stream_options.include_usage", "true or false", &other)),
-    };
-    let rest = options.into_iter().find(|(_, value)| !value.is_null() && *value != false);
-    match rest {
-        Some((name, _)) => {
-            let param = format!("stream_options.{name}");
-            Err(Refusal::param(&param, format!("'{param}' is not taken")))
-        }
-        None => Ok(says_usage),
-    }
 }
 
 /// A tier is how urgent a request is.

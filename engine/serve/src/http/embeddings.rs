@@ -18,8 +18,8 @@ use corn_plan::{Dtype, Form};
 use half::{bf16, f16};
 use serde_json::{Value, json};
 
-use super::answer::Outputs;
-use super::fields::{Fields, missing, wrong};
+use super::answer::InOrder;
+use super::fields::Fields;
 use super::metrics::Meter;
 use super::models::{self, Brought};
 use super::refusal::Refusal;
@@ -67,7 +67,7 @@ fn read(face: &Face, body: &[u8], path: &str) -> Result<Asked, Refusal> {
     model.check_body(body.len())?;
     let is_base64 =
         fields.word("encoding_format", &["float", "base64"], "that is not written")? == Some("base64");
-    let texts = texts(fields.take("input"))?;
+    let texts = fields.texts("input", MAX_TEXTS)?;
     let brought = Brought::one(&["text"]);
     let choice = model.choose(None, &brought).ok_or_else(|| model.takes_else("input", None, &brought))?;
     let rest = fields.rest(&choice)?;
@@ -93,40 +93,10 @@ fn read(face: &Face, body: &[u8], path: &str) -> Result<Asked, Refusal> {
     Ok(Asked { requests, texts: data.len(), model: model.name().to_owned(), brought, is_base64 })
 }
 
-fn texts(said: Option<Value>) -> Result<Vec<String>, Refusal> {
-    let items = match said {
-        Some(Value::String(text)) => return Ok(vec![text]),
-        Some(Value::Array(items)) if (1..=MAX_TEXTS).contains(&items.len()) => items,
-        Some(Value::Array(items)) => {
-            let message = format!("'input' is a list of {}; 1 to {MAX_TEXTS} texts are taken", items.len());
-            return Err(Refusal::param("input", message));
-        }
-        Some(other) => return Err(wrong("input", "a string or a list of strings", &other)),
-        None => return Err(missing("input")),
-    };
-    let text = |(at, item)| match item {
-        Value::String(text) => Ok(text),
-        // Tokens mean something to one tokenizer only, and whose they are is not said.
-        other => Err(wrong(&format!("input[{at}]"), "a string; tokens are not taken", &other)),
-    };
-    items.into_iter().enumerate().map(text).collect()
-}
-
-async fn vectors(
-    face: &Face,
-    mut requests: VecDeque<Request>,
-    meter: &Meter,
-) -> Result<Vec<Vec<f32>>, Refusal> {
-    let at_once = face.served.plan().inflight.max(1) as usize;
-    let mut under_way: VecDeque<Outputs> = VecDeque::new();
+async fn vectors(face: &Face, requests: VecDeque<Request>, meter: &Meter) -> Result<Vec<Vec<f32>>, Refusal> {
+    let mut answers = InOrder::new(&face.served, requests, meter);
     let mut vectors = Vec::new();
-    loop {
-        while under_way.len() < at_once
-            && let Some(request) = requests.pop_front()
-        {
-            under_way.push_back(Outputs::new(face.served.submit(request)?, meter.clone()));
-        }
-        let Some(mut outputs) = under_way.pop_front() else { return Ok(vectors) };
+    while let Some(mut outputs) = answers.next()? {
         while let Some((_, datum)) = outputs.next().await? {
             match datum {
                 Datum::List(items) => {
@@ -138,6 +108,7 @@ async fn vectors(
             }
         }
     }
+    Ok(vectors)
 }
 
 fn vector(datum: &Datum) -> Result<Vec<f32>, Refusal> {

@@ -29,7 +29,8 @@ pub(super) trait Say: Send + 'static {
 }
 
 struct Saying<S> {
-    say: S,
+    /// None after it has panicked.
+    say: Option<S>,
     outputs: Outputs,
     waiting: VecDeque<Event>,
     is_over: bool,
@@ -40,14 +41,12 @@ impl<S: Say> Saying<S> {
     async fn next(&mut self) -> Option<Event> {
         while self.waiting.is_empty() && !self.is_over {
             let said = match self.outputs.next().await {
-                Ok(Some((place, datum))) => self.say.item(place, &datum),
+                Ok(Some((place, datum))) => {
+                    written(&mut self.say, datum, move |say, it| say.item(place, it)).await
+                }
                 Ok(None) => {
                     self.is_over = true;
-                    let last = self.say.end();
-                    if last.is_ok() {
-                        self.outputs.end();
-                    }
-                    last
+                    self.say.as_mut().map_or_else(|| Ok(Vec::new()), Say::end)
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -60,12 +59,36 @@ impl<S: Say> Saying<S> {
                     return self.waiting.pop_front();
                 }
             }
-            if self.is_over && self.say.says_done() {
-                self.waiting.push_back(Event::default().data("[DONE]"));
+            if self.is_over {
+                self.outputs.end();
+                let says_done = self.say.as_ref().is_some_and(Say::says_done);
+                self.waiting.extend(says_done.then(|| Event::default().data("[DONE]")));
             }
         }
         self.waiting.pop_front()
     }
+}
+
+/// What `work` makes of an item. All but texts take a while to write, and are written where that keeps nobody waiting.
+async fn written<W: Send + 'static, T: Send + 'static>(
+    writer: &mut Option<W>,
+    datum: Datum,
+    work: impl FnOnce(&mut W, &Datum) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let broken = || Refusal::ours("writing a piece of the answer panicked; this is a bug of corn");
+    let mut taken = writer.take().ok_or_else(broken)?;
+    if matches!(datum, Datum::Text(_)) {
+        let made = work(&mut taken, &datum);
+        *writer = Some(taken);
+        return made;
+    }
+    let apart = tokio::task::spawn_blocking(move || {
+        let made = work(&mut taken, &datum);
+        (taken, made)
+    });
+    let (taken, made) = apart.await.map_err(|_| broken())?;
+    *writer = Some(taken);
+    made
 }
 
 fn event(value: &Value) -> Event {
@@ -75,7 +98,7 @@ fn event(value: &Value) -> Event {
 /// The answer as events, each made when the one before it has been taken.
 pub(super) fn events(mut say: impl Say, outputs: Outputs) -> Response {
     let waiting = say.begin().iter().map(event).collect();
-    let saying = Saying { say, outputs, waiting, is_over: false };
+    let saying = Saying { say: Some(say), outputs, waiting, is_over: false };
     let events = stream::unfold(saying, |mut saying| async move {
         let event = saying.next().await?;
         Some((Ok::<_, Infallible>(event), saying))
@@ -94,13 +117,15 @@ pub(super) trait Grow: Send + 'static {
 
 /// The answer as a body that grows. If it fails, the body breaks off, which clients see: it has no other way to say so.
 pub(super) fn growing(grow: impl Grow, outputs: Outputs) -> Body {
-    let state = Some((grow, outputs));
+    let state = Some((Some(grow), outputs));
     Body::from_stream(stream::unfold(state, |state| async move {
         let (mut grow, mut outputs) = state?;
         loop {
             let (grown, is_over) = match outputs.next().await {
-                Ok(Some((place, datum))) => (grow.item(place, &datum), false),
-                Ok(None) => (grow.end(), true),
+                Ok(Some((place, datum))) => {
+                    (written(&mut grow, datum, move |grow, it| grow.item(place, it)).await, false)
+                }
+                Ok(None) => (grow.as_mut().map_or_else(|| Ok(Vec::new()), Grow::end), true),
                 Err(refusal) => (Err(refusal), true),
             };
             match grown {

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 
 /// What fields say when they say what happens anyhow. Clients send some of these always.
 const NEUTRAL: &[(&str, &[&str])] = &[
-    ("n", &["1"]),
+    ("n", &["1", "\"1\""]),
     ("stream", &["false"]),
     ("logprobs", &["false"]),
     ("store", &["false"]),
@@ -26,6 +26,7 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("frequency_penalty", &["0", "0.0"]),
     ("presence_penalty", &["0", "0.0"]),
     ("best_of", &["1"]),
+    ("partial_images", &["0", "\"0\""]),
     ("voice", &["\"default\""]),
     ("speed", &["1", "1.0", "\"1\"", "\"1.0\""]),
     ("size", &["\"auto\""]),
@@ -87,6 +88,52 @@ impl Fields {
             Some(Value::Bool(flag)) => Ok(flag),
             Some(Value::String(word)) if self.is_form && word.parse::<bool>().is_ok() => Ok(word == "true"),
             Some(other) => Err(wrong(name, "true or false", &other)),
+        }
+    }
+
+    /// A field that must be there, and is a text or a list of at most `max`.
+    pub(super) fn texts(&mut self, name: &str, max: usize) -> Result<Vec<String>, Refusal> {
+        let items = match self.take(name) {
+            Some(Value::String(text)) => return Ok(vec![text]),
+            Some(Value::Array(items)) if (1..=max).contains(&items.len()) => items,
+            Some(Value::Array(items)) => {
+                let message = format!("'{name}' is a list of {}; 1 to {max} texts are taken", items.len());
+                return Err(Refusal::param(name, message));
+            }
+            Some(other) => return Err(wrong(name, "a string or a list of strings", &other)),
+            None => return Err(missing(name)),
+        };
+        let text = |(at, item)| match item {
+            Value::String(text) => Ok(text),
+            // Tokens mean something to one tokenizer only, and whose they are is not said.
+            other => Err(wrong(&format!("{name}[{at}]"), "a string; tokens are not taken", &other)),
+        };
+        items.into_iter().enumerate().map(text).collect()
+    }
+
+    /// Whether `stream_options` asks for usage at the end of a stream.
+    pub(super) fn says_usage(&mut self, is_streamed: bool) -> Result<bool, Refusal> {
+        let mut options = match self.take("stream_options") {
+            None => return Ok(false),
+            Some(Value::Object(options)) if is_streamed => options,
+            Some(Value::Object(_)) => {
+                let message = "'stream_options' is only for answers that are streamed";
+                return Err(Refusal::param("stream_options", message));
+            }
+            Some(other) => return Err(wrong("stream_options", "an object", &other)),
+        };
+        let says_usage = match options.remove("include_usage") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(other) => return Err(wrong("stream_options.include_usage", "true or false", &other)),
+        };
+        let rest = options.into_iter().find(|(_, value)| !value.is_null() && *value != false);
+        match rest {
+            Some((name, _)) => {
+                let param = format!("stream_options.{name}");
+                Err(Refusal::param(&param, format!("'{param}' is not taken")))
+            }
+            None => Ok(says_usage),
         }
     }
 

@@ -86,6 +86,18 @@ impl Used {
         })
     }
 
+    /// As pictures say it: a token for each.
+    pub(super) fn images(&self, out: &Self) -> Value {
+        let (words, images) = (self.words, self.images);
+        json!({
+            "input_tokens": words + images,
+            "input_tokens_details": { "text_tokens": words, "image_tokens": images },
+            "output_tokens": out.images,
+            "total_tokens": words + images + out.images,
+            "counted": { "in": self.counted(), "out": out.counted() },
+        })
+    }
+
     /// As embeddings say it.
     pub(super) fn embeddings(&self) -> Value {
         json!({ "prompt_tokens": self.words, "total_tokens": self.words, "counted": { "in": self.counted() } })

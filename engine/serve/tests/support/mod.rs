@@ -233,6 +233,7 @@ impl Loader for Loaded {
             "test:Describe" => describe,
             "test:Hear" => hear,
             "test:Paint" => paint,
+            "test:Retouch" => retouch,
             "test:Break" => breaks,
             "test:Forever" => |_| Box::new((0..).map(|n| Ok(Datum::text(format!("{n} "))))),
             "test:Knobs" => knobs,
@@ -329,6 +330,21 @@ fn paint(inputs: &[CallInput]) -> Made {
         Datum::Image(Image { width, height: 1, rgb }.into())
     };
     let pictures = Datum::List((0..n).map(one).collect());
+    Box::new(std::iter::once(Ok(pictures)))
+}
+
+/// The pictures in negative, if the text says so.
+fn retouch(inputs: &[CallInput]) -> Made {
+    let (Some(Datum::Text(text)), Some(Datum::List(images))) = (value(inputs, 0), value(inputs, 1)) else {
+        panic!("no text and pictures")
+    };
+    let mask = if &*text == "negative" { 0xff } else { 0 };
+    let one = |datum: &Datum| {
+        let Datum::Image(image) = datum else { panic!("no picture") };
+        let rgb: Vec<u8> = image.rgb.iter().map(|byte| byte ^ mask).collect();
+        Datum::Image(Image { rgb: rgb.into(), ..**image }.into())
+    };
+    let pictures = Datum::List(images.iter().map(one).collect());
     Box::new(std::iter::once(Ok(pictures)))
 }
 
