@@ -207,6 +207,11 @@ impl Engine {
             && self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).is_ready(recording)
     }
 
+    /// The components of `recording` that no worker has ready: those of one stage, if several lack.
+    pub fn lacking(&self, recording: RecordingId) -> Option<String> {
+        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).lacking(recording)
+    }
+
     /// Submits a request. Its outputs come as they are made, and its faults as well.
     pub fn submit(&self, ask: Ask) -> Answer {
         let request = RequestId::first(self.next_request.fetch_add(1, Ordering::Relaxed));

@@ -7,8 +7,8 @@ use clap::Args;
 use corn_core::executor::Progress;
 use corn_engine::{Engine, NoObserver};
 use corn_executors::Executors;
-use corn_plan::{Plan, RecordingId};
-use corn_serve::{Bound, Keys, Listening, MediaSources, Served};
+use corn_plan::{Plan, RecordingId, Verified};
+use corn_serve::{Bound, Keys, Listening, MediaSources, Served, Sockets};
 
 use crate::args::Placement;
 use crate::commands::models::{open_store, pins};
@@ -29,7 +29,7 @@ Examples:
   corn serve assistant.corn                 over HTTP at 127.0.0.1:8000 and over gRPC at 127.0.0.1:8001
   corn serve assistant.corn --http 0.0.0.0:8000 --grpc 0.0.0.0:8001
 
-Everything is loaded before the first request is taken. Ctrl-C takes no new requests and lets those under way end;
+It listens at once, and answers requests with 503 until everything is loaded. Ctrl-C takes no new requests and lets those under way end;
 a second one ends at once.")]
 pub(crate) struct Serve {
     /// The `.corn` file, or a plan.
@@ -92,30 +92,44 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
     let outcome = runtime.block_on(async {
-        let bars = Arc::new(Bars::new(false));
-        let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
-        let progress = Arc::clone(&bars) as Arc<dyn Progress>;
-        let starting =
-            Engine::start(Arc::clone(&plan), &recordings, executors, progress, Arc::new(NoObserver));
-        let engine = tokio::select! {
-            biased;
-            () = told_to_stop() => {
-                interrupt.raise();
-                return Ok(());
+        let sockets = Sockets::bind(&listening).await?;
+        let (served, bound) = (Served::awaiting(Arc::clone(&plan)), sockets.bound());
+        let begun = async {
+            match load(&plan, executors).await {
+                Ok(engine) => {
+                    served.begin(Arc::new(engine));
+                    say_bound(plan.plan(), &bound);
+                }
+                // Told to stop, and so did as it was told.
+                Err(_) if interrupt.is_raised() => {}
+                Err(failure) => return Err(failure),
             }
-            started = starting => started?,
+            std::future::pending().await
         };
-        bars.clear();
-        let served = Served::new(Arc::new(engine));
-        let serving =
-            corn_serve::serve(served, &listening, |bound| say_bound(plan.plan(), &bound), told_to_stop());
+        let is_told = async {
+            told_to_stop().await;
+            // Of use while weights are fetched, which nothing else ends.
+            interrupt.raise();
+        };
         tokio::select! {
-            outcome = serving => outcome.map_err(Failure::Fault),
+            outcome = sockets.serve(Arc::clone(&served), is_told) => outcome.map_err(Failure::Fault),
+            outcome = begun => outcome,
             () = told_twice() => Ok(()),
         }
     });
     runtime.shutdown_background();
     outcome
+}
+
+/// Loads every component, and shows how far that is.
+async fn load(plan: &Arc<Verified>, executors: Arc<Executors>) -> Result<Engine, Failure> {
+    let bars = Arc::new(Bars::new(false));
+    let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
+    let progress = Arc::clone(&bars) as Arc<dyn Progress>;
+    let engine =
+        Engine::start(Arc::clone(plan), &recordings, executors, progress, Arc::new(NoObserver)).await;
+    bars.clear();
+    Ok(engine?)
 }
 
 /// Ends at the second word to stop.

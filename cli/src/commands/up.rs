@@ -11,7 +11,7 @@ use clap::Args;
 use corn_core::Fault;
 use corn_engine::{Deployment, Listening, Standing, serve_control};
 use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
-use corn_serve::Served;
+use corn_serve::{Served, Sockets};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::LocalSet;
 
@@ -103,6 +103,9 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
 
 /// Deploys, and sees to it until told to stop.
 async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Result<(), Failure> {
+    let is_served = args.faces.are_any();
+    let sockets = Sockets::bind(&args.faces.listening()?).await?;
+    let bound = sockets.bound();
     let token = state.make_token()?;
     let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
     let deployment = Arc::new(Deployment::start(&plan, &listening)?);
@@ -112,23 +115,18 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let mut supervisor =
         Supervisor::new(state.clone(), Arc::clone(&deployment), plan.plan(), host, args.offline);
     say_awaited(args, state, host, plan.plan());
-    let (listening, is_served) = (args.faces.listening()?, args.faces.are_any());
     let begun = async {
-        tokio::select! {
-            outcome = ready(&deployment) => outcome?,
-            () = told_to_stop() => return Ok(()),
-        }
+        ready(&deployment).await?;
         say_ready(state, plan.plan(), &deployment);
-        if !is_served {
-            return std::future::pending().await;
-        }
-        let served = Served::new(Arc::clone(deployment.engine()));
-        let bound = |bound| say_bound(plan.plan(), &bound);
-        Ok(corn_serve::serve(served, &listening, bound, told_to_stop()).await?)
+        say_bound(plan.plan(), &bound);
+        std::future::pending().await
     };
+    // Until its components are ready, a request is told to come again.
+    let serving = sockets.serve(Served::new(Arc::clone(deployment.engine())), told_to_stop());
     let outcome = tokio::select! {
         // Clients first: requests under way may end.
         biased;
+        outcome = serving, if is_served => outcome.map_err(Failure::Fault),
         outcome = begun => outcome,
         () = told_to_stop(), if !is_served => Ok(()),
         outcome = control => outcome.map_err(Failure::Fault),

@@ -108,6 +108,12 @@ impl Coordinator {
         self.roster.lacking(self.plan.plan(), &self.parts[recording.index()]).is_none()
     }
 
+    /// The components of a stage of `recording` with which no worker could begin now, if there is one.
+    pub fn lacking(&self, recording: RecordingId) -> Option<String> {
+        let stage = self.roster.lacking(self.plan.plan(), &self.parts[recording.index()])?;
+        Some(components(&self.plan, &[stage]))
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         self.flights.len()

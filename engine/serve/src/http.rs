@@ -11,6 +11,7 @@ mod completions;
 mod embeddings;
 mod events;
 mod fields;
+mod health;
 mod images;
 mod media;
 mod metrics;
@@ -92,7 +93,9 @@ pub(crate) async fn serve(
 
 fn router(face: Arc<Face>) -> Router {
     Router::new()
-        .route("/health", get(|| async { "ok" }))
+        .route("/health", get(health::ready))
+        .route("/health/live", get(health::live))
+        .route("/version", get(health::version))
         .route("/metrics", get(metrics_text))
         .route("/v1/models", get(all_models))
         .route("/v1/models/{id}", get(one_model))
@@ -197,7 +200,12 @@ async fn measured(
     answer: impl AsyncFnOnce(Meter) -> Result<Response, Refusal>,
 ) -> Response {
     let meter = face.metrics.begin(endpoint);
-    match answer(meter.clone()).await {
+    // Before a body is read that nobody could work on yet.
+    let answered = match health::loaded(&face.served) {
+        Ok(()) => answer(meter.clone()).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answered {
         Ok(response) => response,
         Err(refusal) => {
             meter.end(refusal.status.as_u16());

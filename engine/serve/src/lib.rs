@@ -11,14 +11,15 @@ mod keys;
 
 pub use grpc::proto;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use corn_core::message::Priority;
-use corn_core::{Datum, Fault};
+use corn_core::{Blame, Datum, Fault};
 use corn_engine::{Answer, Ask, Engine};
-use corn_plan::{Plan, RecordingId};
+use corn_plan::{Plan, RecordingId, Verified};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -28,9 +29,10 @@ pub use keys::Keys;
 /// How long requests under way may take to end after the faces have been told to stop.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
-/// What is served: every route of the engine's plan.
+/// What is served: every route of a plan, by an engine that may still be loading its components.
 pub struct Served {
-    engine: Arc<Engine>,
+    plan: Arc<Verified>,
+    engine: OnceLock<Arc<Engine>>,
 }
 
 /// Where the faces listen, as `HOST:PORT`; port 0 is any that is free.
@@ -73,23 +75,54 @@ pub struct Request {
 impl Served {
     /// Every route of `engine`.
     pub fn new(engine: Arc<Engine>) -> Arc<Self> {
-        Arc::new(Self { engine })
+        let served = Self::awaiting(Arc::clone(engine.plan()));
+        served.begin(engine);
+        served
+    }
+
+    /// Every route of `plan`. Requests are refused as those that can be asked again, until its engine
+    /// [begins](Self::begin).
+    pub fn awaiting(plan: Arc<Verified>) -> Arc<Self> {
+        Arc::new(Self { plan, engine: OnceLock::new() })
+    }
+
+    /// Asks `engine` from now on, unless there is one.
+    pub fn begin(&self, engine: Arc<Engine>) {
+        let _ = self.engine.set(engine);
     }
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        self.engine.plan().plan()
+        self.plan.plan()
     }
 
     /// Whether every component is ready on some worker.
     pub fn is_ready(&self) -> bool {
-        self.plan().recordings.ids().all(|recording| self.engine.is_ready(recording))
+        self.plan().recordings.ids().all(|recording| self.has_ready(recording))
+    }
+
+    fn has_ready(&self, recording: RecordingId) -> bool {
+        self.engine.get().is_some_and(|engine| engine.is_ready(recording))
+    }
+
+    /// The components that no worker has ready, as far as is known.
+    fn lacking(&self) -> BTreeSet<String> {
+        match self.engine.get() {
+            Some(engine) => self.plan().recordings.ids().filter_map(|it| engine.lacking(it)).collect(),
+            None => self.plan().components.iter().map(|component| component.name.clone()).collect(),
+        }
+    }
+
+    fn engine(&self) -> Result<&Arc<Engine>, Fault> {
+        let loading = || Fault::new(Blame::Unavailable, "the components are still loading: try again later");
+        self.engine.get().ok_or_else(loading)
     }
 
     /// The recording for what a request brings and asks for.
     pub fn look_up(&self, request: &Request) -> Result<RecordingId, Fault> {
-        let signature = self.engine.signature(&request.graph, &request.inputs, &request.outputs);
-        self.engine.look_up(&signature)
+        let engine = self.engine()?;
+        let signature = engine.signature(&request.graph, &request.inputs, &request.outputs);
+        engine.look_up(&signature)
     }
 
     /// Submits a request. Dropping the answer cancels it on every worker.
@@ -99,7 +132,66 @@ impl Served {
         let declared = self.plan().serves.iter().find(|serve| serve.graph == graph);
         let declared = declared.and_then(|serve| serve.deadline_ms).map(Duration::from_millis);
         let deadline = deadline.or(declared);
-        Ok(self.engine.submit(Ask { recording, inputs, deadline, priority }))
+        Ok(self.engine()?.submit(Ask { recording, inputs, deadline, priority }))
+    }
+}
+
+/// The sockets of the faces. They listen already, so that an address that cannot be had is known before anything is
+/// loaded; who connects is answered once they are [served](Self::serve).
+pub struct Sockets {
+    http: Option<TcpListener>,
+    grpc: Option<TcpListener>,
+    listening: Listening,
+}
+
+impl Sockets {
+    /// # Errors
+    /// Of the set-up, if an address cannot be listened at.
+    pub async fn bind(listening: &Listening) -> Result<Self, Fault> {
+        let http = bind(listening.http.as_deref()).await?;
+        let grpc = bind(listening.grpc.as_deref()).await?;
+        Ok(Self { http, grpc, listening: listening.clone() })
+    }
+
+    /// Where they listen.
+    pub fn bound(&self) -> Bound {
+        let address = |listener: &Option<TcpListener>| listener.as_ref().and_then(|it| it.local_addr().ok());
+        Bound { http: address(&self.http), grpc: address(&self.grpc) }
+    }
+
+    /// Serves until `stop` ends; then takes no new requests and lets those under way end.
+    pub async fn serve(self, served: Arc<Served>, stop: impl Future<Output = ()>) -> Result<(), Fault> {
+        let Self { http, grpc, listening: Listening { keys, media, .. } } = self;
+        let (stopping, stopped) = watch::channel(false);
+        let faces = async {
+            tokio::try_join!(
+                async {
+                    match http {
+                        Some(listener) => {
+                            let (served, keys) = (Arc::clone(&served), keys.clone());
+                            http::serve(listener, served, keys, media, stopped.clone()).await
+                        }
+                        None => Ok(()),
+                    }
+                },
+                async {
+                    match grpc {
+                        Some(listener) => {
+                            grpc::serve(listener, Arc::clone(&served), keys.clone(), stopped.clone()).await
+                        }
+                        None => Ok(()),
+                    }
+                },
+            )
+            .map(drop)
+        };
+        let mut faces = std::pin::pin!(faces);
+        tokio::select! {
+            outcome = &mut faces => return outcome,
+            () = stop => {}
+        }
+        let _ = stopping.send(true);
+        tokio::time::timeout(ENDS_WITHIN, faces).await.unwrap_or(Ok(()))
     }
 }
 
@@ -111,42 +203,9 @@ pub async fn serve(
     bound: impl FnOnce(Bound),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Fault> {
-    let http = bind(listening.http.as_deref()).await?;
-    let grpc = bind(listening.grpc.as_deref()).await?;
-    let address = |listener: &Option<TcpListener>| listener.as_ref().and_then(|it| it.local_addr().ok());
-    bound(Bound { http: address(&http), grpc: address(&grpc) });
-    let keys = listening.keys.clone();
-    let (stopping, stopped) = watch::channel(false);
-    let faces = async {
-        tokio::try_join!(
-            async {
-                match http {
-                    Some(listener) => {
-                        let media = listening.media.clone();
-                        http::serve(listener, Arc::clone(&served), keys, media, stopped.clone()).await
-                    }
-                    None => Ok(()),
-                }
-            },
-            async {
-                match grpc {
-                    Some(listener) => {
-                        grpc::serve(listener, Arc::clone(&served), listening.keys.clone(), stopped.clone())
-                            .await
-                    }
-                    None => Ok(()),
-                }
-            },
-        )
-        .map(drop)
-    };
-    let mut faces = std::pin::pin!(faces);
-    tokio::select! {
-        outcome = &mut faces => return outcome,
-        () = stop => {}
-    }
-    let _ = stopping.send(true);
-    tokio::time::timeout(ENDS_WITHIN, faces).await.unwrap_or(Ok(()))
+    let sockets = Sockets::bind(listening).await?;
+    bound(sockets.bound());
+    sockets.serve(served, stop).await
 }
 
 async fn bind(address: Option<&str>) -> Result<Option<TcpListener>, Fault> {

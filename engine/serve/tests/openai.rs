@@ -260,7 +260,7 @@ async fn who_goes_away_gives_everything_back() {
     // One who waits for the whole answer goes away as well.
     let whole = chat("endless", "go").to_string();
     let stream = server.send("POST", CHAT, &JSON, whole.as_bytes()).await;
-    while server.engine.ledgers().iter().all(corn_core::Ledger::is_empty) {
+    while server.engine().ledgers().iter().all(corn_core::Ledger::is_empty) {
         tokio::task::yield_now().await;
     }
     drop(stream);
@@ -282,7 +282,7 @@ async fn who_reads_slowly_holds_nobody_else_back() {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     // What is ready for the slow one stays within the windows of its streams.
-    for ledger in server.engine.ledgers() {
+    for ledger in server.engine().ledgers() {
         assert!(ledger.bytes < 1 << 20, "{ledger:?}");
     }
     // Its deadline comes in the middle of the stream, and is told there.

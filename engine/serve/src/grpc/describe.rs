@@ -29,7 +29,7 @@ pub(super) fn plan(served: &Served, routes: &Routes, graph: &str) -> pb::Describ
     });
     pb::DescribeResponse {
         name: plan.name.clone(),
-        plan_hash: served.engine.plan().hash().to_string(),
+        plan_hash: served.plan.hash().to_string(),
         inflight: plan.inflight,
         graphs: described.collect(),
     }

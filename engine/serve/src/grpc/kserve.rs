@@ -56,7 +56,7 @@ impl Kserve {
     }
 
     fn is_ready(&self, route: &Route) -> bool {
-        route.recordings.iter().any(|recording| self.served.engine.is_ready(*recording))
+        route.recordings.iter().any(|recording| self.served.has_ready(*recording))
     }
 
     /// Reads and submits a request, which has until `deadline`.

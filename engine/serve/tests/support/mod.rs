@@ -53,9 +53,21 @@ pub(crate) fn plan(text: &str, inflight: u32) -> Arc<Verified> {
     Arc::new(compilation.plan.unwrap_or_else(|| panic!("{problems}")))
 }
 
+/// An engine in this process, with everything of a plan loaded.
+pub(crate) async fn engine(plan: Arc<Verified>) -> Engine {
+    let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        StoreOptions { cache_dir: Some(folder.path().to_owned()), offline: true, ..StoreOptions::default() };
+    let store = Arc::new(Store::open(options).unwrap());
+    let loader = Arc::new(Loaded { others: Executors::new(store, Pins::default()) });
+    let engine = Engine::start(plan, &recordings, loader, Arc::new(NoProgress), Arc::new(NoObserver)).await;
+    engine.unwrap()
+}
+
 /// A deployment and where it listens.
 pub(crate) struct Server {
-    pub(crate) engine: Arc<Engine>,
+    engine: Option<Arc<Engine>>,
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     faces: tokio::task::JoinHandle<()>,
@@ -69,22 +81,15 @@ impl Server {
 
     /// Serves a program over HTTP as `listening` says.
     pub(crate) async fn start_at(text: &str, inflight: u32, listening: Listening) -> Self {
-        let plan = plan(text, inflight);
-        let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
-        let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions {
-            cache_dir: Some(folder.path().to_owned()),
-            offline: true,
-            ..StoreOptions::default()
-        };
-        let store = Arc::new(Store::open(options).unwrap());
-        let loader = Arc::new(Loaded { others: Executors::new(store, Pins::default()) });
-        let engine =
-            Engine::start(plan, &recordings, loader, Arc::new(NoProgress), Arc::new(NoObserver)).await;
-        let engine = Arc::new(engine.unwrap());
+        let engine = Arc::new(engine(plan(text, inflight)).await);
+        let server = Self::serve(Served::new(Arc::clone(&engine)), listening).await;
+        Self { engine: Some(engine), ..server }
+    }
+
+    /// Serves what may not have been loaded yet.
+    pub(crate) async fn serve(served: Arc<Served>, listening: Listening) -> Self {
         let (bound, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = Served::new(Arc::clone(&engine));
         let listening = Listening { http: Some("127.0.0.1:0".to_owned()), ..listening };
         let faces = tokio::spawn(async move {
             let tell = |at: corn_serve::Bound| bound.send(at.http.unwrap()).unwrap();
@@ -93,18 +98,20 @@ impl Server {
             };
             corn_serve::serve(served, &listening, tell, stopped).await.unwrap();
         });
-        Self { engine, address: address.await.unwrap(), stop: Some(stop), faces }
+        Self { engine: None, address: address.await.unwrap(), stop: Some(stop), faces }
+    }
+
+    /// The engine in this process that answers.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
     }
 
     /// Waits until no worker holds anything for a request.
     pub(crate) async fn idle(&self) {
         let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        while !self.engine.ledgers().iter().all(corn_core::Ledger::is_empty) {
-            assert!(
-                tokio::time::Instant::now() < until,
-                "something is still held: {:?}",
-                self.engine.ledgers()
-            );
+        let engine = self.engine();
+        while !engine.ledgers().iter().all(corn_core::Ledger::is_empty) {
+            assert!(tokio::time::Instant::now() < until, "something is still held: {:?}", engine.ledgers());
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
