@@ -1,6 +1,7 @@
 //! Bodies of requests, read within their limit.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
@@ -10,6 +11,8 @@ use tokio_stream::StreamExt;
 
 use super::refusal::Refusal;
 
+/// Who sends nothing for so long has gone, or holds a place for nothing.
+const PIECE_WITHIN: Duration = Duration::from_secs(30);
 /// Most fields of a form; none of the endpoints has as many.
 const MAX_FIELDS: usize = 64;
 
@@ -30,7 +33,9 @@ pub(super) async fn whole(request: Request<Body>, max_bytes: u64) -> Result<Byte
     }
     let mut pieces = request.into_body().into_data_stream();
     let mut whole = Vec::new();
-    while let Some(piece) = pieces.next().await {
+    loop {
+        let piece = tokio::time::timeout(PIECE_WITHIN, pieces.next()).await.map_err(|_| too_slow())?;
+        let Some(piece) = piece else { break };
         let piece = piece.map_err(|error| {
             Refusal::request(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
         })?;
@@ -82,8 +87,43 @@ pub(super) async fn form(request: Request<Body>, max_bytes: u64) -> Result<(Form
     Err(broken(format!("it has more than {MAX_FIELDS} fields")))
 }
 
+fn too_slow() -> Refusal {
+    let seconds = PIECE_WITHIN.as_secs();
+    let message = format!("nothing of the body came for {seconds} s");
+    Refusal::request(StatusCode::REQUEST_TIMEOUT, message).code("body_too_slow")
+}
+
 /// The body is over its limit.
 pub(super) fn too_large(max_bytes: u64) -> Refusal {
     let message = format!("the body is over the limit of {max_bytes} bytes");
     Refusal::request(StatusCode::PAYLOAD_TOO_LARGE, message).code("body_too_large")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn bodies(pieces: usize, pause: Duration) -> Request<Body> {
+        let pieces = stream::unfold(0, move |n| async move {
+            tokio::time::sleep(pause).await;
+            (n < pieces).then_some((Ok::<_, std::io::Error>("ab"), n + 1))
+        });
+        Request::new(Body::from_stream(pieces))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_and_may_not_stop() {
+        let slow = whole(bodies(4, PIECE_WITHIN / 2), 100).await;
+        assert_eq!(&slow.unwrap()[..], b"abababab");
+        let stopped = whole(bodies(4, PIECE_WITHIN * 2), 100).await.unwrap_err();
+        assert_eq!(stopped.status, StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_over_its_limit_is_not_read_to_its_end() {
+        let endless = whole(bodies(usize::MAX, Duration::from_millis(1)), 7).await.unwrap_err();
+        assert_eq!(endless.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
 }
