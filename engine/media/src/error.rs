@@ -13,13 +13,13 @@ pub enum MediaError {
     /// There are no bytes at all.
     #[error("the {wanted} is empty (0 bytes); accepted are {}", accepted(.wanted))]
     Empty {
-        /// `audio` or `image`.
+        /// `audio`, `image` or `video`.
         wanted: &'static str,
     },
     /// The content is of no format that is read.
     #[error("this is {found}, not {} that can be read; accepted are {}", noun(.wanted), accepted(.wanted))]
     NotAccepted {
-        /// `audio` or `image`.
+        /// `audio`, `image` or `video`.
         wanted: &'static str,
         /// What the content is, as far as it can be told.
         found: String,
@@ -84,6 +84,16 @@ pub enum MediaError {
         /// The bound on their product.
         max_pixels: u64,
     },
+    /// A video whose frames are more, or larger together, than allowed.
+    #[error("this {kind} video is too large: only {frames} of its frames are within {bound}")]
+    TooManyFrames {
+        /// The format.
+        kind: MediaKind,
+        /// Frames that there is room for.
+        frames: usize,
+        /// The bound, for a person.
+        bound: String,
+    },
     /// What should be written cannot be.
     #[error("cannot write {kind}: {what}")]
     Write {
@@ -101,11 +111,19 @@ impl From<MediaError> for Fault {
 }
 
 fn accepted(wanted: &str) -> &'static str {
-    if wanted == "audio" { "WAV, MP3, FLAC, Ogg Vorbis and Ogg Opus" } else { "PNG, JPEG and WebP" }
+    match wanted {
+        "audio" => "WAV, MP3, FLAC, Ogg Vorbis and Ogg Opus",
+        "video" => "GIF, animated PNG and WebP, and pictures as frames",
+        _ => "PNG, JPEG, WebP and GIF",
+    }
 }
 
 fn noun(wanted: &str) -> &'static str {
-    if wanted == "audio" { "sound" } else { "a picture" }
+    match wanted {
+        "audio" => "sound",
+        "video" => "a video",
+        _ => "a picture",
+    }
 }
 
 fn at(offset: Option<u64>) -> String {

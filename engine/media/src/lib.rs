@@ -1,4 +1,4 @@
-//! Reads, writes and converts images and audio at Corn's edges.
+//! Reads, writes and converts images, audio and animations at Corn's edges.
 //!
 //! Everything here takes bytes of unknown origin: the format is told from the content, never from
 //! a name; sizes are checked against bounds before anything is decoded; and whatever is wrong
@@ -16,6 +16,7 @@ mod picture;
 mod resample;
 mod riff;
 mod sniff;
+mod video;
 mod wav;
 mod write;
 
@@ -24,5 +25,6 @@ pub use error::MediaError;
 pub use picture::{Format, ImageLimits, read_image, write_image};
 pub use resample::{OneRate, Resampler, resample};
 pub use sniff::{MediaKind, sniff};
+pub use video::read_video;
 pub use wav::{WavWriter, write_wav};
 pub use write::{SoundFormat, SoundWriter, write_sound};

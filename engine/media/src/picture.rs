@@ -49,7 +49,7 @@ pub enum Format {
     WebpLossless,
 }
 
-/// Decodes a PNG, JPEG or WebP picture: upright (its EXIF orientation applied), on white where it
+/// Decodes a PNG, JPEG, WebP or GIF picture: upright (its EXIF orientation applied), on white where it
 /// is transparent, 8 bits a channel; of an animation the first frame.
 pub fn read_image(bytes: &[u8], limits: ImageLimits) -> Result<Image, MediaError> {
     let (kind, format) = match sniff(bytes) {
@@ -57,6 +57,7 @@ pub fn read_image(bytes: &[u8], limits: ImageLimits) -> Result<Image, MediaError
         Some(MediaKind::Png) => (MediaKind::Png, ImageFormat::Png),
         Some(MediaKind::Jpeg) => (MediaKind::Jpeg, ImageFormat::Jpeg),
         Some(MediaKind::WebP) => (MediaKind::WebP, ImageFormat::WebP),
+        Some(MediaKind::Gif) => (MediaKind::Gif, ImageFormat::Gif),
         _ => return Err(MediaError::NotAccepted { wanted: "image", found: describe(bytes) }),
     };
     match kind {
@@ -95,7 +96,7 @@ fn decode(
 }
 
 /// RGB, with what is transparent laid on white.
-fn flatten(picture: DynamicImage) -> Vec<u8> {
+pub(crate) fn flatten(picture: DynamicImage) -> Vec<u8> {
     if !picture.color().has_alpha() {
         return picture.into_rgb8().into_raw();
     }
@@ -107,7 +108,7 @@ fn flatten(picture: DynamicImage) -> Vec<u8> {
         .collect()
 }
 
-fn failed(kind: MediaKind, error: ImageError) -> MediaError {
+pub(crate) fn failed(kind: MediaKind, error: ImageError) -> MediaError {
     match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             MediaError::Truncated { kind, what: "its picture data stop in the middle".into(), offset: None }

@@ -21,6 +21,8 @@ pub enum MediaKind {
     Jpeg,
     /// WebP.
     WebP,
+    /// Graphics Interchange Format.
+    Gif,
 }
 
 impl MediaKind {
@@ -45,6 +47,7 @@ impl MediaKind {
             Self::Png => "PNG",
             Self::Jpeg => "JPEG",
             Self::WebP => "WebP",
+            Self::Gif => "GIF",
         }
     }
 }
@@ -68,6 +71,7 @@ pub fn sniff(bytes: &[u8]) -> Option<MediaKind> {
         () if tagged(0, b"ID3") => Some(MediaKind::Mp3),
         () if tagged(0, b"\x89PNG\r\n\x1a\n") => Some(MediaKind::Png),
         () if tagged(0, b"\xff\xd8\xff") => Some(MediaKind::Jpeg),
+        () if tagged(0, b"GIF87a") || tagged(0, b"GIF89a") => Some(MediaKind::Gif),
         () if is_mp3_frame(bytes) => Some(MediaKind::Mp3),
         () => None,
     }
@@ -88,13 +92,12 @@ fn is_mp3_frame(bytes: &[u8]) -> bool {
 }
 
 /// Beginnings of content that people send by mistake: offset, bytes, name.
-const KNOWN: [(usize, &[u8], &str); 16] = [
+const KNOWN: [(usize, &[u8], &str); 15] = [
     (0, b"OggS", "an Ogg file without Vorbis or Opus sound"),
     (4, b"ftypavif", "an AVIF picture"),
     (4, b"ftyphei", "a HEIC picture"),
     (4, b"ftypM4A", "an M4A (AAC) file"),
     (4, b"ftyp", "an MP4 file"),
-    (0, b"GIF8", "a GIF picture"),
     (0, b"BM", "a BMP picture"),
     (0, b"II*\0", "a TIFF picture"),
     (0, b"MM\0*", "a TIFF picture"),
@@ -162,7 +165,7 @@ mod tests {
 
     #[test]
     fn foreign_content_is_named() {
-        assert_eq!(describe(b"GIF89a...."), "a GIF picture");
+        assert_eq!(describe(b"BM........"), "a BMP picture");
         assert_eq!(describe("héllo".as_bytes()), "plain text");
         assert_eq!(describe(&[1, 2, 3, 0xff]), "content of an unknown format (it starts with 01 02 03 ff)");
     }

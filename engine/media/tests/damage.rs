@@ -1,6 +1,6 @@
 //! Damaged media: every flip, cut and lie ends in a value or an error, never in a panic.
 
-use corn_media::{AudioLimits, ImageLimits, MediaError, read_audio, read_image};
+use corn_media::{AudioLimits, ImageLimits, MediaError, read_audio, read_image, read_video};
 use proptest::prelude::*;
 
 const SOUNDS: [&[u8]; 5] = [
@@ -12,9 +12,19 @@ const SOUNDS: [&[u8]; 5] = [
 ];
 const PICTURES: [&[u8]; 3] =
     [include_bytes!("data/chart.png"), include_bytes!("data/chart.jpg"), include_bytes!("data/chart.webp")];
+const MOVING: [&[u8]; 3] = [
+    include_bytes!("data/moving.gif"),
+    include_bytes!("data/moving.png"),
+    include_bytes!("data/moving.webp"),
+];
+
+fn all() -> Vec<&'static [u8]> {
+    [&SOUNDS[..], &PICTURES[..], &MOVING[..]].concat()
+}
 
 fn read(bytes: &[u8]) {
     const SOUND: AudioLimits = AudioLimits { max_ms: 60_000 };
+    const MOVING_BYTES: u64 = 1 << 22;
     const PICTURE: ImageLimits = ImageLimits { max_pixels: 1 << 20 };
     if let Ok(audio) = read_audio(bytes, SOUND) {
         assert!(!audio.samples.is_empty() && audio.duration_ms() <= SOUND.max_ms);
@@ -23,6 +33,11 @@ fn read(bytes: &[u8]) {
     if let Ok(image) = read_image(bytes, PICTURE) {
         let pixels = u64::from(image.width) * u64::from(image.height);
         assert!(pixels <= PICTURE.max_pixels && image.rgb.len() as u64 == pixels * 3);
+    }
+    if let Ok(video) = read_video(bytes, MOVING_BYTES) {
+        let frames = || video.frames.iter();
+        assert!(frames().map(|frame| frame.image.rgb.len() as u64).sum::<u64>() <= MOVING_BYTES);
+        assert!(!video.frames.is_empty() && frames().is_sorted_by_key(|frame| frame.time_us));
     }
 }
 
@@ -72,8 +87,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn flipped_bytes_never_panic(which in 0..8usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
-        let mut bytes = [&SOUNDS[..], &PICTURES[..]].concat()[which].to_vec();
+    fn flipped_bytes_never_panic(which in 0..11usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
+        let mut bytes = all()[which].to_vec();
         for (index, value) in flips {
             let at = index.index(bytes.len());
             bytes[at] = value;
@@ -82,8 +97,8 @@ proptest! {
     }
 
     #[test]
-    fn flipped_headers_never_panic(which in 0..8usize, flips in prop::collection::vec((0..96usize, any::<u8>()), 1..4)) {
-        let mut bytes = [&SOUNDS[..], &PICTURES[..]].concat()[which].to_vec();
+    fn flipped_headers_never_panic(which in 0..11usize, flips in prop::collection::vec((0..96usize, any::<u8>()), 1..4)) {
+        let mut bytes = all()[which].to_vec();
         for (at, value) in flips {
             bytes[at] = value;
         }
@@ -91,8 +106,8 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600), which in 0..8usize, keep in 0..64usize) {
-        let mut bytes = [&SOUNDS[..], &PICTURES[..]].concat()[which][..keep].to_vec();
+    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600), which in 0..11usize, keep in 0..64usize) {
+        let mut bytes = all()[which][..keep].to_vec();
         bytes.extend(noise);
         read(&bytes);
     }

@@ -6,13 +6,18 @@ use std::io::Cursor;
 use corn_core::{Audio, Image};
 use corn_media::{
     AudioLimits, Format, ImageLimits, MediaError, MediaKind, Resampler, WavWriter, read_audio, read_image,
-    resample, sniff, write_image, write_wav,
+    read_video, resample, sniff, write_image, write_wav,
 };
 
 const TONE_WAV: &[u8] = include_bytes!("data/tone.wav");
 const TONE_MP3: &[u8] = include_bytes!("data/tone.mp3");
 const TONE_FLAC: &[u8] = include_bytes!("data/tone.flac");
 const TONE_OGG: &[u8] = include_bytes!("data/tone.ogg");
+const MOVING: [&[u8]; 3] = [
+    include_bytes!("data/moving.gif"),
+    include_bytes!("data/moving.png"),
+    include_bytes!("data/moving.webp"),
+];
 const OPUS_OGG: &[u8] = include_bytes!("data/opus.ogg");
 const CHART_PNG: &[u8] = include_bytes!("data/chart.png");
 const CHART_JPG: &[u8] = include_bytes!("data/chart.jpg");
@@ -200,6 +205,24 @@ fn resampled_lengths_are_rounded_exactly() {
 }
 
 #[test]
+fn animations_give_their_frames_and_times() {
+    for bytes in MOVING {
+        let kind = sniff(bytes).unwrap();
+        let video = read_video(bytes, 1 << 20).unwrap();
+        let times: Vec<u64> = video.frames.iter().map(|frame| frame.time_us).collect();
+        assert_eq!(times, [0, 250_000, 500_000, 750_000], "{kind}");
+        let sizes: Vec<u32> = video.frames.iter().map(|it| it.image.width * it.image.height).collect();
+        assert_eq!(sizes, [48 * 32; 4], "{kind}");
+        assert!(video.frames.windows(2).all(|pair| pair[0].image != pair[1].image), "{kind} moves");
+        // As a picture it is its first frame.
+        let first = read_image(bytes, ImageLimits::default()).unwrap();
+        assert!(mean_difference(&first, &video.frames[0].image) < 1.0, "{kind}");
+    }
+    let still = read_video(CHART_JPG, 1 << 20).unwrap();
+    assert_eq!((still.frames.len(), still.frames[0].time_us), (1, 0));
+}
+
+#[test]
 fn a_duration_over_the_limit_is_refused() {
     for bytes in [TONE_WAV, TONE_MP3, TONE_FLAC, TONE_OGG] {
         let error = read_audio(bytes, AudioLimits { max_ms: 150 }).unwrap_err();
@@ -283,6 +306,7 @@ fn a_picture_over_the_limit_is_refused_from_its_header() {
 fn refusals_say_what_it_is_and_what_is_accepted() {
     let sound = |bytes: &[u8]| read_audio(bytes, AudioLimits { max_ms: 100 }).unwrap_err().to_string();
     let picture = |bytes: &[u8]| read_image(bytes, ImageLimits { max_pixels: 100 }).unwrap_err().to_string();
+    let video = |bytes: &[u8]| read_video(bytes, 10_000).unwrap_err().to_string();
     let cut_picture = |bytes: &[u8]| read_image(bytes, ImageLimits::default()).unwrap_err().to_string();
     let mut riff = TONE_WAV.to_vec();
     riff.truncate(4000);
@@ -304,7 +328,11 @@ fn refusals_say_what_it_is_and_what_is_accepted() {
             sound(&wav(3, 1, 8000, 32, &f32::NAN.to_le_bytes())),
             picture(b""),
             picture(TONE_FLAC),
+            picture(b"BM6\0"),
             picture(b"GIF89a"),
+            video(b""),
+            video(b"\0\0\0\x20ftypisom"),
+            video(MOVING[0]),
             picture(CHART_JPG),
             cut_picture(cut_jpeg),
             cut_picture(&CHART_PNG[..200]),

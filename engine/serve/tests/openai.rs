@@ -34,6 +34,10 @@ fn picture() -> Value {
     json!({ "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{png}") } })
 }
 
+fn video(kind: &str, content: &str) -> Value {
+    json!({ "type": "video_url", "video_url": { "url": format!("data:video/{kind};base64,{content}") } })
+}
+
 fn sound(ms: usize) -> Value {
     let audio = Audio { rate_hz: 8000, samples: vec![0.1; ms * 8].into() };
     let wav = BASE64.encode(write_wav(&audio).unwrap());
@@ -95,6 +99,24 @@ async fn conversations_keep_their_roles_and_their_media_in_order() {
     server.stop().await;
 }
 
+/// Films are not read, but what moves is, and frames that come one by one as vLLM's clients send them.
+#[tokio::test(flavor = "multi_thread")]
+async fn videos_come_as_animations_and_as_frames() {
+    let server = Server::start(PROGRAM, 4, None).await;
+    let moving = BASE64.encode(include_bytes!("../../media/tests/data/moving.gif"));
+    let chart = BASE64.encode(include_bytes!("../../media/tests/data/chart.jpg"));
+    let frames = format!("{chart},{chart},{chart}");
+    let parts = json!([video("gif", &moving), text("then"), video("jpeg", &frames)]);
+    let reply = server.post(CHAT, &chat("assistant", parts)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let said = reply.json();
+    let expected = "user: <4 frames to 750 ms> then <3 frames to 2000 ms>\n";
+    assert_eq!(said["choices"][0]["message"]["content"], expected);
+    assert_eq!(said["usage"]["counted"]["in"], json!({ "text_bytes": 4, "video_frames": 7 }));
+    server.idle().await;
+    server.stop().await;
+}
+
 /// Fields of the request are inputs of the graph that have their names and a default.
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_set_inputs_of_their_names() {
@@ -151,10 +173,38 @@ async fn what_is_wrong_is_named() {
         ),
         (
             CHAT,
-            chat("assistant", json!([{ "type": "video_url" }])),
+            chat("assistant", json!([{ "type": "file", "file": { "file_id": "a" } }])),
             400,
             "messages[0].content[0].type",
-            "video_url",
+            "there is text, image_url",
+        ),
+        (
+            CHAT,
+            chat("assistant", json!([video("mp4", &BASE64.encode(b"\0\0\0\x20ftypisom"))])),
+            400,
+            "messages[0].content[0].video_url",
+            "this is an MP4 file, not a video that can be read; accepted are GIF",
+        ),
+        (
+            CHAT,
+            chat("assistant", json!([video("jpeg", "AAAA,AAAA")])),
+            400,
+            "messages[0].content[0].video_url",
+            "frame 0: this is content of an unknown format",
+        ),
+        (
+            CHAT,
+            with(hello(), "tools", json!([{ "type": "function", "function": { "name": "f" } }])),
+            400,
+            "tools",
+            "cannot be set",
+        ),
+        (
+            CHAT,
+            with(hello(), "mm_processor_kwargs", json!({ "fps": 2 })),
+            400,
+            "mm_processor_kwargs",
+            "cannot be set",
         ),
         (CHAT, chat("parrot", json!([text("a"), picture()])), 400, "messages", "1 text + 1 image"),
         (

@@ -14,3 +14,8 @@ chart="-f lavfi -i testsrc2=size=48x32:duration=1:rate=1 -frames:v 1 -fflags +bi
 ffmpeg $quiet $chart chart.png
 ffmpeg $quiet $chart -q:v 3 chart.jpg
 ffmpeg $quiet $chart -c:v libwebp -lossless 0 -q:v 80 chart.webp
+# Four pictures, a quarter of a second each.
+moving="-f lavfi -i testsrc2=size=48x32:duration=1:rate=4 -fflags +bitexact -flags:v +bitexact"
+ffmpeg $quiet $moving -loop 0 moving.gif
+ffmpeg $quiet $moving -f apng -plays 0 moving.png
+ffmpeg $quiet $moving -c:v libwebp_anim -lossless 1 -loop 0 moving.webp

@@ -1,12 +1,12 @@
-//! Pictures and sounds that requests bring or name by URL: found, counted, bounded, and only then decoded.
+//! Pictures, sounds and videos that requests bring or name by URL: found, counted, bounded, and only then decoded.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use corn_core::Datum;
-use corn_media::{AudioLimits, ImageLimits, MediaKind, read_audio, read_image, sniff};
+use corn_core::{Datum, Frame, Video};
+use corn_media::{AudioLimits, ImageLimits, MediaKind, read_audio, read_image, read_video, sniff};
 use corn_plan::plan::Limits;
 use corn_plan::{Kind, Modality};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -14,6 +14,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::refusal::Refusal;
 use crate::fetch::{self, BytesLeft, Fetcher, Trouble};
 
+/// From one frame to the next, where they come apart.
+const FRAME_US: u64 = 1_000_000;
 /// Fetches of one request at once.
 const FETCHES_AT_ONCE: usize = 8;
 
@@ -72,10 +74,9 @@ impl Medium {
             return Err(Refusal::param(param, message));
         };
         let class = media_type.split('/').next().unwrap_or_default();
-        if !media_type.is_empty()
-            && class != kind.name()
-            && !media_type.starts_with("application/octet-stream")
-        {
+        // A picture may move, or be one of the frames.
+        let is_class = class == kind.name() || (kind == Modality::Video && class == "image");
+        if !media_type.is_empty() && !is_class && !media_type.starts_with("application/octet-stream") {
             let message = format!("'{param}' is said to be {media_type}, and must be {}/…", kind.name());
             return Err(Refusal::param(param, message));
         }
@@ -86,6 +87,12 @@ impl Medium {
     pub(super) fn read(self, kind: &Kind, room: &mut Room) -> Result<Datum, Refusal> {
         let Self { kind: modality, param, content } = self;
         let wrong = |problem: String| Refusal::param(&param, format!("'{param}': {problem}"));
+        if let (Content::Base64(text, _), Modality::Video, Kind::Video { max_bytes }) =
+            (&content, modality, kind)
+            && text.contains(',')
+        {
+            return apart(text, *max_bytes).map_err(wrong);
+        }
         let (bytes, format) = match content {
             Content::Raw(bytes) => (bytes, None),
             Content::Away(_) => return Err(Refusal::ours(format!("'{param}' was not fetched"))),
@@ -115,9 +122,28 @@ impl Medium {
                 room.heard_ms += audio.duration_ms();
                 Ok(Datum::Audio(audio.into()))
             }
+            (Modality::Video, Kind::Video { max_bytes }) => {
+                let video = read_video(&bytes, *max_bytes);
+                video.map(|video| Datum::Video(video.into())).map_err(|error| wrong(error.to_string()))
+            }
             _ => Err(wrong(format!("{} cannot be read here", modality.name()))),
         }
     }
+}
+
+/// A video whose frames came each for itself, with commas between them: one a second, since nothing says when they are.
+fn apart(text: &str, max_bytes: u64) -> Result<Datum, String> {
+    let mut frames = Vec::new();
+    let mut left = max_bytes;
+    for (place, text) in text.split(',').enumerate() {
+        let at = |problem: String| format!("frame {place}: {problem}");
+        let bytes = BASE64.decode(text).map_err(|error| at(format!("it is no base64: {error}")))?;
+        let image =
+            read_image(&bytes, ImageLimits::from_bytes(left)).map_err(|error| at(error.to_string()))?;
+        left = left.saturating_sub(image.rgb.len() as u64);
+        frames.push(Frame { time_us: place as u64 * FRAME_US, image: image.into() });
+    }
+    Ok(Datum::Video(Video { frames }.into()))
 }
 
 /// Fetches those of `media` that are named by URL, several at once. None is asked for before all of them may be.
@@ -171,6 +197,7 @@ const fn short_names(kind: MediaKind) -> &'static [&'static str] {
         MediaKind::Png => &["png"],
         MediaKind::Jpeg => &["jpeg"],
         MediaKind::WebP => &["webp"],
+        MediaKind::Gif => &["gif"],
     }
 }
 

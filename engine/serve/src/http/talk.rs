@@ -92,10 +92,11 @@ fn said(at: &str, part: Value) -> Result<Said, Refusal> {
         "text" => Said::Text(needed_text(&mut part, at, "text")?),
         "image_url" => Said::Medium(from_url(&mut part, at, "image_url", Modality::Image)?),
         "audio_url" => Said::Medium(from_url(&mut part, at, "audio_url", Modality::Audio)?),
+        "video_url" => Said::Medium(from_url(&mut part, at, "video_url", Modality::Video)?),
         "input_audio" => Said::Medium(input_audio(&mut part, at)?),
         other => {
             let param = format!("{at}.type");
-            let kinds = "there is text, image_url, input_audio, audio_url";
+            let kinds = "there is text, image_url, input_audio, audio_url, video_url";
             let message = format!("'{param}' is {other:?}, which is not taken; {kinds}");
             return Err(Refusal::param(param, message));
         }

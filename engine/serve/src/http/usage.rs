@@ -14,6 +14,7 @@ pub(super) struct Used {
     words: u64,
     text_bytes: u64,
     images: u64,
+    video_frames: u64,
     pub(super) audio_ms: u64,
     /// Items of texts and of sounds.
     pieces: u64,
@@ -36,6 +37,7 @@ impl Used {
                 self.pieces += 1;
             }
             Datum::Image(_) => self.images += 1,
+            Datum::Video(video) => self.video_frames += video.frames.len() as u64,
             Datum::Audio(audio) => {
                 self.audio_ms += audio.duration_ms();
                 self.pieces += 1;
@@ -56,9 +58,12 @@ impl Used {
 
     fn counted(&self) -> Value {
         let mut counted = Map::new();
-        for (name, count) in
-            [("text_bytes", self.text_bytes), ("images", self.images), ("audio_ms", self.audio_ms)]
-        {
+        for (name, count) in [
+            ("text_bytes", self.text_bytes),
+            ("images", self.images),
+            ("audio_ms", self.audio_ms),
+            ("video_frames", self.video_frames),
+        ] {
             if count > 0 {
                 counted.insert(name.to_owned(), count.into());
             }

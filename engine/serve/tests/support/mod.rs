@@ -311,6 +311,10 @@ fn describe(inputs: &[CallInput]) -> Made {
                 Part::Media(_) => match media.next() {
                     Some(Datum::Image(image)) => format!(" <{}x{}>", image.width, image.height),
                     Some(Datum::Audio(audio)) => format!(" <{} ms>", audio.duration_ms()),
+                    Some(Datum::Video(video)) => {
+                        let last = video.frames.last().unwrap();
+                        format!(" <{} frames to {} ms>", video.frames.len(), last.time_us / 1000)
+                    }
                     other => format!(" <{other:?}>"),
                 },
             });
