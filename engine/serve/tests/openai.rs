@@ -140,37 +140,25 @@ async fn fields_set_inputs_of_their_names() {
     server.stop().await;
 }
 
+/// Where something is asked, with what, and the status, the place and a part of the message that come of it.
+type Wrong = (&'static str, Value, u16, &'static str, &'static str);
+
+async fn refused(server: &Server, (path, body, status, param, part): Wrong) {
+    let reply = server.post(path, &body).await;
+    let (message, kind, named, _) = reply.error();
+    assert_eq!((reply.status, named.as_str()), (status, param), "{body}: {message}");
+    assert!(message.contains(part), "{body}: {message}");
+    assert_eq!(kind, "invalid_request_error");
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert!(reply.header("x-request-id").is_some());
+}
+
+/// W4: what chats elsewhere may hold and none here is refused by its name.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_named() {
+async fn what_chats_do_not_take_is_named() {
     let server = Server::start(PROGRAM, 4, None).await;
     let hello = || chat("parrot", "hello");
-    let far = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
-    let torn = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,iVBORw0KGgo=" } });
-    let mut lying = sound(10);
-    lying["input_audio"]["format"] = json!("mp3");
-    let cases: Vec<(&str, Value, u16, &str, &str)> = vec![
-        (CHAT, chat("nobody", "x"), 404, "model", "there is no model 'nobody'"),
-        (CHAT, chat("reader", "x"), 404, "model", "answers audio.speech"),
-        (CHAT, json!({ "messages": [] }), 400, "model", "missing"),
-        (CHAT, json!({ "model": "parrot" }), 400, "messages", "missing"),
-        (CHAT, json!({ "model": "parrot", "messages": [] }), 400, "messages", "empty"),
-        (CHAT, with(hello(), "temperature", json!(0.2)), 400, "temperature", "cannot be set"),
-        (CHAT, with(hello(), "tools", json!([{ "type": "function" }])), 400, "tools", "cannot be set"),
-        (CHAT, with(hello(), "n", json!(2)), 400, "n", "cannot be set"),
-        (CHAT, with(hello(), "flavour", json!("x")), 400, "flavour", "cannot be set"),
-        (CHAT, with(hello(), "stream", json!("yes")), 400, "stream", "must be true or false"),
-        (CHAT, with(hello(), "modalities", json!(["image"])), 400, "modalities", "image"),
-        (CHAT, with(hello(), "audio", json!({ "format": "wav" })), 400, "audio", "modalities"),
-        (CHAT, with(chat("broken", "x"), "modalities", json!(["audio"])), 400, "modalities", "text only"),
-        (CHAT, chat("assistant", json!([far])), 400, "messages[0].content[0].image_url", "no host"),
-        (CHAT, chat("assistant", json!([text("a"), torn])), 400, "messages[0].content[1].image_url", "PNG"),
-        (
-            CHAT,
-            chat("assistant", json!([lying])),
-            400,
-            "messages[0].content[0].input_audio",
-            "said to be mp3",
-        ),
+    let cases = [
         (
             CHAT,
             chat("assistant", json!([{ "type": "file", "file": { "file_id": "a" } }])),
@@ -205,6 +193,45 @@ async fn what_is_wrong_is_named() {
             400,
             "mm_processor_kwargs",
             "cannot be set",
+        ),
+    ];
+    for case in cases {
+        refused(&server, case).await;
+    }
+    server.idle().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_named() {
+    let server = Server::start(PROGRAM, 4, None).await;
+    let hello = || chat("parrot", "hello");
+    let far = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    let torn = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,iVBORw0KGgo=" } });
+    let mut lying = sound(10);
+    lying["input_audio"]["format"] = json!("mp3");
+    let cases: Vec<(&str, Value, u16, &str, &str)> = vec![
+        (CHAT, chat("nobody", "x"), 404, "model", "there is no model 'nobody'"),
+        (CHAT, chat("reader", "x"), 404, "model", "answers audio.speech"),
+        (CHAT, json!({ "messages": [] }), 400, "model", "missing"),
+        (CHAT, json!({ "model": "parrot" }), 400, "messages", "missing"),
+        (CHAT, json!({ "model": "parrot", "messages": [] }), 400, "messages", "empty"),
+        (CHAT, with(hello(), "temperature", json!(0.2)), 400, "temperature", "cannot be set"),
+        (CHAT, with(hello(), "tools", json!([{ "type": "function" }])), 400, "tools", "cannot be set"),
+        (CHAT, with(hello(), "n", json!(2)), 400, "n", "cannot be set"),
+        (CHAT, with(hello(), "flavour", json!("x")), 400, "flavour", "cannot be set"),
+        (CHAT, with(hello(), "stream", json!("yes")), 400, "stream", "must be true or false"),
+        (CHAT, with(hello(), "modalities", json!(["image"])), 400, "modalities", "image"),
+        (CHAT, with(hello(), "audio", json!({ "format": "wav" })), 400, "audio", "modalities"),
+        (CHAT, with(chat("broken", "x"), "modalities", json!(["audio"])), 400, "modalities", "text only"),
+        (CHAT, chat("assistant", json!([far])), 400, "messages[0].content[0].image_url", "no host"),
+        (CHAT, chat("assistant", json!([text("a"), torn])), 400, "messages[0].content[1].image_url", "PNG"),
+        (
+            CHAT,
+            chat("assistant", json!([lying])),
+            400,
+            "messages[0].content[0].input_audio",
+            "said to be mp3",
         ),
         (CHAT, chat("parrot", json!([text("a"), picture()])), 400, "messages", "1 text + 1 image"),
         (
@@ -248,13 +275,7 @@ async fn what_is_wrong_is_named() {
         ("/v1/nothing", json!({}), 404, "", "/v1/nothing"),
     ];
     for (path, body, status, param, part) in cases {
-        let reply = server.post(path, &body).await;
-        let (message, kind, named, _) = reply.error();
-        assert_eq!((reply.status, named.as_str()), (status, param), "{body}: {message}");
-        assert!(message.contains(part), "{body}: {message}");
-        assert_eq!(kind, "invalid_request_error");
-        assert_eq!(reply.header("x-should-retry"), Some("false"));
-        assert!(reply.header("x-request-id").is_some());
+        refused(&server, (path, body, status, param, part)).await;
     }
     assert_eq!(server.ask("POST", CHAT, &[], b"{").await.status, 400);
     assert_eq!(server.get(CHAT).await.status, 405);
