@@ -47,6 +47,10 @@ const fn list(word: &'static str) -> Slot {
     Slot { list: true, ..slot(word) }
 }
 
+const fn several(word: &'static str) -> Slot {
+    Slot { stream: true, ..list(word) }
+}
+
 const fn maybe(slot: Slot) -> Slot {
     Slot { needed: false, ..slot }
 }
@@ -72,8 +76,8 @@ pub const FACES: &[Face] = &[
         takes: &[slot("audio"), maybe(slot("text"))],
         makes: &[stream("text")],
     },
-    Face { path: "images.generations", takes: &[slot("text")], makes: &[list("image")] },
-    Face { path: "images.edits", takes: &[slot("text"), list("image")], makes: &[list("image")] },
+    Face { path: "images.generations", takes: &[slot("text")], makes: &[several("image")] },
+    Face { path: "images.edits", takes: &[slot("text"), list("image")], makes: &[several("image")] },
 ];
 
 /// An input or output of a route.

@@ -219,6 +219,10 @@ def images():
     events = list(client.images.generate(model="painter", prompt="red", n=2, stream=True, output_format="webp"))
     assert [event.type for event in events] == ["image_generation.completed"] * 2
     assert all(base64.b64decode(event.b64_json)[8:12] == b"WEBP" and event.size == "3x1" for event in events)
+    # A graph that makes one picture after the other.
+    assert len(client.images.generate(model="sketcher", prompt="red and blue").data) == 3
+    events = client.images.generate(model="sketcher", prompt="red and blue", stream=True)
+    assert [event.size for event in events] == ["3x1", "3x1", "4x1"]
     for field, value in [("partial_images", 2), ("quality", "high"), ("size", "64x64"), ("response_format", "url")]:
         ask = lambda: client.images.generate(model="painter", prompt="red", **{field: value})
         fails(openai.BadRequestError, ask, param=field)

@@ -240,6 +240,7 @@ impl Loader for Loaded {
             "test:Describe" => describe,
             "test:Hear" => hear,
             "test:Paint" => paint,
+            "test:Sketch" => sketch,
             "test:Retouch" => retouch,
             "test:Break" => breaks,
             "test:Forever" => |_| Box::new((0..).map(|n| Ok(Datum::text(format!("{n} "))))),
@@ -342,6 +343,16 @@ fn paint(inputs: &[CallInput]) -> Made {
     };
     let pictures = Datum::List((0..n).map(one).collect());
     Box::new(std::iter::once(Ok(pictures)))
+}
+
+/// A picture for each word, as wide as the word.
+fn sketch(inputs: &[CallInput]) -> Made {
+    let Some(Datum::Text(text)) = value(inputs, 0) else { panic!("no text") };
+    let widths: Vec<u32> = text.split_whitespace().map(|word| word.len() as u32).collect();
+    Box::new(widths.into_iter().map(|width| {
+        let rgb = vec![7; width as usize * 3].into();
+        Ok(Datum::Image(Image { width, height: 1, rgb }.into()))
+    }))
 }
 
 /// The pictures in negative, if the text says so.
