@@ -25,9 +25,10 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use crate::client::Message;
+use crate::counts::Sent;
 use crate::engine::Engine;
 use crate::wire::Frame;
-use crate::wire::control::{Address, Control, Join, write};
+use crate::wire::control::{Address, Control, Join, read, write};
 use crate::wire::greet::{Token, hear, listen, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 
@@ -36,6 +37,7 @@ pub use members::{Member, Standing, Status};
 pub use remote::{Remote, RemoteAnswer};
 
 use members::Members;
+pub(crate) use members::host_name;
 
 /// A worker that is silent gets no new replays after this.
 const SUSPECT_AFTER: Duration = Duration::from_secs(1);
@@ -70,6 +72,7 @@ pub(crate) struct Shared {
     token: Token,
     members: Mutex<Members>,
     changed: Notify,
+    sent: Sent,
 }
 
 impl Deployment {
@@ -90,7 +93,14 @@ impl Deployment {
             token: listening.token.clone(),
             members: Mutex::new(Members::new(plan.plan().workers.len())),
             changed: Notify::new(),
+            sent: Sent::default(),
         });
+        let members = Arc::downgrade(&shared);
+        let _ = engine.members.set(Box::new(move |status| {
+            if let Some(shared) = members.upgrade() {
+                shared.read(status);
+            }
+        }));
         let (stop, stopped) = watch::channel(false);
         let (bound, is_bound) = channel();
         let (inside, listening) = (Arc::clone(&shared), listening.clone());
@@ -152,7 +162,7 @@ impl Deployment {
 
     /// The workers, and what is under way.
     pub fn status(&self) -> Status {
-        self.shared.status()
+        self.engine.status()
     }
 
     /// Takes no new requests to `worker`. It is shown as drained once nothing is under way there.
@@ -292,6 +302,7 @@ async fn life(
             let mut is_over = next.is_none();
             // What is there already crosses in the same write.
             while let Some(frame) = next.take() {
+                shared.sent.count(&frame);
                 let written = frame.write(shared.engine.now_us(), None);
                 out.queue(written.expect("nothing is lent to a worker"));
                 match events.try_recv() {
@@ -346,6 +357,10 @@ async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
             }
             Ok(Frame::Parted { peer, kept }) => tell(CoordinatorEvent::Parted { worker: seat, peer, kept }),
             Ok(Frame::Alive(vitals)) => shared.lock().alive(seat, vitals),
+            Ok(Frame::Control(json)) => match read(&json) {
+                Ok(Control::Worked(work)) => shared.lock().worked(seat, work),
+                _ => return,
+            },
             _ => return,
         }
     }
@@ -388,10 +403,9 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    pub(crate) fn status(&self) -> Status {
-        let coordinator = self.engine.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
-        let (in_flight, waiting) = (coordinator.in_flight(), coordinator.waiting());
-        drop(coordinator);
-        self.lock().status(self.engine.plan().plan(), in_flight, waiting)
+    /// Adds how the workers are, and what was said to them.
+    fn read(&self, status: &mut Status) {
+        status.workers = self.lock().read(self.engine.plan().plan());
+        status.sent = self.sent.read();
     }
 }

@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use corn_core::message::{Body, HandOver, RequestId, Seat, WorkerEvent};
 use corn_core::{Blame, Datum, Fault};
-use corn_plan::{StageId, ValueId};
+use corn_plan::{StageId, Transport, ValueId};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::arena::{Arena, Foreign};
 use crate::clock::Clock;
+use crate::counts::Counts;
 use crate::wire::control::{Address, Control, Host};
 use crate::wire::greet::{Token, greet, listen};
 use crate::wire::link::{Inbox, Outbox, Socket};
@@ -61,7 +62,8 @@ struct Inner {
     /// Something is queued for the coordinator that somebody waits for.
     is_urgent: Cell<bool>,
     events: UnboundedSender<WorkerEvent>,
-    counts: Cell<Vitals>,
+    vitals: Cell<Vitals>,
+    counts: Arc<Counts>,
 }
 
 /// The way to a peer.
@@ -101,7 +103,8 @@ impl Links {
             late: Cell::new(0),
             is_urgent: Cell::new(false),
             events,
-            counts: Cell::default(),
+            vitals: Cell::default(),
+            counts: Arc::default(),
         };
         Self { inner: Rc::new(inner) }
     }
@@ -109,6 +112,11 @@ impl Links {
     /// Where peers reach this worker.
     pub(crate) fn host(&self) -> &Host {
         &self.inner.host
+    }
+
+    /// What this worker has done.
+    pub(crate) fn counts(&self) -> &Arc<Counts> {
+        &self.inner.counts
     }
 
     /// What is handed over on this host lies here from now on, for as many requests at once.
@@ -145,7 +153,7 @@ impl Links {
     pub(crate) fn vitals(&self) -> Vitals {
         let arena = self.inner.arena.borrow();
         let arena_bytes = arena.as_ref().map_or(0, |arena| arena.used_bytes());
-        Vitals { arena_bytes, ..self.inner.counts.get() }
+        Vitals { arena_bytes, ..self.inner.vitals.get() }
     }
 
     /// Says something to the coordinator, if there is one.
@@ -180,6 +188,7 @@ impl Links {
 
     fn queue(&self, frame: &Frame) {
         if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
+            self.inner.counts.sent.count(frame);
             let written = frame.write(self.inner.clock.now_us(), None);
             coordinator.queue(written.expect("nothing is lent to the coordinator"));
         }
@@ -204,9 +213,20 @@ impl Links {
     }
 
     fn count(&self, count: impl FnOnce(&mut Vitals)) {
-        let mut counts = self.inner.counts.get();
-        count(&mut counts);
-        self.inner.counts.set(counts);
+        let mut vitals = self.inner.vitals.get();
+        count(&mut vitals);
+        self.inner.vitals.set(vitals);
+    }
+
+    /// Counts what is handed over, if it is an item.
+    fn count_item(&self, hand_over: &HandOver, transport: Transport) {
+        let Body::Item(datum) = &hand_over.body else { return };
+        self.inner.counts.edge(hand_over.from, hand_over.to, transport, datum.bytes());
+        self.count(|vitals| match transport {
+            Transport::Pointer => vitals.by_pointer += 1,
+            Transport::SharedMemory | Transport::Cuda => vitals.by_shared_memory += 1,
+            Transport::Tcp => vitals.by_tcp += 1,
+        });
     }
 
     /// Sends to an open peer, or lets it wait for room.
@@ -240,13 +260,8 @@ impl Links {
             None => frame.write(now_us, None)?,
         };
         open.out.queue(written);
-        if matches!(hand_over.body, Body::Item(_)) {
-            let is_shared = open.is_shared;
-            self.count(|counts| {
-                let way = if is_shared { &mut counts.by_shared_memory } else { &mut counts.by_tcp };
-                *way += 1;
-            });
-        }
+        self.inner.counts.sent.count(&frame);
+        self.count_item(hand_over, if open.is_shared { Transport::SharedMemory } else { Transport::Tcp });
         Ok(())
     }
 
@@ -356,7 +371,8 @@ impl Links {
         }
         let lent = match (fd, arena_bytes) {
             (Some(fd), Some(bytes)) => {
-                Some(Borrower::new(Foreign::map(&fd, bytes).map_err(|error| error.to_string())?, out.clone()))
+                let arena = Foreign::map(&fd, bytes).map_err(|error| error.to_string())?;
+                Some(Borrower::new(arena, out.clone(), Arc::clone(&self.inner.counts)))
             }
             _ => None,
         };
@@ -411,7 +427,7 @@ impl Inner {
 impl Outside for Links {
     fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
         if self.inner.seat.get() == Some(to) {
-            self.count(|counts| counts.by_pointer += 1);
+            self.count_item(&hand_over, Transport::Pointer);
             let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
             return;
         }
@@ -488,13 +504,14 @@ struct Borrower {
 }
 
 impl Borrower {
-    fn new(arena: Foreign, out: Outbox) -> Self {
+    fn new(arena: Foreign, out: Outbox, counts: Arc<Counts>) -> Self {
         let (give_back, mut leases) = unbounded_channel();
         // Views are dropped on any thread; the link belongs to this one.
         tokio::task::spawn_local(async move {
             while let Some(lease) = leases.recv().await {
-                let released = Frame::Released(lease).write(0, None);
-                out.send(released.expect("a lease is no content"));
+                let released = Frame::Released(lease);
+                counts.sent.count(&released);
+                out.send(released.write(0, None).expect("a lease is no content"));
             }
         });
         Self { arena, give_back }

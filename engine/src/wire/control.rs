@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Malformed;
+use crate::counts::Work;
 
 /// The version of everything in [`crate::wire`]; both ends must have the same.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Something said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub(crate) enum Control {
     Loading { what: String, done: u64, total: u64 },
     /// A worker has loaded its components.
     Ready,
+    /// What a worker has done so far.
+    Worked(Work),
     /// A worker cannot load.
     Failed { message: String, component: Option<String> },
     /// The workers that are ready, and where they are.

@@ -77,6 +77,56 @@ const ASK: u8 = 12;
 const PIECE: u8 = 13;
 
 impl Frame {
+    /// What is told apart when messages are counted: what they are for.
+    pub(crate) const KINDS: [&'static str; 19] = [
+        "open",
+        "cancel",
+        "consumed",
+        "peer_lost",
+        "item",
+        "end",
+        "present",
+        "absent",
+        "round_ended",
+        "credit",
+        "released",
+        "output",
+        "closed",
+        "parted",
+        "alive",
+        "ask",
+        "piece",
+        "control",
+        "output_end",
+    ];
+
+    /// Which of [`Self::KINDS`] it is.
+    pub(crate) const fn kind(&self) -> usize {
+        match self {
+            Self::Open { .. } => 0,
+            Self::Cancel { .. } => 1,
+            Self::Consumed { .. } => 2,
+            Self::PeerLost(_) => 3,
+            Self::HandOver(hand_over) => match hand_over.body {
+                Body::Item(_) => 4,
+                Body::End => 5,
+                Body::Present => 6,
+                Body::Absent => 7,
+                Body::RoundEnded(_) => 8,
+                Body::Credit(_) => 9,
+            },
+            Self::Released(_) => 10,
+            Self::Output { item: Some(_), .. } => 11,
+            Self::Output { item: None, .. } => 18,
+            Self::Closed { .. } => 12,
+            Self::Parted { .. } => 13,
+            Self::Alive(_) => 14,
+            Self::Ask { .. } => 15,
+            Self::Piece(_) => 16,
+            Self::Control(_) => 17,
+        }
+    }
+
     /// Its binary form at `now_us` of this process's clock; contents are lent to `lender`, if there is one.
     pub(crate) fn write(&self, now_us: u64, lender: Option<&mut dyn Lend>) -> Result<Writer, Full> {
         let mut to = Writer::default();
