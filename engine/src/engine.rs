@@ -13,7 +13,7 @@ use std::time::Duration;
 use corn_core::coordinator::Patience;
 use corn_core::executor::{Loader, Progress};
 use corn_core::message::{
-    Body, CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent,
+    Body, CallTrace, CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent,
 };
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
 use corn_plan::{RecordingId, Signature, StageId, Transport, ValueId, Verified, WorkerId};
@@ -27,7 +27,7 @@ use crate::counts::Counts;
 use crate::deployment::{Member, Status};
 use crate::load::{Loading, Loads, needed};
 use crate::machine;
-use crate::observe::Observer;
+use crate::observe::{HandOverTrace, Observer};
 use crate::ports::Ports;
 use crate::worker::{Driver, Outside};
 
@@ -65,6 +65,8 @@ pub struct Ask {
     pub deadline: Option<Duration>,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether an [`Observer`] wants to know what it takes.
+    pub is_traced: bool,
 }
 
 /// A worker that is a thread of this process, and everybody else around it.
@@ -74,12 +76,19 @@ struct Inside {
     coordinator: UnboundedSender<CoordinatorEvent>,
     clients: Clients,
     counts: Arc<Counts>,
+    observer: Arc<dyn Observer>,
+    clock: Clock,
 }
 
 impl Outside for Inside {
     fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
         if let Body::Item(datum) = &hand_over.body {
             self.counts.edge(hand_over.from, hand_over.to, Transport::Pointer, datum.bytes());
+            // It is there as soon as it is sent.
+            let now_us = self.clock.now_us();
+            if let Some(trace) = HandOverTrace::of(&hand_over, Transport::Pointer, now_us, now_us) {
+                self.observer.hand_over(&trace);
+            }
         }
         self.ports.send(to, WorkerEvent::HandOver(hand_over));
     }
@@ -94,6 +103,10 @@ impl Outside for Inside {
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
         let _ = self.coordinator.send(CoordinatorEvent::Parted { worker: self.seat, peer, kept });
+    }
+
+    fn trace(&mut self, trace: CallTrace) {
+        self.observer.call(&trace);
     }
 }
 
@@ -112,7 +125,8 @@ impl Engine {
         if let Some(first) = problems.into_iter().next().or_else(|| machine::not_embedded(plan.plan())) {
             return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
         }
-        let (mut engine, driver) = Self::without_workers(plan, recordings, None, |_| ());
+        let (mut engine, driver) =
+            Self::without_workers(plan, recordings, None, Arc::clone(&observer), |_| ());
         let stopped = engine.stop.subscribe();
         engine.spawn_driver("corn-coordinator", move || driver.drive(stopped_by(stopped)))?;
         let loading = Loading { loader, progress, observer, clock: engine.clock, memory: None };
@@ -125,6 +139,7 @@ impl Engine {
         plan: Arc<Verified>,
         recordings: &[RecordingId],
         patience: Option<Patience>,
+        observer: Arc<dyn Observer>,
         drained: impl Fn(WorkerId) + Send + 'static,
     ) -> (Self, coordinator::Driver) {
         let (events, coordinator_events) = unbounded_channel();
@@ -151,6 +166,7 @@ impl Engine {
             events: coordinator_events,
             ports: engine.ports.clone(),
             clients: engine.clients.clone(),
+            observer,
             drained: Box::new(drained),
         };
         (engine, driver)
@@ -189,8 +205,9 @@ impl Engine {
                     coordinator: self.events.clone(),
                     clients: self.clients.clone(),
                     counts,
+                    observer: Arc::clone(&loading.observer),
+                    clock: self.clock,
                 },
-                observer: Arc::clone(&loading.observer),
                 ledger: Arc::clone(&self.ledgers[worker.0 as usize]),
             };
             let stopped = self.stop.subscribe();
@@ -246,10 +263,10 @@ impl Engine {
         let deadline_us = ask.deadline.map(|deadline| {
             self.clock.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
         });
-        let Ask { recording, mut inputs, priority, .. } = ask;
+        let Ask { recording, mut inputs, priority, is_traced, .. } = ask;
         if self.served.contains(&recording) {
             self.bring_to_rate(recording, &mut inputs);
-            let submission = Submission { request, recording, inputs, deadline_us, priority };
+            let submission = Submission { request, recording, inputs, deadline_us, priority, is_traced };
             let _ = self.events.send(CoordinatorEvent::Submit(submission));
         }
         Answer {

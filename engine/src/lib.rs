@@ -26,6 +26,6 @@ pub use deployment::{
 };
 pub use engine::{Ask, Engine};
 pub use machine::problems;
-pub use observe::{NoObserver, Observer};
+pub use observe::{HandOverTrace, NoObserver, Observer};
 pub use process::{Membership, work};
 pub use wire::greet::Token;

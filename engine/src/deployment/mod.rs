@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use crate::client::Message;
 use crate::counts::Sent;
 use crate::engine::Engine;
+use crate::observe::Observer;
 use crate::wire::Frame;
 use crate::wire::control::{Address, Control, Join, read, write};
 use crate::wire::greet::{Token, hear, listen, say};
@@ -73,11 +74,16 @@ pub(crate) struct Shared {
     members: Mutex<Members>,
     changed: Notify,
     sent: Sent,
+    observer: Arc<dyn Observer>,
 }
 
 impl Deployment {
-    /// Listens for the workers of `plan`. Nothing is replayed before they have joined; see [`Self::ready`].
-    pub fn start(plan: &Arc<Verified>, listening: &Listening) -> Result<Self, Fault> {
+    /// Listens for the workers of `plan`; `observer` is told of requests that are traced. Nothing is replayed before they have joined; see [`Self::ready`].
+    pub fn start(
+        plan: &Arc<Verified>,
+        listening: &Listening,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Fault> {
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let micros = |duration: Duration| duration.as_micros() as u64;
         let patience = Patience { suspect_us: micros(SUSPECT_AFTER), eject_us: micros(EJECT_AFTER) };
@@ -85,7 +91,13 @@ impl Deployment {
         let told = move |worker| {
             let _ = drained.send(worker);
         };
-        let (engine, driver) = Engine::without_workers(Arc::clone(plan), &recordings, Some(patience), told);
+        let (engine, driver) = Engine::without_workers(
+            Arc::clone(plan),
+            &recordings,
+            Some(patience),
+            Arc::clone(&observer),
+            told,
+        );
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             engine: Arc::clone(&engine),
@@ -94,6 +106,7 @@ impl Deployment {
             members: Mutex::new(Members::new(plan.plan().workers.len())),
             changed: Notify::new(),
             sent: Sent::default(),
+            observer,
         });
         let members = Arc::downgrade(&shared);
         let _ = engine.members.set(Box::new(move |status| {
@@ -359,6 +372,8 @@ async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
             Ok(Frame::Alive(vitals)) => shared.lock().alive(seat, vitals),
             Ok(Frame::Control(json)) => match read(&json) {
                 Ok(Control::Worked(work)) => shared.lock().worked(seat, work),
+                Ok(Control::Called(called)) => shared.observer.call(&called.trace(engine.clock)),
+                Ok(Control::Handed(handed)) => shared.observer.hand_over(&handed.trace(engine.clock)),
                 _ => return,
             },
             _ => return,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use corn_core::message::{Body, HandOver, RequestId, Seat, WorkerEvent};
+use corn_core::message::{Body, CallTrace, HandOver, RequestId, Seat, WorkerEvent};
 use corn_core::{Blame, Datum, Fault};
 use corn_plan::{StageId, Transport, ValueId};
 use tokio::sync::Notify;
@@ -22,7 +22,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::arena::{Arena, Foreign};
 use crate::clock::Clock;
 use crate::counts::Counts;
-use crate::wire::control::{Address, Control, Host};
+use crate::observe::HandOverTrace;
+use crate::wire::control::{Address, Called, Control, Handed, Host, write};
 use crate::wire::greet::{Token, greet, listen};
 use crate::wire::link::{Inbox, Outbox, Socket};
 use crate::wire::{Borrow, Frame, Full, Lend, Place, Vitals};
@@ -218,6 +219,14 @@ impl Links {
         self.inner.vitals.set(vitals);
     }
 
+    /// Says to whoever wants to know that something has come that was sent at `sent_us`, in µs since 1970.
+    fn tell_handed(&self, hand_over: &HandOver, transport: Transport, sent_us: u64) {
+        let taken_us = self.inner.clock.to_unix_us(self.inner.clock.now_us());
+        if let Some(trace) = HandOverTrace::of(hand_over, transport, sent_us, taken_us) {
+            self.tell_late(&Frame::Control(write(&Control::Handed(Handed::new(&trace)))));
+        }
+    }
+
     /// Counts what is handed over, if it is an item.
     fn count_item(&self, hand_over: &HandOver, transport: Transport) {
         let Body::Item(datum) = &hand_over.body else { return };
@@ -242,7 +251,8 @@ impl Links {
 
     fn try_send(&self, open: &mut Open, hand_over: &HandOver) -> Result<(), Full> {
         let now_us = self.inner.clock.now_us();
-        let frame = Frame::HandOver(hand_over.clone());
+        let sent_us = hand_over.header.is_traced.then(|| self.inner.clock.to_unix_us(now_us));
+        let frame = Frame::HandOver { hand_over: hand_over.clone(), sent_us };
         let arena = self.inner.arena.borrow();
         let written = match arena.as_ref().filter(|_| open.is_shared) {
             Some(arena) => {
@@ -393,7 +403,11 @@ impl Links {
                 Ok(None) | Err(_) => break,
             };
             // Whoever sends what cannot be is not to be trusted with what comes next.
-            let Ok(Frame::HandOver(hand_over)) = frame else { break };
+            let Ok(Frame::HandOver { hand_over, sent_us }) = frame else { break };
+            if let Some(sent_us) = sent_us {
+                let transport = if lent.is_some() { Transport::SharedMemory } else { Transport::Tcp };
+                self.tell_handed(&hand_over, transport, sent_us);
+            }
             let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
         }
         let mut takes_from = self.inner.takes_from.borrow_mut();
@@ -455,6 +469,11 @@ impl Outside for Links {
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
         self.tell(&Frame::Parted { peer, kept });
+    }
+
+    fn trace(&mut self, trace: CallTrace) {
+        let called = Called::new(&trace, self.inner.clock);
+        self.tell_late(&Frame::Control(write(&Control::Called(called))));
     }
 
     /// Peers first: they have work to do.

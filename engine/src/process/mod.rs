@@ -238,7 +238,6 @@ impl Process<'_> {
             events,
             executors,
             outside: self.links.clone(),
-            observer: Arc::new(NoObserver),
             ledger,
         };
         tokio::task::spawn_local(driver.drive(std::future::pending()));
