@@ -1,6 +1,7 @@
 //! A worker that is a process of its own: it joins a coordinator, loads its components, replays, and comes back
 //! when the coordinator does.
 
+mod lend;
 mod links;
 
 use std::path::{Path, PathBuf};

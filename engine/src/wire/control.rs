@@ -21,7 +21,9 @@ pub(crate) enum Control {
     /// A worker asks to join a coordinator.
     Join(Join),
     /// A worker opens a link to another.
-    Peer { nonce: String, proof: String, from: Worker, to: Worker, arena_bytes: Option<u64> },
+    Peer { nonce: String, proof: String, from: Worker, to: Worker, arena_bytes: Option<u64>, link: u64 },
+    /// A worker opens a connection beside a link, for pieces of large payloads.
+    Lane { nonce: String, proof: String, from: Worker, to: Worker, link: u64, lane: u8 },
     /// Whoever listens knows the token as well, and goes on.
     Welcome { proof: String },
     /// Whoever listens does not go on.
