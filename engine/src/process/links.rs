@@ -348,7 +348,7 @@ impl Links {
         if let Some(arena) = &arena {
             socket.send_fd(arena.fd()).await.map_err(|error| error.to_string())?;
         }
-        let (out, mut inbox) = socket.split();
+        let (out, mut inbox) = socket.split().map_err(|error| error.to_string())?;
         let arena_bytes = arena.map(|arena| arena.bytes());
         let link = self.new_link();
         let greeting = |nonce, proof| Control::Peer {
@@ -374,7 +374,8 @@ impl Links {
         let host = self.inner.known.borrow().get(&to).cloned();
         let (Some(host), Some(from)) = (host, self.inner.seat.get()) else { return };
         let lane = async |lane| {
-            let (out, mut inbox) = Socket::tcp(&host.tcp).await.map_err(|error| error.to_string())?.split();
+            let socket = Socket::tcp(&host.tcp).await.and_then(Socket::split);
+            let (out, mut inbox) = socket.map_err(|error| error.to_string())?;
             let greeting =
                 |nonce, proof| Control::Lane { nonce, proof, from: from.into(), to: to.into(), link, lane };
             greet(&out, &mut inbox, &self.inner.token, greeting).await.map(|()| out)
@@ -440,7 +441,7 @@ impl Links {
             Socket::Unix(_) => Some(socket.take_fd().await.map_err(|error| error.to_string())?),
             Socket::Tcp(_) => None,
         };
-        let (out, mut inbox) = socket.split();
+        let (out, mut inbox) = socket.split().map_err(|error| error.to_string())?;
         let greeted = tokio::time::timeout(REACHED_WITHIN, listen(&out, &mut inbox, &self.inner.token)).await;
         let greeted = greeted.map_err(|_| "it said nothing".to_owned())??;
         let (from, to, link, arena_bytes) = match greeted {

@@ -143,8 +143,8 @@ mod tests {
     async fn connection(listener: &TcpListener) -> (Outbox, Inbox) {
         let address = listener.local_addr().unwrap().to_string();
         let (there, here) = tokio::join!(Socket::tcp(&address), listener.accept());
-        let (out, _) = there.unwrap().split();
-        let (_, mut inbox) = Socket::of_tcp(here.unwrap().0).unwrap().split();
+        let (out, _) = there.unwrap().split().unwrap();
+        let (_, mut inbox) = Socket::of_tcp(here.unwrap().0).and_then(Socket::split).unwrap();
         inbox.trust();
         (out, inbox)
     }
