@@ -35,12 +35,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use corn_core::Fault;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
+use crate::Served;
 use crate::fetch::{Fetcher, MediaSources};
 use crate::keys::Keys;
-use crate::{Served, stopped};
 use answer::Outputs;
 use metrics::{Meter, Metrics};
 use refusal::Refusal;
@@ -67,17 +66,11 @@ struct Face {
 #[derive(Clone)]
 struct RequestName(Arc<str>);
 
-/// Serves until told to stop, and until what is under way has ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    served: Arc<Served>,
-    keys: Option<Keys>,
-    media: MediaSources,
-    stop: watch::Receiver<bool>,
-) -> Result<(), Fault> {
+/// What answers requests at the paths of the API.
+pub(crate) fn router(served: Arc<Served>, keys: Option<Keys>, media: MediaSources) -> Result<Router, Fault> {
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
-    let face = Arc::new(Face {
+    let face = Face {
         served,
         keys,
         metrics: Arc::new(Metrics::new()),
@@ -86,12 +79,11 @@ pub(crate) async fn serve(
         began_s: now_s(),
         life: u32::from_le_bytes(life),
         next: AtomicU64::new(0),
-    });
-    let served = axum::serve(listener, router(face)).with_graceful_shutdown(stopped(stop)).await;
-    served.map_err(|error| Fault::setup(format!("HTTP ended: {error}")))
+    };
+    Ok(routes(Arc::new(face)))
 }
 
-fn router(face: Arc<Face>) -> Router {
+fn routes(face: Arc<Face>) -> Router {
     Router::new()
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
