@@ -34,7 +34,8 @@ impl Authority {
 
     /// Vouches for who is called `name` at this host, and writes that to files of that name.
     pub(crate) fn vouch_for(&self, name: &str) -> Identity {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let mut params =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().unwrap();
