@@ -24,7 +24,7 @@ use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -34,7 +34,7 @@ use crate::grpc::native::Native;
 use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::corn::corn_server::CornServer;
 use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-use crate::keys::Keys;
+use crate::keys::{Keys, Pass};
 
 /// Bytes of a request as it comes, where the plan sets no limit.
 const BODY_BYTES: u64 = 64 << 20;
@@ -87,19 +87,22 @@ async fn in_time(request: axum::extract::Request, next: Next) -> Response {
     }
 }
 
-/// Lets only those in who bring a key, if there are keys. Health and reflection are for everybody.
+/// Lets only those in who bring a key, if there are keys; what they ask for counts by it. Health and reflection are for
+/// everybody.
 fn door(keys: Option<Keys>) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone {
-    move |request| {
+    move |mut request| {
         let Some(keys) = &keys else { return Ok(request) };
         let brought = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let key = brought.and_then(|brought| brought.split_once(' '));
-        match key {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") && keys.knows(key.trim()) => {
-                Ok(request)
-            }
-            _ => Err(Status::unauthenticated("a key is needed: metadata `authorization: Bearer KEY`")),
-        }
+        let wanted = || Status::unauthenticated("a key is needed: metadata `authorization: Bearer KEY`");
+        let pass = keys.pass(brought).ok_or_else(wanted)?;
+        request.extensions_mut().insert(pass);
+        Ok(request)
     }
+}
+
+/// What the client of a call has shown.
+fn pass_of(extensions: &Extensions) -> Pass {
+    extensions.get().cloned().unwrap_or_default()
 }
 
 /// The most that a request may hold as it comes: the largest limit of a graph.

@@ -220,7 +220,7 @@ impl Sockets {
         let mut faces = std::pin::pin!(faces);
         tokio::select! {
             outcome = &mut faces => return outcome,
-            () = look_again(tls.as_ref(), notices) => {}
+            () = look_again(tls.as_ref(), keys.as_ref(), notices) => {}
             () = stop => {}
         }
         let _ = stopping.send(true);
@@ -242,15 +242,18 @@ pub async fn serve(
 }
 
 /// Looks at the files that the faces were told of, for as long as they serve: what was replaced is used from then on.
-async fn look_again(tls: Option<&Tls>, notices: Notices) {
+async fn look_again(tls: Option<&Tls>, keys: Option<&Keys>, notices: Notices) {
     loop {
         tokio::time::sleep(LOOKS_EVERY).await;
-        let tls = tls.cloned();
-        let looked = tokio::task::spawn_blocking(move || tls.and_then(|tls| tls.look_again()));
-        match looked.await {
-            Ok(Some(Ok(what))) => notices.say(&what),
-            Ok(Some(Err(fault))) => notices.say(&format!("what was there before is used: {fault}")),
-            Ok(None) | Err(_) => {}
+        let (tls, keys) = (tls.cloned(), keys.cloned());
+        let looked = tokio::task::spawn_blocking(move || {
+            [tls.and_then(|tls| tls.look_again()), keys.and_then(|keys| keys.look_again())]
+        });
+        for found in looked.await.into_iter().flatten().flatten() {
+            match found {
+                Ok(what) => notices.say(&what),
+                Err(fault) => notices.say(&format!("what was there before is used: {fault}")),
+            }
         }
     }
 }

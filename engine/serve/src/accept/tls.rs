@@ -29,7 +29,7 @@ pub struct Tls {
     files: Arc<Files>,
     current: Arc<RwLock<Configs>>,
     /// What was read last, whether or not it could be used.
-    read: Arc<Mutex<Contents>>,
+    read: Arc<Mutex<Result<Contents, Fault>>>,
 }
 
 #[derive(Debug)]
@@ -76,19 +76,19 @@ impl Tls {
         Ok(Self {
             files: Arc::new(files),
             current: Arc::new(RwLock::new(configs)),
-            read: Arc::new(Mutex::new(contents)),
+            read: Arc::new(Mutex::new(Ok(contents))),
         })
     }
 
     /// Reads the files again. None if they are what they were; otherwise what is used from now on, in words, or why
     /// they cannot be used, in which case those from before are.
     pub(crate) fn look_again(&self) -> Option<Result<String, Fault>> {
-        let contents = self.files.contents().ok()?;
+        let contents = self.files.contents();
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if *read == contents {
             return None;
         }
-        let configs = self.files.configs(&contents);
+        let configs = contents.as_ref().map_err(Clone::clone).and_then(|it| self.files.configs(it));
         *read = contents;
         Some(configs.map(|configs| {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = configs;

@@ -14,6 +14,7 @@ use tonic::metadata::MetadataMap;
 use crate::grpc::nearest;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::status;
+use crate::keys::Slot;
 use crate::{Request, Served};
 
 /// Most bytes of an answer that is collected whole. What is larger can be had piece by piece.
@@ -31,6 +32,8 @@ pub(super) struct Asked {
     pub(super) outputs: Vec<String>,
     pub(super) deadline: Option<Duration>,
     pub(super) priority: Priority,
+    /// Its place among what the client's key allows.
+    pub(super) slot: Slot,
 }
 
 /// Something of an answer.
@@ -43,6 +46,7 @@ pub(super) enum Event {
 /// The answer to a request. Dropping it cancels the request on every worker.
 pub(super) struct Asking {
     answer: Answer,
+    _slot: Slot,
     pub(super) route: String,
     pub(super) outputs: Vec<Wanted>,
 }
@@ -75,7 +79,7 @@ pub(super) fn submit(served: &Served, routes: &Routes, asked: Asked) -> Result<A
         priority: asked.priority,
     };
     let answer = served.submit(request).map_err(|fault| status::of(&fault))?;
-    Ok(Asking { answer, route, outputs })
+    Ok(Asking { answer, _slot: asked.slot, route, outputs })
 }
 
 /// The recording that takes what is brought and makes what is asked for; what it makes beyond that is the least.
