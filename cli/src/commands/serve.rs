@@ -53,7 +53,8 @@ pub(crate) struct Faces {
     /// Where Corn's gRPC service and KServe v2 listen.
     #[arg(long, value_name = "HOST:PORT")]
     grpc: Option<String>,
-    /// A file of keys, one a line, of which each client must bring one as `Authorization: Bearer KEY`.
+    /// A file of keys, one a line, of which each client must bring one as `Authorization: Bearer KEY`. Behind a key may
+    /// stand what it allows: `name=lab concurrency=4 rate=60/min`. It is read again when it changes.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// A certificate in PEM, followed by those that vouch for it: both faces speak TLS then. It is read again when it

@@ -38,7 +38,7 @@ use wire::Wire;
 /// How long to wait when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 /// How long a connection has to say farewell when its place is given to another.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How often a peer that says nothing is asked whether it is there, over HTTP/2 and by TCP.
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// A peer that answers no ping for so long has gone: its requests are given up.

@@ -161,7 +161,9 @@ fn key(line: &str, before: &[Arc<Key>]) -> Result<Key, String> {
             }
             Some(("rate", value)) => rate.replace(Rate::parse(value)?).is_none(),
             _ => {
-                return Err("behind a key stand name=…, concurrency=… and rate=…, and nothing else".to_owned());
+                return Err(
+                    "behind a key stand name=…, concurrency=… and rate=…, and nothing else".to_owned()
+                );
             }
         };
         if !is_first {

@@ -31,7 +31,13 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(None | Some(Err(_))) = polled {
+        let is_over = match &polled {
+            Poll::Ready(None | Some(Err(_))) => true,
+            // Before the client has the last of it, and asks again.
+            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            Poll::Pending => false,
+        };
+        if is_over {
             self.holds = None;
         }
         polled
