@@ -67,6 +67,9 @@ pub(crate) struct Faces {
     /// Certificates in PEM of which one must vouch for that of each client.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
+    /// Connections of clients at once, over HTTP and over gRPC each [default: 4096].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: Option<u32>,
     /// Domains from which media are fetched that requests name by URL: example.org, *.example.org, store:9000 or *.
     /// Without, nothing is fetched.
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
@@ -89,7 +92,9 @@ impl Faces {
         let client_ca = self.tls_client_ca.as_deref();
         let tls = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
         let tls = tls.map(|(certificate, key)| Tls::read(certificate, key, client_ca)).transpose()?;
-        let (http, grpc, bounds) = (self.http.clone(), self.grpc.clone(), Bounds::default());
+        let (http, grpc) = (self.http.clone(), self.grpc.clone());
+        let bounds = self.max_connections.map_or_else(Bounds::default, |most| Bounds::of(most as usize));
+        take_all_files();
         Ok(Listening { http, grpc, keys, media, tls, bounds, notices: Notices(say) })
     }
 
@@ -163,6 +168,16 @@ async fn load(plan: &Arc<Verified>, executors: Arc<Executors>) -> Result<Engine,
         Engine::start(Arc::clone(plan), &recordings, executors, progress, Arc::new(NoObserver)).await;
     bars.clear();
     Ok(engine?)
+}
+
+/// A connection is an open file, and many systems let a process have few of those unless it asks for more.
+fn take_all_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Who may not have them says so when there are none left.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
 }
 
 /// Ends at the second word to stop.

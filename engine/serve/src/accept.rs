@@ -74,13 +74,20 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
+        Self::of(4096)
+    }
+}
+
+impl Bounds {
+    /// With so many connections at once, and in everything else as usual.
+    pub fn of(connections: usize) -> Self {
         Self {
-            connections: 4096,
-            unasked: 1024,
+            connections,
+            unasked: connections.div_ceil(4),
             streams: 256,
             first_within: Duration::from_secs(10),
             next_within: Duration::from_secs(90),
-            taken_within: Duration::from_secs(60),
+            taken_within: Duration::from_mins(1),
         }
     }
 }
@@ -119,30 +126,32 @@ impl Entrance {
         let shared = Arc::new(Shared { builder: self.builder(), entrance: self, router, stop: stop.clone() });
         let mut connections = JoinSet::new();
         let mut stopped = pin!(stopped(stop));
+        // Whoever comes when everybody here is being answered; those behind it wait in the system's queue.
+        let mut next = None;
+        let mut has_said = false;
         loop {
-            let accepted = tokio::select! {
+            tokio::select! {
                 () = &mut stopped => break,
-                Some(_) = connections.join_next() => continue,
-                accepted = async {
-                    // Waits in the system's queue for as long as everybody here is being answered.
-                    crowd.has_room().await;
-                    listener.accept().await
-                } => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let member = crowd.enter();
-                    connections.spawn(shared_connection(Arc::clone(&shared), stream, member));
+                Some(_) = connections.join_next() => {}
+                () = crowd.has_room(), if next.is_some() => {
+                    if let Some(stream) = next.take() {
+                        connections.spawn(serve_one(Arc::clone(&shared), stream, crowd.enter()));
+                    }
                 }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    let face = shared.entrance.speaks.name();
-                    (shared.entrance.notices).say(&format!(
-                        "{face}: no connection can be taken for the moment: {error}; see `ulimit -n`"
-                    ));
-                    crowd.make_room();
-                    tokio::time::sleep(NO_ROOM).await;
-                }
+                accepted = listener.accept(), if next.is_none() => match accepted {
+                    Ok((stream, _)) => (next, has_said) = (Some(stream), false),
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        if !std::mem::replace(&mut has_said, true) {
+                            let face = shared.entrance.speaks.name();
+                            shared.entrance.notices.say(&format!(
+                                "{face}: no connection can be taken for the moment: {error}; see `ulimit -n`"
+                            ));
+                        }
+                        crowd.make_room();
+                        tokio::time::sleep(NO_ROOM).await;
+                    }
+                },
             }
         }
         drop(listener);
@@ -188,7 +197,7 @@ struct Shared {
 }
 
 /// Serves one connection to its end.
-async fn shared_connection(shared: Arc<Shared>, stream: TcpStream, member: Arc<Member>) {
+async fn serve_one(shared: Arc<Shared>, stream: TcpStream, member: Arc<Member>) {
     let Shared { entrance, builder, router, stop } = &*shared;
     let first_until = Instant::now() + entrance.bounds.first_within;
     prepare(&stream);
@@ -200,7 +209,7 @@ async fn shared_connection(shared: Arc<Shared>, stream: TcpStream, member: Arc<M
     };
     // Who cannot agree on how to speak has been told so by TLS.
     let Ok(Some(wire)) = opened else { return };
-    let service = hyper::service::service_fn(|request| answer(router.clone(), Arc::clone(&member), request));
+    let service = hyper::service::service_fn(|request| answer(router.clone(), &member, request));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(wire), service);
     let mut connection = pin!(connection);
     let mut stopping = pin!(stopped(stop.clone()));
@@ -254,12 +263,14 @@ async fn open(entrance: &Entrance, stream: TcpStream, member: &Arc<Member>) -> i
     Ok(Some(Wire::tls(stream, Arc::clone(member), taken_within)))
 }
 
+type Answered = Result<Response<Held<Body, crowd::Work>>, Infallible>;
+
 /// Answers one request. The connection is at work until the answer has gone out whole, or was given up.
 fn answer(
     mut router: Router,
-    member: Arc<Member>,
+    member: &Arc<Member>,
     request: Request<Incoming>,
-) -> Pin<Box<dyn Future<Output = Result<Response<Held<Body, crowd::Work>>, Infallible>> + Send>> {
+) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
     let work = member.begin();
     Box::pin(async move {
         let response = router.call(request).await?;

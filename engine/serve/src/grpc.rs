@@ -6,6 +6,7 @@ mod inputs;
 mod kserve;
 mod native;
 mod nearest;
+mod patient;
 pub mod proto;
 mod routes;
 mod status;
@@ -72,7 +73,8 @@ pub(crate) fn router(served: &Arc<Served>, keys: Option<Keys>) -> Result<(Router
         .add_service(health)
         .add_service(descriptors().build_v1().map_err(no_reflection)?)
         .add_service(descriptors().build_v1alpha().map_err(no_reflection)?);
-    Ok((routes.into_axum_router().layer(from_fn(in_time)), reporter))
+    let router = routes.into_axum_router().layer(from_fn(in_time)).layer(from_fn(patient::within_reason));
+    Ok((router, reporter))
 }
 
 /// Ends a call whose deadline passes before its request has come whole; later the engine holds it.

@@ -126,6 +126,13 @@ impl Served {
         self.plan.plan()
     }
 
+    /// Requests of `graph` that may be in flight at once.
+    fn admits(&self, graph: &str) -> u32 {
+        let declared = self.plan().serves.iter().find(|serve| serve.graph == graph);
+        let own = declared.and_then(|serve| serve.limits.inflight);
+        own.unwrap_or(self.plan().inflight).clamp(1, self.plan().inflight.max(1))
+    }
+
     /// Whether every component is ready on some worker.
     pub fn is_ready(&self) -> bool {
         self.plan().recordings.ids().all(|recording| self.has_ready(recording))

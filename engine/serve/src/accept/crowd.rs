@@ -5,6 +5,7 @@
 //! never by one that is at work.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -93,7 +94,7 @@ impl Crowd {
         state.members.insert(id, Arc::clone(&told));
         state.unasked.insert(id);
         drop(state);
-        Arc::new(Member { crowd: Arc::clone(self), id, told, work: Mutex::default() })
+        Arc::new(Member { crowd: Arc::clone(self), id, told, asked: Mutex::default() })
     }
 }
 
@@ -102,7 +103,7 @@ pub(super) struct Member {
     crowd: Arc<Crowd>,
     id: u64,
     told: Arc<Notify>,
-    work: Mutex<Asked>,
+    asked: Mutex<Asked>,
 }
 
 #[derive(Default)]
@@ -114,8 +115,8 @@ struct Asked {
 }
 
 impl Member {
-    fn work(&self) -> MutexGuard<'_, Asked> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends when another is given its place.
@@ -125,33 +126,33 @@ impl Member {
 
     /// Whether it has ever asked anything.
     pub(super) fn has_asked(&self) -> bool {
-        self.work().has_asked
+        self.asked().has_asked
     }
 
     /// It asks something.
     pub(super) fn begin(self: &Arc<Self>) -> Work {
-        let mut work = self.work();
-        work.under_way += 1;
-        if !work.has_asked {
-            work.has_asked = true;
+        let mut asked = self.asked();
+        asked.under_way += 1;
+        if !asked.has_asked {
+            asked.has_asked = true;
             self.crowd.state().unasked.remove(&self.id);
-        } else if let Some(since) = work.idle_since.take() {
+        } else if let Some(since) = asked.idle_since.take() {
             self.crowd.state().idle.remove(&(since, self.id));
         }
-        drop(work);
+        drop(asked);
         Work { member: Arc::clone(self), is_endless: false.into() }
     }
 
     fn end(&self) {
-        let mut work = self.work();
-        work.under_way -= 1;
-        if work.under_way == 0 {
+        let mut asked = self.asked();
+        asked.under_way -= 1;
+        if asked.under_way == 0 {
             let mut state = self.crowd.state();
             // Who has been sent away has no place to lose.
             if state.members.contains_key(&self.id) {
                 let since = state.tick();
                 state.idle.insert((since, self.id));
-                work.idle_since = Some(since);
+                asked.idle_since = Some(since);
             }
             drop(state);
             self.crowd.eased.notify_one();
@@ -161,7 +162,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let since = self.work.get_mut().unwrap_or_else(PoisonError::into_inner).idle_since;
+        let since = self.asked.get_mut().unwrap_or_else(PoisonError::into_inner).idle_since;
         let mut state = self.crowd.state();
         state.members.remove(&self.id);
         state.unasked.remove(&self.id);
@@ -176,13 +177,13 @@ impl Drop for Member {
 /// A request under way. It is over when this is dropped.
 pub(crate) struct Work {
     member: Arc<Member>,
-    is_endless: std::sync::atomic::AtomicBool,
+    is_endless: AtomicBool,
 }
 
 impl Work {
     /// The connection is at work for as long as there is one.
     pub(super) fn goes_on(&self) {
-        self.is_endless.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.is_endless.store(true, Ordering::Relaxed);
     }
 }
 

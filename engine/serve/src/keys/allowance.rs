@@ -105,7 +105,8 @@ impl Allowance {
                     return Err(self.over(&format!("used up its {rate}"), again));
                 }
                 used.earned_at = Some(earned_at);
-                let remaining = (rate.period - ahead).as_nanos() / rate.step().as_nanos().max(1);
+                let left = rate.period.saturating_sub(ahead);
+                let remaining = left.as_nanos() / rate.step().as_nanos().max(1);
                 Some(Standing { limit: rate.most, remaining: remaining as u32, whole_in: ahead })
             }
         };
