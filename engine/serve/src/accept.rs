@@ -62,6 +62,8 @@ pub struct Bounds {
     pub connections: usize,
     /// Those of them that have not asked anything yet.
     pub unasked: usize,
+    /// How long one of those has before it makes room for another.
+    pub unasked_for: Duration,
     /// Requests at once over one connection of HTTP/2.
     pub streams: u32,
     /// How long a connection has until the head of its first request has come, the handshake of TLS included.
@@ -84,6 +86,7 @@ impl Bounds {
         Self {
             connections,
             unasked: connections.div_ceil(4),
+            unasked_for: Duration::from_secs(1),
             streams: 256,
             first_within: Duration::from_secs(10),
             next_within: Duration::from_secs(90),
@@ -122,7 +125,8 @@ pub(crate) struct Entrance {
 impl Entrance {
     /// Answers whoever connects to `listener` by `router`, until told to stop and until what is under way has ended.
     pub(crate) async fn serve(self, listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
-        let crowd = Crowd::new(self.bounds.connections, self.bounds.unasked);
+        let bounds = self.bounds;
+        let crowd = Crowd::new(bounds.connections, bounds.unasked, bounds.unasked_for);
         let shared = Arc::new(Shared { builder: self.builder(), entrance: self, router, stop: stop.clone() });
         let mut connections = JoinSet::new();
         let mut stopped = pin!(stopped(stop));

@@ -120,22 +120,18 @@ async fn answered(server: &Server, key: &str, model: &str) {
 async fn a_graph_admits_as_many_as_its_limit_says() {
     let server = serve(None).await;
     let held = hold(&server, "any").await;
-    let mut waiting = Vec::new();
-    for _ in 0..4 {
-        waiting.push(send(&server, "any", "endless").await);
-    }
-    // They wait as soon as the engine has heard of them.
-    let refused = async {
-        loop {
-            let mut stream = send(&server, "any", "endless").await;
+    // Of five more, four wait.
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let mut stream = send(&server, "any", "endless").await;
+        waiting.spawn(async move {
             let mut bytes = Vec::new();
-            let read = tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut bytes)).await;
-            if read.is_ok() {
-                return Reply::parse(&bytes);
-            }
-        }
-    };
-    let reply = tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap();
+            stream.read_to_end(&mut bytes).await.unwrap();
+            Reply::parse(&bytes)
+        });
+    }
+    let reply = tokio::time::timeout(Duration::from_secs(10), waiting.join_next()).await;
+    let reply = reply.expect("one is refused").unwrap().unwrap();
     let (message, kind, _, code) = reply.error();
     assert_eq!((reply.status, kind.as_str(), code.as_str()), (429, "rate_limit_error", "busy"));
     assert_eq!(reply.header("retry-after"), Some("1"));

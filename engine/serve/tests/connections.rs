@@ -134,7 +134,8 @@ async fn who_has_asked_may_be_idle_for_a_while() {
 /// F6: connections that say nothing push out each other, and nobody who asks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_connections_starves_nobody() {
-    let bounds = Bounds { connections: 32, unasked: 16, ..Bounds::default() };
+    let unasked_for = Duration::from_millis(50);
+    let bounds = Bounds { connections: 256, unasked: 128, unasked_for, ..Bounds::default() };
     let server = serve(bounds).await;
     let mut kept = connect(server.address).await;
     ask(&mut kept).await;
@@ -143,12 +144,12 @@ async fn a_flood_of_connections_starves_nobody() {
         let mut open = std::collections::VecDeque::new();
         loop {
             open.push_back(TcpStream::connect(at).await);
-            if open.len() > 500 {
+            if open.len() > 2000 {
                 open.pop_front();
             }
         }
     });
-    for _ in 0..100 {
+    for _ in 0..30 {
         let reply = timeout(SOON, server.get("/health")).await.expect("it is answered in time");
         assert_eq!(reply.status, 200);
         ask(&mut kept).await;
