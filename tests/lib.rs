@@ -7,7 +7,7 @@ use std::sync::Arc;
 use corn_compiler::source::{SourceFile, Sources};
 use corn_compiler::{Compilation, Target};
 use corn_core::executor::NoProgress;
-use corn_engine::{Engine, NoObserver};
+use corn_engine::{Engine, NoObserver, Observer};
 use corn_executors::Executors;
 use corn_plan::{RecordingId, Verified};
 use corn_store::{Pins, Store, StoreOptions};
@@ -55,14 +55,22 @@ pub fn plan(name: &str, text: &str) -> Arc<Verified> {
     Arc::new(compilation.plan.unwrap_or_else(|| panic!("{problems}")))
 }
 
-/// An engine that serves every recording of `plan`, which must need no weights.
-pub async fn engine(plan: &Arc<Verified>) -> Engine {
+/// Loads components that need no weights.
+pub fn executors() -> Arc<Executors> {
     let folder = std::env::temp_dir().join("corn-tests-store");
     let options = StoreOptions { cache_dir: Some(folder), offline: true, ..StoreOptions::default() };
     let store = Store::open(options).unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(Executors::new(Arc::new(store), Pins::default()))
+}
+
+/// An engine that serves every recording of `plan`, which must need no weights.
+pub async fn engine(plan: &Arc<Verified>) -> Engine {
+    engine_seen_by(plan, Arc::new(NoObserver)).await
+}
+
+/// The same, of which `observer` is told.
+pub async fn engine_seen_by(plan: &Arc<Verified>, observer: Arc<dyn Observer>) -> Engine {
     let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
-    let loader = Arc::new(Executors::new(Arc::new(store), Pins::default()));
-    let started =
-        Engine::start(Arc::clone(plan), &recordings, loader, Arc::new(NoProgress), Arc::new(NoObserver));
+    let started = Engine::start(Arc::clone(plan), &recordings, executors(), Arc::new(NoProgress), observer);
     started.await.unwrap_or_else(|fault| panic!("{fault}"))
 }

@@ -14,6 +14,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -190,6 +191,59 @@ fn processes_answer_as_threads_do() {
     let listed = up.run(&["ps"]).good().stdout;
     assert!(listed.contains("talk: 0 requests in flight") && listed.contains("words"), "{listed}");
     assert!(up.run(&["logs", "talk", "w0"]).good().stdout.contains("w0 is ready"));
+}
+
+/// Stages in a row, each in a process of its own.
+fn chain(stages: usize) -> String {
+    let mut program = String::new();
+    let (mut value, mut places) = ("text".to_owned(), String::new());
+    for stage in 0..stages {
+        // Equal components would be one, so each has a declaration of its own.
+        program += &format!(
+            "component Stage{stage}() {{\n    in  text: text\n    out text: text\n    run reference \"text.upper\"\n}}\n\
+             let s{stage} = Stage{stage}()\n"
+        );
+        value = format!("s{stage}({value})");
+        places += &format!("    s{stage}: apart\n");
+    }
+    program
+        + &format!(
+            "graph chain(text: text max 64B) -> text {{ {value} }}\nroute go = chain(text) -> result\n\
+             cluster one {{ node here {{ cpu 16 memory 8GiB }} }}\nplace chain on one {{\n{places}}}\n"
+        )
+}
+
+/// R1: a request is one message to the worker that takes its input, one from worker to worker for each edge, one with
+/// the answer and one with its end, and from each worker one that it is over. Nothing else returns to the coordinator, however long the
+/// chain is.
+#[test]
+fn no_step_returns_to_the_coordinator() {
+    for stages in [1, 3, 5] {
+        let up = Up::new("chain", &chain(stages), &[]);
+        let args = ["call", "chain", "--in", "text=corn", "--repeat", "20", "--json"];
+        up.run(&args).good();
+        let sent = |up: &Up| -> BTreeMap<String, u64> {
+            let mut sent = BTreeMap::new();
+            for of in up.workers().iter().map(|worker| &worker["work"]["sent"]) {
+                for (kind, count) in of.as_object().unwrap() {
+                    *sent.entry(kind.clone()).or_default() += count.as_u64().unwrap();
+                }
+            }
+            sent
+        };
+        let all = 20 * stages as u64;
+        up.wait("all being told", |up| sent(up).get("closed") == Some(&all));
+        let expected = [("closed", all), ("item", all - 20), ("output", 20), ("output_end", 20)];
+        let expected = expected
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| (kind.to_owned(), count));
+        assert_eq!(sent(&up), expected.collect());
+        let listed = up.run(&["ps", "chain", "--messages"]).good().stdout;
+        assert!(listed.contains("of 20 requests"), "{listed}");
+        let open = listed.lines().find(|line| line.contains("  open ")).unwrap();
+        assert_eq!(open.split_whitespace().collect::<Vec<_>>(), ["open", "20", "0", "1.00"], "{listed}");
+    }
 }
 
 /// F1, F2, F3: workers are killed under load. Every request ends, answered or with a fault that names what was lost;

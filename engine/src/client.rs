@@ -208,11 +208,14 @@ impl Answer {
         value: ValueId,
         item: Option<Datum>,
     ) -> Piece {
-        let outputs = &self.plan.plan().recordings[self.recording].outputs;
-        let output = outputs.iter().position(|output| output.value == value);
+        let recording = &self.plan.plan().recordings[self.recording];
+        let output = recording.outputs.iter().position(|output| output.value == value);
         let output = output.expect("a worker sends outputs of the recording");
         let Some(datum) = item else { return Piece::End { output } };
-        self.workers.send(worker, WorkerEvent::Consumed { request, stage, value, count: 1 });
+        // A whole value is over as soon as it is sent: nothing waits for room.
+        if recording.values[value].ty.is_stream() {
+            self.workers.send(worker, WorkerEvent::Consumed { request, stage, value, count: 1 });
+        }
         Piece::Item { output, datum }
     }
 

@@ -1,19 +1,32 @@
 //! The engine's clock: µs since the engine started, the only time the core ever sees.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
+    /// When that was, in µs since 1970.
+    started_unix_us: u64,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now() }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { start: Instant::now(), started_unix_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
     }
 
     pub(crate) fn now_us(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A time of this clock in µs since 1970, which clocks of other processes understand.
+    pub(crate) const fn to_unix_us(self, us: u64) -> u64 {
+        self.started_unix_us.saturating_add(us)
+    }
+
+    /// A time in µs since 1970 as this clock has it; its start for what was before.
+    pub(crate) const fn of_unix_us(self, unix_us: u64) -> u64 {
+        unix_us.saturating_sub(self.started_unix_us)
     }
 
     /// How long it is until `us`; nothing if that is past.

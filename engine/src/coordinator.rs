@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::client::Clients;
 use crate::clock::Clock;
+use crate::observe::Observer;
 use crate::ports::Ports;
 
 /// What the coordinator's thread reaches.
@@ -18,6 +19,7 @@ pub(crate) struct Driver {
     pub(crate) events: UnboundedReceiver<CoordinatorEvent>,
     pub(crate) ports: Ports,
     pub(crate) clients: Clients,
+    pub(crate) observer: Arc<dyn Observer>,
     /// Is told of a worker that drains and has nothing under way any more.
     pub(crate) drained: Box<dyn Fn(WorkerId) + Send>,
 }
@@ -68,7 +70,10 @@ impl Driver {
                 self.clients.again(request);
             }
             // Its channel closes, and so the answer ends.
-            CoordinatorAction::Finished(request) => self.clients.remove(request),
+            CoordinatorAction::Finished(request) => {
+                self.observer.finished(request);
+                self.clients.remove(request);
+            }
             // Whoever holds the worker's connection sees that its port is closed, and ends it.
             CoordinatorAction::Eject(seat) => self.ports.close(seat),
         }

@@ -3,29 +3,36 @@
 //! Embedded, every worker of the plan is a thread of this process. In front of a deployment, the workers are
 //! processes, which join and leave; see [`crate::deployment`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corn_core::coordinator::Patience;
 use corn_core::executor::{Loader, Progress};
-use corn_core::message::{CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent};
+use corn_core::message::{
+    Body, CallTrace, CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent,
+};
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
-use corn_plan::{RecordingId, Signature, StageId, ValueId, Verified, WorkerId};
+use corn_plan::{RecordingId, Signature, StageId, Transport, ValueId, Verified, WorkerId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::client::{Answer, Clients, Message};
 use crate::clock::Clock;
 use crate::coordinator;
+use crate::counts::Counts;
+use crate::deployment::{Member, Status};
 use crate::load::{Loading, Loads, needed};
 use crate::machine;
-use crate::observe::Observer;
+use crate::observe::{HandOverTrace, Observer};
 use crate::ports::Ports;
 use crate::worker::{Driver, Outside};
+
+/// Adds to a status how workers are that are processes.
+pub(crate) type Members = Box<dyn Fn(&mut Status) + Send + Sync>;
 
 /// A plan being replayed.
 pub struct Engine {
@@ -36,6 +43,10 @@ pub struct Engine {
     pub(crate) clients: Clients,
     pub(crate) clock: Clock,
     ledgers: Vec<Arc<Mutex<Ledger>>>,
+    /// Of the workers that are threads of this process.
+    counts: Vec<Arc<Counts>>,
+    /// Who knows how the workers are, if they are processes.
+    pub(crate) members: OnceLock<Members>,
     next_request: AtomicU64,
     /// The recordings whose components are loaded.
     served: BTreeSet<RecordingId>,
@@ -54,6 +65,8 @@ pub struct Ask {
     pub deadline: Option<Duration>,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether an [`Observer`] wants to know what it takes.
+    pub is_traced: bool,
 }
 
 /// A worker that is a thread of this process, and everybody else around it.
@@ -62,10 +75,21 @@ struct Inside {
     ports: Ports,
     coordinator: UnboundedSender<CoordinatorEvent>,
     clients: Clients,
+    counts: Arc<Counts>,
+    observer: Arc<dyn Observer>,
+    clock: Clock,
 }
 
 impl Outside for Inside {
     fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
+        if let Body::Item(datum) = &hand_over.body {
+            self.counts.edge(hand_over.from, hand_over.to, Transport::Pointer, datum.bytes());
+            // It is there as soon as it is sent.
+            let now_us = self.clock.now_us();
+            if let Some(trace) = HandOverTrace::of(&hand_over, Transport::Pointer, now_us, now_us) {
+                self.observer.hand_over(&trace);
+            }
+        }
         self.ports.send(to, WorkerEvent::HandOver(hand_over));
     }
 
@@ -79,6 +103,10 @@ impl Outside for Inside {
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
         let _ = self.coordinator.send(CoordinatorEvent::Parted { worker: self.seat, peer, kept });
+    }
+
+    fn trace(&mut self, trace: CallTrace) {
+        self.observer.call(&trace);
     }
 }
 
@@ -97,7 +125,8 @@ impl Engine {
         if let Some(first) = problems.into_iter().next().or_else(|| machine::not_embedded(plan.plan())) {
             return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
         }
-        let (mut engine, driver) = Self::without_workers(plan, recordings, None, |_| ());
+        let (mut engine, driver) =
+            Self::without_workers(plan, recordings, None, Arc::clone(&observer), |_| ());
         let stopped = engine.stop.subscribe();
         engine.spawn_driver("corn-coordinator", move || driver.drive(stopped_by(stopped)))?;
         let loading = Loading { loader, progress, observer, clock: engine.clock, memory: None };
@@ -110,6 +139,7 @@ impl Engine {
         plan: Arc<Verified>,
         recordings: &[RecordingId],
         patience: Option<Patience>,
+        observer: Arc<dyn Observer>,
         drained: impl Fn(WorkerId) + Send + 'static,
     ) -> (Self, coordinator::Driver) {
         let (events, coordinator_events) = unbounded_channel();
@@ -118,6 +148,8 @@ impl Engine {
         let engine = Self {
             coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan), patience))),
             ledgers: (0..workers).map(|_| Arc::default()).collect(),
+            counts: (0..workers).map(|_| Arc::default()).collect(),
+            members: OnceLock::new(),
             ports: Ports::new(workers),
             plan,
             events,
@@ -134,6 +166,7 @@ impl Engine {
             events: coordinator_events,
             ports: engine.ports.clone(),
             clients: engine.clients.clone(),
+            observer,
             drained: Box::new(drained),
         };
         (engine, driver)
@@ -152,9 +185,11 @@ impl Engine {
         for worker in plan.plan().workers.ids() {
             let (port, events) = unbounded_channel();
             let components = needed(plan.plan(), recordings, worker);
-            loads.push((worker, Loads::begin(plan.plan(), &components, &port, loading)?, port, events));
+            let counts = Arc::clone(&self.counts[worker.0 as usize]);
+            let begun = Loads::begin(plan.plan(), &components, &port, loading, &counts)?;
+            loads.push((worker, begun, port, events, counts));
         }
-        for (worker, loads, port, events) in loads {
+        for (worker, loads, port, events, counts) in loads {
             let seat = Seat { worker, epoch: 0 };
             let (executors, threads) = loads.ready().await?;
             self.threads.extend(threads);
@@ -169,8 +204,10 @@ impl Engine {
                     ports: self.ports.clone(),
                     coordinator: self.events.clone(),
                     clients: self.clients.clone(),
+                    counts,
+                    observer: Arc::clone(&loading.observer),
+                    clock: self.clock,
                 },
-                observer: Arc::clone(&loading.observer),
                 ledger: Arc::clone(&self.ledgers[worker.0 as usize]),
             };
             let stopped = self.stop.subscribe();
@@ -226,10 +263,10 @@ impl Engine {
         let deadline_us = ask.deadline.map(|deadline| {
             self.clock.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
         });
-        let Ask { recording, mut inputs, priority, .. } = ask;
+        let Ask { recording, mut inputs, priority, is_traced, .. } = ask;
         if self.served.contains(&recording) {
             self.bring_to_rate(recording, &mut inputs);
-            let submission = Submission { request, recording, inputs, deadline_us, priority };
+            let submission = Submission { request, recording, inputs, deadline_us, priority, is_traced };
             let _ = self.events.send(CoordinatorEvent::Submit(submission));
         }
         Answer {
@@ -257,6 +294,28 @@ impl Engine {
     /// What the values on each worker hold.
     pub fn ledgers(&self) -> Vec<Ledger> {
         self.ledgers.iter().map(|ledger| *ledger.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+
+    /// What is under way, how the workers are and what they have done.
+    pub fn status(&self) -> Status {
+        let coordinator = self.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
+        let (in_flight, waiting) = (coordinator.in_flight(), coordinator.waiting());
+        drop(coordinator);
+        let submitted = self.next_request.load(Ordering::Relaxed);
+        let mut status = Status { submitted, in_flight, waiting, sent: BTreeMap::new(), workers: Vec::new() };
+        match self.members.get() {
+            Some(members) => members(&mut status),
+            None => status.workers = self.threads_as_members(),
+        }
+        status
+    }
+
+    fn threads_as_members(&self) -> Vec<Member> {
+        let plan = self.plan.plan();
+        let workers = plan.workers.ids().zip(self.ledgers()).zip(&self.counts);
+        workers
+            .map(|((worker, ledger), counts)| Member::thread(plan, worker, ledger, counts.read()))
+            .collect()
     }
 
     /// Stops every thread, after the turn of work that each is in, and waits for them. Blocks.

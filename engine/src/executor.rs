@@ -4,7 +4,7 @@
 //! in flight, items by the windows of their streams. A panic inside an executor ends its calls
 //! with a fault and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -16,6 +16,7 @@ use corn_plan::{Component, ComponentId, Kind};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::Clock;
+use crate::counts::{CallEnd, ComponentCounts};
 use crate::observe::Observer;
 
 /// What an executor is told.
@@ -42,6 +43,7 @@ pub(crate) struct Host {
     pub(crate) component: Component,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,
+    pub(crate) counts: Arc<ComponentCounts>,
 }
 
 /// An executor that its worker's thread drives.
@@ -55,10 +57,16 @@ struct Driven {
     host: Host,
     executor: Box<dyn Executor>,
     /// Calls that it has not ended yet.
-    open: BTreeSet<CallId>,
+    open: BTreeMap<CallId, Open>,
     is_broken: bool,
     /// Calls that came after it broke.
     refused: Vec<CallId>,
+}
+
+/// A call that is under way.
+struct Open {
+    since_us: u64,
+    has_items: bool,
 }
 
 impl Light {
@@ -132,7 +140,7 @@ pub(crate) fn drive(
 
 impl Driven {
     fn new(host: Host, executor: Box<dyn Executor>) -> Self {
-        Self { host, executor, open: BTreeSet::new(), is_broken: false, refused: Vec::new() }
+        Self { host, executor, open: BTreeMap::new(), is_broken: false, refused: Vec::new() }
     }
 
     fn command(&mut self, command: Command) {
@@ -143,10 +151,14 @@ impl Driven {
             return;
         }
         if let Command::Start(call) = &command {
-            self.open.insert(call.id);
+            self.open.insert(call.id, Open { since_us: self.host.clock.now_us(), has_items: false });
+            self.host.counts.open(self.open.len());
         }
-        if let Command::Abort(call) = &command {
-            self.open.remove(call);
+        if let Command::Abort(call) = &command
+            && self.open.remove(call).is_some()
+        {
+            self.host.counts.end(CallEnd::Cancelled);
+            self.host.counts.open(self.open.len());
         }
         let Self { host, executor, .. } = self;
         if catch_unwind(AssertUnwindSafe(|| tell(executor.as_mut(), &host.component, command))).is_err() {
@@ -165,19 +177,20 @@ impl Driven {
         let turn = catch_unwind(AssertUnwindSafe(|| {
             executor.advance(now_us, &mut |report| {
                 if let Report::Batch { calls } = report {
+                    host.counts.batch(calls);
                     return host.observer.batch(host.id, calls);
                 }
                 // Told before the report: whoever hears that a call is done knows what it took.
                 let now_us = host.clock.now_us();
                 host.observer.busy(host.id, from_us, now_us);
                 from_us = now_us;
-                if let Report::Done { call } | Report::Failed { call, .. } = &report {
-                    open.remove(call);
-                }
+                host.count(&report, open, now_us);
                 reports(report);
             })
         }));
-        self.host.observer.busy(self.host.id, from_us, self.host.clock.now_us());
+        let ended_us = self.host.clock.now_us();
+        self.host.observer.busy(self.host.id, from_us, ended_us);
+        self.host.counts.turn(ended_us - now_us);
         turn.unwrap_or_else(|_| {
             self.is_broken = true;
             Turn::Busy
@@ -187,9 +200,39 @@ impl Driven {
     /// The executor's state cannot be trusted any more: its calls fail, now and from now on.
     fn break_off(&mut self, mut reports: impl FnMut(Report)) {
         let fault = || Fault::component("it panicked; this is a bug of the component or of its executor");
-        let calls = std::mem::take(&mut self.open).into_iter().chain(self.refused.drain(..));
+        let calls = std::mem::take(&mut self.open).into_keys().chain(self.refused.drain(..));
+        self.host.counts.open(0);
         for call in calls {
+            self.host.counts.end(CallEnd::Failed);
             reports(Report::Failed { call, fault: fault() });
+        }
+    }
+}
+
+impl Host {
+    /// Counts what an executor reports, of the calls that are `open`.
+    fn count(&self, report: &Report, open: &mut BTreeMap<CallId, Open>, now_us: u64) {
+        match report {
+            Report::Emitted { call, item, .. } => {
+                self.counts.item(item);
+                if let Some(call) = open.get_mut(call)
+                    && !std::mem::replace(&mut call.has_items, true)
+                {
+                    self.counts.first(now_us - call.since_us);
+                }
+            }
+            Report::Done { call } => {
+                if let Some(call) = open.remove(call) {
+                    self.counts.end(CallEnd::Well(now_us - call.since_us));
+                }
+                self.counts.open(open.len());
+            }
+            Report::Failed { call, .. } => {
+                open.remove(call);
+                self.counts.end(CallEnd::Failed);
+                self.counts.open(open.len());
+            }
+            Report::Took { .. } | Report::Batch { .. } => {}
         }
     }
 }

@@ -7,6 +7,7 @@ mod arena;
 mod client;
 mod clock;
 mod coordinator;
+mod counts;
 mod deployment;
 mod engine;
 mod executor;
@@ -19,11 +20,12 @@ mod wire;
 mod worker;
 
 pub use client::{Answer, Piece};
+pub use counts::{ComponentWork, EdgeWork, Times, Work};
 pub use deployment::{
     Deployment, Listening, Member, Order, Remote, RemoteAnswer, Standing, Status, serve_control,
 };
 pub use engine::{Ask, Engine};
 pub use machine::problems;
-pub use observe::{NoObserver, Observer};
+pub use observe::{HandOverTrace, NoObserver, Observer};
 pub use process::{Membership, work};
 pub use wire::greet::Token;

@@ -12,6 +12,7 @@ use corn_plan::{Component, ComponentId, Plan, RecordingId, Step, WorkerId, all_s
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
+use crate::counts::Counts;
 use crate::executor::{self, Command, Host, Light, Runner};
 use crate::observe::Observer;
 
@@ -37,12 +38,13 @@ pub(crate) struct Loads {
 type Outcome = Result<Option<(Host, Box<dyn Executor>)>, Fault>;
 
 impl Loads {
-    /// Begins to load `components`, whose executors report to `worker`.
+    /// Begins to load `components`, whose executors report to `worker` and are counted in `counts`.
     pub(crate) fn begin(
         plan: &Plan,
         components: &[ComponentId],
         worker: &UnboundedSender<WorkerEvent>,
         loading: &Loading,
+        counts: &Counts,
     ) -> Result<Self, Fault> {
         let (ended, outcomes) = unbounded_channel();
         let mut loads = Self { threads: Vec::new(), commands: BTreeMap::new(), ended: outcomes };
@@ -52,7 +54,7 @@ impl Loads {
             let name = component.name.clone();
             let mut end = End { id: *id, component: name.clone(), ended: Some(ended.clone()) };
             let Loading { loader, progress, observer, clock, memory } = loading.clone();
-            let host = Host { id: *id, component, observer, clock };
+            let host = Host { id: *id, component, observer, clock, counts: counts.component(*id) };
             let worker = worker.clone();
             let load = move |component: &Component| {
                 let mut executor = loader.load(component, progress.as_ref())?;

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corn_core::message::{HandOver, RequestId, Seat, WorkerAction, WorkerEvent};
+use corn_core::message::{CallTrace, HandOver, RequestId, Seat, WorkerAction, WorkerEvent};
 use corn_core::{Datum, Fault, Ledger, Worker};
 use corn_plan::{ComponentId, StageId, ValueId};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::Clock;
 use crate::executor::{Command, Runner};
-use crate::observe::Observer;
 
 /// Turns of light executors after which others on this thread are let on.
 const TURNS_AT_ONCE: u32 = 64;
@@ -26,6 +25,8 @@ pub(crate) trait Outside {
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>);
     /// Tells the coordinator that a worker was lost to this one, and which replays with it go on.
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>);
+    /// Says what a call took to whoever wants to know.
+    fn trace(&mut self, trace: CallTrace);
     /// Nothing more is said for now.
     fn flush(&mut self) {}
 }
@@ -37,7 +38,6 @@ pub(crate) struct Driver<O> {
     pub(crate) events: UnboundedReceiver<WorkerEvent>,
     pub(crate) executors: BTreeMap<ComponentId, Runner>,
     pub(crate) outside: O,
-    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
 }
 
@@ -125,7 +125,7 @@ impl<O: Outside> Driver<O> {
             }
             WorkerAction::Closed { request, stage, outcome } => self.outside.closed(request, stage, outcome),
             WorkerAction::Parted { peer, kept } => self.outside.parted(peer, kept),
-            WorkerAction::Trace(trace) => self.observer.call(&trace),
+            WorkerAction::Trace(trace) => self.outside.trace(trace),
         }
     }
 

@@ -93,6 +93,7 @@ fn ask(engine: &Engine, graph: &str, inputs: &[(&str, Datum)], outputs: &[&str])
         inputs: inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect(),
         deadline: None,
         priority: Priority::Normal,
+        is_traced: false,
     }
 }
 

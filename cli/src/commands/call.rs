@@ -87,7 +87,7 @@ pub(crate) fn call(args: &Call) -> Result<(), Failure> {
 }
 
 fn ask(args: &Call, recording: RecordingId, inputs: Vec<(String, Datum)>) -> Ask {
-    Ask { recording, inputs, deadline: args.deadline, priority: args.priority }
+    Ask { recording, inputs, deadline: args.deadline, priority: args.priority, is_traced: false }
 }
 
 async fn once(

@@ -1,5 +1,6 @@
 //! `corn ps`, `logs`, `drain`, `restart`, `scale` and `down`: a deployment that is up.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -23,6 +24,9 @@ const DOWN_WITHIN: Duration = Duration::from_secs(15);
 pub(crate) struct Ps {
     /// Only this deployment.
     name: Option<String>,
+    /// Show also which messages its processes have sent each other, by kind and for each request.
+    #[arg(long)]
+    messages: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -97,8 +101,13 @@ pub(crate) fn ps(args: &Ps) -> Result<(), Failure> {
     if let (Some(name), [(_, None)]) = (&args.name, all.as_slice()) {
         return Err(Failure::Usage(format!("no deployment '{name}' is up")));
     }
-    let up: Vec<String> =
-        all.iter().filter_map(|(state, status)| Some(table(&state.name, status.as_ref()?))).collect();
+    let up: Vec<String> = all
+        .iter()
+        .filter_map(|(state, status)| {
+            let status = status.as_ref()?;
+            Some(table(&state.name, status) + &if args.messages { messages(status) } else { String::new() })
+        })
+        .collect();
     let none = || "no deployment is up; `corn up FILE.corn` starts one\n".to_owned();
     print(&if up.is_empty() { none() } else { up.join("\n") })
 }
@@ -132,6 +141,27 @@ fn table(name: &str, status: &Status) -> String {
         if let Standing::Failed(why) = &worker.standing {
             let _ = writeln!(text, "         {why}");
         }
+    }
+    text
+}
+
+/// Which messages coordinator and workers have sent each other, and how many for each request.
+fn messages(status: &Status) -> String {
+    let mut kinds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (kind, count) in &status.sent {
+        kinds.entry(kind).or_default().0 += count;
+    }
+    for (kind, count) in status.workers.iter().flat_map(|worker| &worker.work.sent) {
+        kinds.entry(kind).or_default().1 += count;
+    }
+    let ended = status.submitted.saturating_sub((status.in_flight + status.waiting) as u64);
+    let mut text = format!(
+        "  {:<12} {:>16} {:>12} {:>12}   of {ended} requests that ended\n",
+        "message", "from coordinator", "from workers", "a request"
+    );
+    for (kind, (coordinator, workers)) in kinds {
+        let each = (coordinator + workers) as f64 / ended.max(1) as f64;
+        let _ = writeln!(text, "  {kind:<12} {coordinator:>16} {workers:>12} {each:>12.2}");
     }
     text
 }

@@ -37,7 +37,13 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let outputs = Outputs::open(&plan.plan().recordings[recording], &asked, args.json)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
-    let ask = Ask { recording, inputs, deadline: args.deadline, priority: Priority::Normal };
+    let ask = Ask {
+        recording,
+        inputs,
+        deadline: args.deadline,
+        priority: Priority::Normal,
+        is_traced: args.timings,
+    };
     let (store, interrupt) = open_store(&args.file, args.offline)?;
     let executors = Executors::new(store, pins(&args.file)?);
     let is_loading = AtomicBool::new(true);

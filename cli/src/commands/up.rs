@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use corn_core::Fault;
-use corn_engine::{Deployment, Listening, Standing, serve_control};
+use corn_engine::{Deployment, Listening, NoObserver, Standing, serve_control};
 use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
 use corn_serve::{Served, Sockets};
 use tokio::sync::mpsc::unbounded_channel;
@@ -108,7 +108,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let bound = sockets.bound();
     let token = state.make_token()?;
     let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
-    let deployment = Arc::new(Deployment::start(&plan, &listening)?);
+    let deployment = Arc::new(Deployment::start(&plan, &listening, Arc::new(NoObserver))?);
     let (orders, obeyed) = unbounded_channel();
     let socket = state.control_socket();
     let control = serve_control(&socket, Arc::clone(&deployment), orders);

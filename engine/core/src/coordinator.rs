@@ -254,6 +254,7 @@ impl Coordinator {
             recording: ask.recording,
             replicas: Arc::clone(&flight.replicas),
             deadline_us: ask.deadline_us,
+            is_traced: ask.is_traced,
         };
         for part in &self.parts[ask.recording.index()] {
             let worker = flight.replicas[part.stage.index()];

@@ -73,6 +73,8 @@ pub struct Header {
     pub replicas: Arc<[Seat]>,
     /// When the request is given up, in µs of the engine's clock.
     pub deadline_us: Option<u64>,
+    /// Whether somebody wants to know what it takes.
+    pub is_traced: bool,
 }
 
 /// From one stage's replay to another's.
@@ -204,7 +206,7 @@ pub enum WorkerAction {
         /// The replays with it that go on, because everything was handed over.
         kept: Vec<(RequestId, StageId)>,
     },
-    /// What a call took.
+    /// What a call took, if its request is traced.
     Trace(CallTrace),
 }
 
@@ -293,6 +295,8 @@ pub struct Submission {
     pub deadline_us: Option<u64>,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether somebody wants to know what it takes; see [`WorkerAction::Trace`].
+    pub is_traced: bool,
 }
 
 /// What the coordinator does.

@@ -321,6 +321,7 @@ fn rounds_are_counted_and_lost_with_their_peer() {
                 recording: RecordingId(APART),
                 replicas: seats.into(),
                 deadline_us: None,
+                is_traced: false,
             };
             let (from, to) = (StageId(0), StageId(1));
             let hand_over = HandOver { header, from, to, value: grown, turn, body };
@@ -365,6 +366,7 @@ fn a_stage_that_is_done_early_waits_for_its_opening() {
         recording: RecordingId(APART),
         replicas: seats.into(),
         deadline_us: None,
+        is_traced: false,
     };
     let mut worker = Worker::new(seats[1], std::sync::Arc::clone(&plan));
     let mut hear = |event| {

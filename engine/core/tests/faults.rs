@@ -63,7 +63,8 @@ impl Desk {
     fn submit(&mut self, number: u64, recording: RecordingId, priority: Priority) -> Vec<String> {
         let inputs = vec![("prompt".to_owned(), Datum::text("Hello."))];
         let request = RequestId::first(number);
-        let submission = Submission { request, recording, inputs, deadline_us: None, priority };
+        let submission =
+            Submission { request, recording, inputs, deadline_us: None, priority, is_traced: false };
         self.tell(CoordinatorEvent::Submit(submission))
     }
 
@@ -349,7 +350,14 @@ fn a_broken_link_gives_up_what_may_not_have_arrived() {
 }
 
 fn header(plan: &Verified, request: RequestId, seats: &[Seat]) -> Header {
-    Header { plan: plan.hash(), request, recording: TALK, replicas: seats.into(), deadline_us: None }
+    Header {
+        plan: plan.hash(),
+        request,
+        recording: TALK,
+        replicas: seats.into(),
+        deadline_us: None,
+        is_traced: false,
+    }
 }
 
 /// H3: what was for a former life is nobody's; what is for a later one, or for another worker, is a fault.

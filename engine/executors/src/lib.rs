@@ -163,6 +163,14 @@ impl Loader for Executors {
 }
 
 impl Executors {
+    #[cfg_attr(
+        not(any(feature = "candle", feature = "onnx")),
+        allow(
+            unused_variables,
+            clippy::unused_self,
+            reason = "the reference executors need no files and little else"
+        )
+    )]
     fn load_entry(
         &self,
         component: &Component,

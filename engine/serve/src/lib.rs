@@ -169,7 +169,7 @@ impl Served {
         let declared = self.plan().serves.iter().find(|serve| serve.graph == graph);
         let declared = declared.and_then(|serve| serve.deadline_ms).map(Duration::from_millis);
         let deadline = deadline.or(declared);
-        Ok(self.engine()?.submit(Ask { recording, inputs, deadline, priority }))
+        Ok(self.engine()?.submit(Ask { recording, inputs, deadline, priority, is_traced: false }))
     }
 }
 

@@ -148,7 +148,8 @@ fn admission() -> ExitCode {
             let inputs = vec![("prompt".to_owned(), Datum::text("Hello there."))];
             let (deadline_us, priority) = (Some(1_000_000 + number), Priority::Normal);
             let request = RequestId::first(number);
-            let submission = Submission { request, recording, inputs, deadline_us, priority };
+            let submission =
+                Submission { request, recording, inputs, deadline_us, priority, is_traced: false };
             coordinator.handle(number, CoordinatorEvent::Submit(submission), &mut actions);
             actions.clear();
         };

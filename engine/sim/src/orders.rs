@@ -131,7 +131,14 @@ impl Cluster {
         self.clients.insert(request, Seen::default());
         let inputs = inputs.iter().map(|(name, datum)| ((*name).to_owned(), datum.clone())).collect();
         let recording = RecordingId(recording);
-        let submission = Submission { request, recording, inputs, deadline_us, priority: Priority::Normal };
+        let submission = Submission {
+            request,
+            recording,
+            inputs,
+            deadline_us,
+            priority: Priority::Normal,
+            is_traced: true,
+        };
         self.tell_coordinator(Party::Client(request), CoordinatorEvent::Submit(submission));
     }
 

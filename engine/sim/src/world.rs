@@ -324,7 +324,7 @@ impl Simulation {
     fn arrive(&mut self, number: u64) {
         let Request { recording, inputs, deadline_us, priority, .. } = self.answers[&number].request.clone();
         let request = RequestId::first(number);
-        let submission = Submission { request, recording, inputs, deadline_us, priority };
+        let submission = Submission { request, recording, inputs, deadline_us, priority, is_traced: false };
         self.coordinator_hears(CoordinatorEvent::Submit(submission));
     }
 }

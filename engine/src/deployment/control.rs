@@ -102,7 +102,7 @@ async fn answer(socket: Socket, deployment: Arc<Deployment>, orders: UnboundedSe
             }
             Ok(Frame::Ask { recording, inputs, deadline_us, priority }) => {
                 let deadline = deadline_us.map(Duration::from_micros);
-                let ask = Ask { recording, inputs, deadline, priority };
+                let ask = Ask { recording, inputs, deadline, priority, is_traced: false };
                 call(ask, &deployment, &out, &mut inbox).await;
             }
             _ => return,

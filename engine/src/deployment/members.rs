@@ -1,21 +1,28 @@
 //! The workers of a deployment: who is here, and how each is.
 
-use corn_core::Fault;
+use std::collections::BTreeMap;
+
 use corn_core::message::Seat;
+use corn_core::{Fault, Ledger};
 use corn_plan::{Plan, WorkerId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::counts::Work;
 use crate::wire::Vitals;
 use crate::wire::control::{Address, Control, Host, Join};
 
 /// How a deployment is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
+    /// Requests that came, since the start.
+    pub submitted: u64,
     /// Requests that are replayed.
     pub in_flight: usize,
     /// Requests that wait for admission.
     pub waiting: usize,
+    /// Messages that the coordinator has sent to worker processes, by kind.
+    pub sent: BTreeMap<String, u64>,
     /// Its workers, in the plan's order.
     pub workers: Vec<Member>,
 }
@@ -49,6 +56,8 @@ pub struct Member {
     pub by_tcp: u64,
     /// Bytes that had to be copied into its arena.
     pub copied_bytes: u64,
+    /// What it has done, since its process started.
+    pub work: Work,
 }
 
 /// How a worker is.
@@ -98,6 +107,7 @@ struct Here {
     address: Option<Host>,
     control: UnboundedSender<Control>,
     vitals: Vitals,
+    work: Work,
 }
 
 impl Members {
@@ -141,6 +151,7 @@ impl Members {
             address: None,
             control,
             vitals: Vitals::default(),
+            work: Work::default(),
         };
         place.here.replace(here).map(|before| before.seat)
     }
@@ -161,6 +172,12 @@ impl Members {
     pub(crate) fn alive(&mut self, seat: Seat, vitals: Vitals) {
         if let Some(here) = self.here(seat) {
             here.vitals = vitals;
+        }
+    }
+
+    pub(crate) fn worked(&mut self, seat: Seat, work: Work) {
+        if let Some(here) = self.here(seat) {
+            here.work = work;
         }
     }
 
@@ -219,10 +236,10 @@ impl Members {
         here.filter(|here| here.address.is_some()).map(|here| here.control.clone()).collect()
     }
 
-    pub(crate) fn status(&self, plan: &Plan, in_flight: usize, waiting: usize) -> Status {
+    /// How each worker is, in the plan's order.
+    pub(crate) fn read(&self, plan: &Plan) -> Vec<Member> {
         let ids = (0..self.all.len() as u32).map(WorkerId);
-        let workers = ids.zip(&self.all).map(|(worker, place)| member(plan, worker, place)).collect();
-        Status { in_flight, waiting, workers }
+        ids.zip(&self.all).map(|(worker, place)| member(plan, worker, place)).collect()
     }
 
     fn here(&mut self, seat: Seat) -> Option<&mut Here> {
@@ -231,9 +248,41 @@ impl Members {
     }
 }
 
-fn member(plan: &Plan, worker: WorkerId, place: &Place) -> Member {
+/// The components that the plan places on a worker.
+fn components(plan: &Plan, worker: WorkerId) -> Vec<String> {
     let stages = plan.stages.iter().filter(|stage| stage.replicas.contains(&worker));
-    let components = stages.flat_map(|stage| &stage.components).map(|id| plan.components[*id].name.clone());
+    stages.flat_map(|stage| &stage.components).map(|id| plan.components[*id].name.clone()).collect()
+}
+
+impl Member {
+    /// A worker that is a thread of this process.
+    pub(crate) fn thread(plan: &Plan, worker: WorkerId, ledger: Ledger, work: Work) -> Self {
+        let handed = work.edges.iter().map(|edge| edge.items).sum();
+        Self {
+            worker: worker.0,
+            components: components(plan, worker),
+            standing: Standing::Ready,
+            restarts: 0,
+            pid: Some(std::process::id()),
+            host: Some(host_name()),
+            leases: ledger.leases,
+            bytes: ledger.bytes,
+            arena_bytes: 0,
+            by_pointer: handed,
+            by_shared_memory: 0,
+            by_tcp: 0,
+            copied_bytes: 0,
+            work,
+        }
+    }
+}
+
+/// The name of this host.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn member(plan: &Plan, worker: WorkerId, place: &Place) -> Member {
     let away = || match &place.failure {
         Some(fault) => Standing::Failed(fault.to_string()),
         None => Standing::Away,
@@ -242,7 +291,7 @@ fn member(plan: &Plan, worker: WorkerId, place: &Place) -> Member {
     let vitals = here.map(|here| here.vitals).unwrap_or_default();
     Member {
         worker: worker.0,
-        components: components.collect(),
+        components: components(plan, worker),
         standing: here.map_or_else(away, |here| here.standing.clone()),
         restarts: place.lives.saturating_sub(1),
         pid: here.map(|here| here.pid),
@@ -254,5 +303,6 @@ fn member(plan: &Plan, worker: WorkerId, place: &Place) -> Member {
         by_shared_memory: vitals.by_shared_memory,
         by_tcp: vitals.by_tcp,
         copied_bytes: vitals.copied_bytes,
+        work: here.map(|here| here.work.clone()).unwrap_or_default(),
     }
 }

@@ -25,9 +25,11 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use crate::client::Message;
+use crate::counts::Sent;
 use crate::engine::Engine;
+use crate::observe::Observer;
 use crate::wire::Frame;
-use crate::wire::control::{Address, Control, Join, write};
+use crate::wire::control::{Address, Control, Join, read, write};
 use crate::wire::greet::{Token, hear, listen, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 
@@ -36,6 +38,7 @@ pub use members::{Member, Standing, Status};
 pub use remote::{Remote, RemoteAnswer};
 
 use members::Members;
+pub(crate) use members::host_name;
 
 /// A worker that is silent gets no new replays after this.
 const SUSPECT_AFTER: Duration = Duration::from_secs(1);
@@ -70,11 +73,17 @@ pub(crate) struct Shared {
     token: Token,
     members: Mutex<Members>,
     changed: Notify,
+    sent: Sent,
+    observer: Arc<dyn Observer>,
 }
 
 impl Deployment {
-    /// Listens for the workers of `plan`. Nothing is replayed before they have joined; see [`Self::ready`].
-    pub fn start(plan: &Arc<Verified>, listening: &Listening) -> Result<Self, Fault> {
+    /// Listens for the workers of `plan`; `observer` is told of requests that are traced. Nothing is replayed before they have joined; see [`Self::ready`].
+    pub fn start(
+        plan: &Arc<Verified>,
+        listening: &Listening,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Fault> {
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let micros = |duration: Duration| duration.as_micros() as u64;
         let patience = Patience { suspect_us: micros(SUSPECT_AFTER), eject_us: micros(EJECT_AFTER) };
@@ -82,7 +91,13 @@ impl Deployment {
         let told = move |worker| {
             let _ = drained.send(worker);
         };
-        let (engine, driver) = Engine::without_workers(Arc::clone(plan), &recordings, Some(patience), told);
+        let (engine, driver) = Engine::without_workers(
+            Arc::clone(plan),
+            &recordings,
+            Some(patience),
+            Arc::clone(&observer),
+            told,
+        );
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             engine: Arc::clone(&engine),
@@ -90,7 +105,15 @@ impl Deployment {
             token: listening.token.clone(),
             members: Mutex::new(Members::new(plan.plan().workers.len())),
             changed: Notify::new(),
+            sent: Sent::default(),
+            observer,
         });
+        let members = Arc::downgrade(&shared);
+        let _ = engine.members.set(Box::new(move |status| {
+            if let Some(shared) = members.upgrade() {
+                shared.read(status);
+            }
+        }));
         let (stop, stopped) = watch::channel(false);
         let (bound, is_bound) = channel();
         let (inside, listening) = (Arc::clone(&shared), listening.clone());
@@ -152,7 +175,7 @@ impl Deployment {
 
     /// The workers, and what is under way.
     pub fn status(&self) -> Status {
-        self.shared.status()
+        self.engine.status()
     }
 
     /// Takes no new requests to `worker`. It is shown as drained once nothing is under way there.
@@ -292,6 +315,7 @@ async fn life(
             let mut is_over = next.is_none();
             // What is there already crosses in the same write.
             while let Some(frame) = next.take() {
+                shared.sent.count(&frame);
                 let written = frame.write(shared.engine.now_us(), None);
                 out.queue(written.expect("nothing is lent to a worker"));
                 match events.try_recv() {
@@ -346,6 +370,12 @@ async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
             }
             Ok(Frame::Parted { peer, kept }) => tell(CoordinatorEvent::Parted { worker: seat, peer, kept }),
             Ok(Frame::Alive(vitals)) => shared.lock().alive(seat, vitals),
+            Ok(Frame::Control(json)) => match read(&json) {
+                Ok(Control::Worked(work)) => shared.lock().worked(seat, work),
+                Ok(Control::Called(called)) => shared.observer.call(&called.trace(engine.clock)),
+                Ok(Control::Handed(handed)) => shared.observer.hand_over(&handed.trace(engine.clock)),
+                _ => return,
+            },
             _ => return,
         }
     }
@@ -388,10 +418,9 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    pub(crate) fn status(&self) -> Status {
-        let coordinator = self.engine.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
-        let (in_flight, waiting) = (coordinator.in_flight(), coordinator.waiting());
-        drop(coordinator);
-        self.lock().status(self.engine.plan().plan(), in_flight, waiting)
+    /// Adds how the workers are, and what was said to them.
+    fn read(&self, status: &mut Status) {
+        status.workers = self.lock().read(self.engine.plan().plan());
+        status.sent = self.sent.read();
     }
 }

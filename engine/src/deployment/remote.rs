@@ -62,9 +62,9 @@ impl Remote {
         self.order(&Command::Down).await
     }
 
-    /// Asks for the answer to a request. Dropping it cancels the request.
+    /// Asks for the answer to a request, which is not traced. Dropping it cancels the request.
     pub fn call(self, ask: Ask) -> RemoteAnswer {
-        let Ask { recording, inputs, deadline, priority } = ask;
+        let Ask { recording, inputs, deadline, priority, .. } = ask;
         let deadline_us = deadline.map(|deadline| u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
         self.send(&Frame::Ask { recording, inputs, deadline_us, priority });
         RemoteAnswer { remote: self, is_over: false }

@@ -13,18 +13,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use corn_core::message::{Body, HandOver, RequestId, Seat, WorkerEvent};
+use corn_core::message::{Body, CallTrace, HandOver, RequestId, Seat, WorkerEvent};
 use corn_core::{Blame, Datum, Fault};
-use corn_plan::{StageId, ValueId};
+use corn_plan::{StageId, Transport, ValueId};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 
+use super::lend::{Borrower, Lender};
 use crate::arena::{Arena, Foreign};
 use crate::clock::Clock;
-use crate::wire::control::{Address, Control, Host};
+use crate::counts::Counts;
+use crate::observe::HandOverTrace;
+use crate::wire::control::{Address, Called, Control, Handed, Host, write};
 use crate::wire::greet::{Token, greet, listen};
+use crate::wire::lanes::{LANES, Lanes};
 use crate::wire::link::{Inbox, Outbox, Socket};
-use crate::wire::{Borrow, Frame, Full, Lend, Place, Vitals};
+use crate::wire::{Borrow, Frame, Full, Vitals};
 use crate::worker::Outside;
 
 /// How long a peer may take to be known and to answer.
@@ -51,7 +55,7 @@ struct Inner {
     changed: Notify,
     peers: RefCell<BTreeMap<Seat, Peer>>,
     /// Who hands over to this worker, and by which of the links that it ever had.
-    takes_from: RefCell<BTreeMap<Seat, u64>>,
+    takes_from: RefCell<BTreeMap<Seat, Taken>>,
     next_link: Cell<u64>,
     coordinator: RefCell<Option<Outbox>>,
     /// So many requests may be in flight that nobody waits for one to be over.
@@ -61,7 +65,18 @@ struct Inner {
     /// Something is queued for the coordinator that somebody waits for.
     is_urgent: Cell<bool>,
     events: UnboundedSender<WorkerEvent>,
-    counts: Cell<Vitals>,
+    vitals: Cell<Vitals>,
+    counts: Arc<Counts>,
+}
+
+/// A link from a peer.
+#[derive(Clone)]
+struct Taken {
+    /// Which of those that ever came to this worker.
+    number: u64,
+    /// Which of those that the peer ever opened.
+    link: u64,
+    lanes: Rc<Lanes>,
 }
 
 /// The way to a peer.
@@ -72,6 +87,7 @@ enum Peer {
 }
 
 struct Open {
+    peer: Seat,
     out: Outbox,
     /// Whether contents lie in the arena.
     is_shared: bool,
@@ -81,6 +97,10 @@ struct Open {
     /// What waits for room in the arena, in order.
     waiting: VecDeque<HandOver>,
     since: Instant,
+    /// Which of the links that this worker ever opened.
+    link: u64,
+    /// Connections beside it have been asked for.
+    is_widened: bool,
 }
 
 impl Links {
@@ -101,7 +121,8 @@ impl Links {
             late: Cell::new(0),
             is_urgent: Cell::new(false),
             events,
-            counts: Cell::default(),
+            vitals: Cell::default(),
+            counts: Arc::default(),
         };
         Self { inner: Rc::new(inner) }
     }
@@ -109,6 +130,11 @@ impl Links {
     /// Where peers reach this worker.
     pub(crate) fn host(&self) -> &Host {
         &self.inner.host
+    }
+
+    /// What this worker has done.
+    pub(crate) fn counts(&self) -> &Arc<Counts> {
+        &self.inner.counts
     }
 
     /// What is handed over on this host lies here from now on, for as many requests at once.
@@ -145,7 +171,7 @@ impl Links {
     pub(crate) fn vitals(&self) -> Vitals {
         let arena = self.inner.arena.borrow();
         let arena_bytes = arena.as_ref().map_or(0, |arena| arena.used_bytes());
-        Vitals { arena_bytes, ..self.inner.counts.get() }
+        Vitals { arena_bytes, ..self.inner.vitals.get() }
     }
 
     /// Says something to the coordinator, if there is one.
@@ -180,6 +206,7 @@ impl Links {
 
     fn queue(&self, frame: &Frame) {
         if let Some(coordinator) = self.inner.coordinator.borrow().as_ref() {
+            self.inner.counts.sent.count(frame);
             let written = frame.write(self.inner.clock.now_us(), None);
             coordinator.queue(written.expect("nothing is lent to the coordinator"));
         }
@@ -204,9 +231,28 @@ impl Links {
     }
 
     fn count(&self, count: impl FnOnce(&mut Vitals)) {
-        let mut counts = self.inner.counts.get();
-        count(&mut counts);
-        self.inner.counts.set(counts);
+        let mut vitals = self.inner.vitals.get();
+        count(&mut vitals);
+        self.inner.vitals.set(vitals);
+    }
+
+    /// Says to whoever wants to know that something has come that was sent at `sent_us`, in µs since 1970.
+    fn tell_handed(&self, hand_over: &HandOver, transport: Transport, sent_us: u64) {
+        let taken_us = self.inner.clock.to_unix_us(self.inner.clock.now_us());
+        if let Some(trace) = HandOverTrace::of(hand_over, transport, sent_us, taken_us) {
+            self.tell_late(&Frame::Control(write(&Control::Handed(Handed::new(&trace)))));
+        }
+    }
+
+    /// Counts what is handed over, if it is an item.
+    fn count_item(&self, hand_over: &HandOver, transport: Transport) {
+        let Body::Item(datum) = &hand_over.body else { return };
+        self.inner.counts.edge(hand_over.from, hand_over.to, transport, datum.bytes());
+        self.count(|vitals| match transport {
+            Transport::Pointer => vitals.by_pointer += 1,
+            Transport::SharedMemory | Transport::Cuda => vitals.by_shared_memory += 1,
+            Transport::Tcp => vitals.by_tcp += 1,
+        });
     }
 
     /// Sends to an open peer, or lets it wait for room.
@@ -222,7 +268,8 @@ impl Links {
 
     fn try_send(&self, open: &mut Open, hand_over: &HandOver) -> Result<(), Full> {
         let now_us = self.inner.clock.now_us();
-        let frame = Frame::HandOver(hand_over.clone());
+        let sent_us = hand_over.header.is_traced.then(|| self.inner.clock.to_unix_us(now_us));
+        let frame = Frame::HandOver { hand_over: hand_over.clone(), sent_us };
         let arena = self.inner.arena.borrow();
         let written = match arena.as_ref().filter(|_| open.is_shared) {
             Some(arena) => {
@@ -239,30 +286,32 @@ impl Links {
             }
             None => frame.write(now_us, None)?,
         };
-        open.out.queue(written);
-        if matches!(hand_over.body, Body::Item(_)) {
-            let is_shared = open.is_shared;
-            self.count(|counts| {
-                let way = if is_shared { &mut counts.by_shared_memory } else { &mut counts.by_tcp };
-                *way += 1;
-            });
+        if !open.is_shared && !open.is_widened && open.out.would_cut(&written) {
+            open.is_widened = true;
+            tokio::task::spawn_local(self.clone().widen(open.peer, open.link));
         }
+        open.out.queue(written);
+        self.inner.counts.sent.count(&frame);
+        self.count_item(hand_over, if open.is_shared { Transport::SharedMemory } else { Transport::Tcp });
         Ok(())
     }
 
     /// Opens the way to `to`, sends what waits for it, and listens for what it gives back.
     async fn open(self, to: Seat) {
         let reached = tokio::time::timeout(REACHED_WITHIN, self.reach(to)).await;
-        let Ok(Ok((out, mut inbox, is_shared))) = reached else {
+        let Ok(Ok((out, mut inbox, is_shared, link))) = reached else {
             return self.lose(to);
         };
         let mut open = Open {
+            peer: to,
             out,
             is_shared,
             leases: BTreeMap::new(),
             next_lease: 0,
             waiting: VecDeque::new(),
             since: Instant::now(),
+            link,
+            is_widened: false,
         };
         {
             let mut peers = self.inner.peers.borrow_mut();
@@ -282,7 +331,7 @@ impl Links {
         self.lose(to);
     }
 
-    async fn reach(&self, to: Seat) -> Result<(Outbox, Inbox, bool), String> {
+    async fn reach(&self, to: Seat) -> Result<(Outbox, Inbox, bool, u64), String> {
         let host = loop {
             let changed = self.inner.changed.notified();
             if let Some(host) = self.inner.known.borrow().get(&to).cloned() {
@@ -301,10 +350,57 @@ impl Links {
         }
         let (out, mut inbox) = socket.split();
         let arena_bytes = arena.map(|arena| arena.bytes());
-        let greeting =
-            |nonce, proof| Control::Peer { nonce, proof, from: from.into(), to: to.into(), arena_bytes };
+        let link = self.new_link();
+        let greeting = |nonce, proof| Control::Peer {
+            nonce,
+            proof,
+            from: from.into(),
+            to: to.into(),
+            arena_bytes,
+            link,
+        };
         greet(&out, &mut inbox, &self.inner.token, greeting).await?;
-        Ok((out, inbox, is_shared))
+        Ok((out, inbox, is_shared, link))
+    }
+
+    fn new_link(&self) -> u64 {
+        let link = self.inner.next_link.get();
+        self.inner.next_link.set(link + 1);
+        link
+    }
+
+    /// Opens connections beside the link to a peer of another host. If one cannot be opened, the link stays as it is.
+    async fn widen(self, to: Seat, link: u64) {
+        let host = self.inner.known.borrow().get(&to).cloned();
+        let (Some(host), Some(from)) = (host, self.inner.seat.get()) else { return };
+        let lane = async |lane| {
+            let (out, mut inbox) = Socket::tcp(&host.tcp).await.map_err(|error| error.to_string())?.split();
+            let greeting =
+                |nonce, proof| Control::Lane { nonce, proof, from: from.into(), to: to.into(), link, lane };
+            greet(&out, &mut inbox, &self.inner.token, greeting).await.map(|()| out)
+        };
+        let lanes = futures_util::future::try_join_all((0..LANES).map(lane));
+        let Ok(Ok(lanes)) = tokio::time::timeout(REACHED_WITHIN, lanes).await else { return };
+        if let Some(Peer::Open(open)) = self.inner.peers.borrow().get(&to)
+            && open.link == link
+        {
+            open.out.widen(lanes);
+        }
+    }
+
+    /// Whether nobody has taken the place of a link from a peer.
+    fn is_newest(&self, from: Seat, number: u64) -> bool {
+        self.inner.takes_from.borrow().get(&from).is_some_and(|taken| taken.number == number)
+    }
+
+    /// A connection beside a link that is open.
+    fn take_lane(&self, from: Seat, link: u64, lane: u8, inbox: Inbox) -> Result<(), String> {
+        let taken = self.inner.takes_from.borrow().get(&from).filter(|taken| taken.link == link).cloned();
+        match taken {
+            Some(taken) if taken.lanes.add(lane, inbox) => Ok(()),
+            Some(_) => Err("that connection is there already, or there are too many".to_owned()),
+            None => Err("the link that it belongs to is gone".to_owned()),
+        }
     }
 
     fn lose(&self, peer: Seat) {
@@ -347,8 +443,12 @@ impl Links {
         let (out, mut inbox) = socket.split();
         let greeted = tokio::time::timeout(REACHED_WITHIN, listen(&out, &mut inbox, &self.inner.token)).await;
         let greeted = greeted.map_err(|_| "it said nothing".to_owned())??;
-        let Control::Peer { from, to, arena_bytes, .. } = greeted else {
-            return Err("a worker takes peers only".to_owned());
+        let (from, to, link, arena_bytes) = match greeted {
+            Control::Peer { from, to, link, arena_bytes, .. } => (Seat::from(from), to, link, arena_bytes),
+            Control::Lane { from, to, link, lane, .. } if self.inner.seat.get() == Some(to.into()) => {
+                return self.take_lane(from.into(), link, lane, inbox);
+            }
+            _ => return Err("a worker takes peers only".to_owned()),
         };
         let seat = self.inner.seat.get();
         if seat != Some(to.into()) {
@@ -356,20 +456,23 @@ impl Links {
         }
         let lent = match (fd, arena_bytes) {
             (Some(fd), Some(bytes)) => {
-                Some(Borrower::new(Foreign::map(&fd, bytes).map_err(|error| error.to_string())?, out.clone()))
+                let arena = Foreign::map(&fd, bytes).map_err(|error| error.to_string())?;
+                Some(Borrower::new(arena, out.clone(), Arc::clone(&self.inner.counts)))
             }
             _ => None,
         };
         let lent = lent.as_ref().map(|lent| lent as &dyn Borrow);
-        let (from, link) = (Seat::from(from), self.inner.next_link.get());
-        self.inner.next_link.set(link + 1);
+        let lanes = Rc::new(Lanes::default());
+        inbox.widen(Rc::clone(&lanes));
+        let number = self.new_link();
+        let taken = Taken { number, link, lanes };
         // A link in place of one that broke: that it did must be known before anything comes over this one.
-        if self.inner.takes_from.borrow_mut().insert(from, link).is_some() {
+        if self.inner.takes_from.borrow_mut().insert(from, taken).is_some() {
             let _ = self.inner.events.send(WorkerEvent::PeerLost(from));
         }
         loop {
             let came = inbox.next().await;
-            if self.inner.seat.get() != seat || self.inner.takes_from.borrow().get(&from) != Some(&link) {
+            if self.inner.seat.get() != seat || !self.is_newest(from, number) {
                 return Ok(());
             }
             let frame = match came {
@@ -377,12 +480,15 @@ impl Links {
                 Ok(None) | Err(_) => break,
             };
             // Whoever sends what cannot be is not to be trusted with what comes next.
-            let Ok(Frame::HandOver(hand_over)) = frame else { break };
+            let Ok(Frame::HandOver { hand_over, sent_us }) = frame else { break };
+            if let Some(sent_us) = sent_us {
+                let transport = if lent.is_some() { Transport::SharedMemory } else { Transport::Tcp };
+                self.tell_handed(&hand_over, transport, sent_us);
+            }
             let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
         }
-        let mut takes_from = self.inner.takes_from.borrow_mut();
-        if takes_from.get(&from) == Some(&link) {
-            takes_from.remove(&from);
+        if self.is_newest(from, number) {
+            self.inner.takes_from.borrow_mut().remove(&from);
             let _ = self.inner.events.send(WorkerEvent::PeerLost(from));
         }
         Ok(())
@@ -411,7 +517,7 @@ impl Inner {
 impl Outside for Links {
     fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
         if self.inner.seat.get() == Some(to) {
-            self.count(|counts| counts.by_pointer += 1);
+            self.count_item(&hand_over, Transport::Pointer);
             let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
             return;
         }
@@ -441,6 +547,11 @@ impl Outside for Links {
         self.tell(&Frame::Parted { peer, kept });
     }
 
+    fn trace(&mut self, trace: CallTrace) {
+        let called = Called::new(&trace, self.inner.clock);
+        self.tell_late(&Frame::Control(write(&Control::Called(called))));
+    }
+
     /// Peers first: they have work to do.
     fn flush(&mut self) {
         for peer in self.inner.peers.borrow().values() {
@@ -451,62 +562,5 @@ impl Outside for Links {
         if self.inner.is_urgent.get() {
             self.tell_now();
         }
-    }
-}
-
-/// Lends contents to one peer.
-struct Lender<'a> {
-    arena: &'a Arc<Arena>,
-    leases: &'a mut BTreeMap<u64, Bytes>,
-    next: &'a mut u64,
-    copied_bytes: u64,
-}
-
-impl Lend for Lender<'_> {
-    fn lend(&mut self, contents: &Bytes) -> Result<Place, Full> {
-        let bytes = contents.len() as u64;
-        let held = if self.arena.offset_of(contents).is_some() {
-            contents.clone()
-        } else {
-            let mut block = self.arena.allocate(contents.len()).ok_or(Full { bytes })?;
-            block.as_mut().copy_from_slice(contents);
-            self.copied_bytes += bytes;
-            block.freeze()
-        };
-        let offset = self.arena.offset_of(&held).expect("it lies in the arena now");
-        let lease = *self.next;
-        *self.next += 1;
-        self.leases.insert(lease, held);
-        Ok(Place { offset, bytes, lease })
-    }
-}
-
-/// Looks at what a peer lends, and gives it back when nobody here looks any more.
-struct Borrower {
-    arena: Foreign,
-    give_back: UnboundedSender<u64>,
-}
-
-impl Borrower {
-    fn new(arena: Foreign, out: Outbox) -> Self {
-        let (give_back, mut leases) = unbounded_channel();
-        // Views are dropped on any thread; the link belongs to this one.
-        tokio::task::spawn_local(async move {
-            while let Some(lease) = leases.recv().await {
-                let released = Frame::Released(lease).write(0, None);
-                out.send(released.expect("a lease is no content"));
-            }
-        });
-        Self { arena, give_back }
-    }
-}
-
-impl Borrow for Borrower {
-    fn borrow(&self, place: Place) -> Option<Bytes> {
-        let give_back = self.give_back.clone();
-        self.arena.view(place.offset, place.bytes, move || {
-            // The link may have ended; then the lender has everything back already.
-            let _ = give_back.send(place.lease);
-        })
     }
 }

@@ -1,6 +1,7 @@
 //! A worker that is a process of its own: it joins a coordinator, loads its components, replays, and comes back
 //! when the coordinator does.
 
+mod lend;
 mod links;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +20,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::arena::{Arena, Block};
 use crate::clock::Clock;
+use crate::counts::Work;
+use crate::deployment::host_name;
 use crate::load::{Loading, Loads, needed};
 use crate::observe::NoObserver;
-use crate::wire::control::{Control, Host, Join, read};
+use crate::wire::control::{Control, Host, Join, read, write};
 use crate::wire::greet::{Token, greet, hear, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 use crate::wire::{Frame, Vitals};
@@ -180,7 +183,7 @@ impl Process<'_> {
                 epochs: self.before.map_or(0, |seat| seat.epoch + 1),
                 pid: std::process::id(),
                 host: self.links.host().clone(),
-                name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                name: host_name(),
                 cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
                 memory_bytes: memory_bytes(),
             })
@@ -215,7 +218,7 @@ impl Process<'_> {
             clock: self.clock,
             memory: Some(Arc::new(Lent(arena))),
         };
-        let loads = Loads::begin(plan.plan(), &components, &self.events, &loading)?;
+        let loads = Loads::begin(plan.plan(), &components, &self.events, &loading, self.links.counts())?;
         drop(loading);
         let mut ready = std::pin::pin!(loads.ready());
         let (executors, _threads) = loop {
@@ -236,7 +239,6 @@ impl Process<'_> {
             events,
             executors,
             outside: self.links.clone(),
-            observer: Arc::new(NoObserver),
             ledger,
         };
         tokio::task::spawn_local(driver.drive(std::future::pending()));
@@ -247,12 +249,14 @@ impl Process<'_> {
     async fn session(&self, inbox: &mut Inbox) -> Ended {
         let mut alive = tokio::time::interval(ALIVE_EVERY);
         let mut heard = std::pin::pin!(self.hear_all(inbox));
+        let mut told = Work::default();
         loop {
             tokio::select! {
                 ended = &mut heard => return ended,
                 _ = alive.tick() => {
                     self.links.look_at_waiting();
                     self.links.tell(&Frame::Alive(self.vitals()));
+                    self.tell_work(&mut told);
                     self.links.clone().flush();
                 }
             }
@@ -281,6 +285,17 @@ impl Process<'_> {
             let _ = self.events.send(event);
         }
         Ended::Forsaken
+    }
+
+    /// Says what has been done so far, unless that is what was `told`.
+    fn tell_work(&self, told: &mut Work) {
+        let mut work = self.links.counts().read();
+        // To say how it is, is no work.
+        work.sent.retain(|kind, _| kind != "alive" && kind != "control");
+        if work != *told {
+            self.links.tell(&Frame::Control(write(&Control::Worked(work.clone()))));
+            *told = work;
+        }
     }
 
     fn vitals(&self) -> Vitals {

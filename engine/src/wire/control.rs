@@ -1,11 +1,16 @@
 //! What processes say to each other once in a while, as JSON: who they are, what they replay, who else there is.
 
+use corn_core::message::{CallTrace, RequestId};
+use corn_plan::{ComponentId, StageId, Transport, ValueId};
 use serde::{Deserialize, Serialize};
 
 use super::Malformed;
+use crate::clock::Clock;
+use crate::counts::Work;
+use crate::observe::HandOverTrace;
 
 /// The version of everything in [`crate::wire`]; both ends must have the same.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Something said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +21,9 @@ pub(crate) enum Control {
     /// A worker asks to join a coordinator.
     Join(Join),
     /// A worker opens a link to another.
-    Peer { nonce: String, proof: String, from: Worker, to: Worker, arena_bytes: Option<u64> },
+    Peer { nonce: String, proof: String, from: Worker, to: Worker, arena_bytes: Option<u64>, link: u64 },
+    /// A worker opens a connection beside a link, for pieces of large payloads.
+    Lane { nonce: String, proof: String, from: Worker, to: Worker, link: u64, lane: u8 },
     /// Whoever listens knows the token as well, and goes on.
     Welcome { proof: String },
     /// Whoever listens does not go on.
@@ -27,6 +34,12 @@ pub(crate) enum Control {
     Loading { what: String, done: u64, total: u64 },
     /// A worker has loaded its components.
     Ready,
+    /// What a worker has done so far.
+    Worked(Work),
+    /// What a call took.
+    Called(Called),
+    /// What a hand-over took.
+    Handed(Handed),
     /// A worker cannot load.
     Failed { message: String, component: Option<String> },
     /// The workers that are ready, and where they are.
@@ -56,6 +69,91 @@ pub(crate) struct Join {
     pub(crate) cpus: u32,
     /// Memory of its host.
     pub(crate) memory_bytes: u64,
+}
+
+/// What a call took; times are in µs since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Called {
+    pub(crate) request: u64,
+    pub(crate) attempt: u32,
+    pub(crate) component: u32,
+    pub(crate) started_us: u64,
+    pub(crate) first_us: Option<u64>,
+    pub(crate) ended_us: u64,
+    pub(crate) items: u64,
+}
+
+/// What a hand-over took; times are in µs since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Handed {
+    pub(crate) request: u64,
+    pub(crate) attempt: u32,
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    pub(crate) value: u32,
+    /// Whether it crossed a network; otherwise it went through memory that both ends see.
+    pub(crate) is_remote: bool,
+    pub(crate) bytes: u64,
+    pub(crate) sent_us: u64,
+    pub(crate) taken_us: u64,
+}
+
+impl Called {
+    /// Of a trace by `clock`.
+    pub(crate) fn new(trace: &CallTrace, clock: Clock) -> Self {
+        Self {
+            request: trace.request.number,
+            attempt: trace.request.attempt,
+            component: trace.component.0,
+            started_us: clock.to_unix_us(trace.started_us),
+            first_us: trace.first_us.map(|us| clock.to_unix_us(us)),
+            ended_us: clock.to_unix_us(trace.ended_us),
+            items: trace.items,
+        }
+    }
+
+    /// The trace, by `clock`.
+    pub(crate) fn trace(&self, clock: Clock) -> CallTrace {
+        CallTrace {
+            request: RequestId { number: self.request, attempt: self.attempt },
+            component: ComponentId(self.component),
+            started_us: clock.of_unix_us(self.started_us),
+            first_us: self.first_us.map(|us| clock.of_unix_us(us)),
+            ended_us: clock.of_unix_us(self.ended_us),
+            items: self.items,
+        }
+    }
+}
+
+impl Handed {
+    /// Of a trace whose times are in µs since 1970.
+    pub(crate) fn new(trace: &HandOverTrace) -> Self {
+        Self {
+            request: trace.request.number,
+            attempt: trace.request.attempt,
+            from: trace.from.0,
+            to: trace.to.0,
+            value: trace.value.0,
+            is_remote: trace.transport == Transport::Tcp,
+            bytes: trace.bytes,
+            sent_us: trace.sent_us,
+            taken_us: trace.taken_us,
+        }
+    }
+
+    /// The trace, by `clock`.
+    pub(crate) fn trace(&self, clock: Clock) -> HandOverTrace {
+        HandOverTrace {
+            request: RequestId { number: self.request, attempt: self.attempt },
+            from: StageId(self.from),
+            to: StageId(self.to),
+            value: ValueId(self.value),
+            transport: if self.is_remote { Transport::Tcp } else { Transport::SharedMemory },
+            bytes: self.bytes,
+            sent_us: clock.of_unix_us(self.sent_us),
+            taken_us: clock.of_unix_us(self.taken_us),
+        }
+    }
 }
 
 /// Where a worker listens.

@@ -24,7 +24,12 @@ pub(crate) enum Frame {
     /// Another worker's life is over.
     PeerLost(Seat),
     /// From worker to worker.
-    HandOver(HandOver),
+    HandOver {
+        /// It.
+        hand_over: HandOver,
+        /// When it was sent, in µs since 1970, if its request is traced.
+        sent_us: Option<u64>,
+    },
     /// A reader needs what lies under a lease no more.
     Released(u64),
     /// A worker sends something of an answer.
@@ -77,6 +82,56 @@ const ASK: u8 = 12;
 const PIECE: u8 = 13;
 
 impl Frame {
+    /// What is told apart when messages are counted: what they are for.
+    pub(crate) const KINDS: [&'static str; 19] = [
+        "open",
+        "cancel",
+        "consumed",
+        "peer_lost",
+        "item",
+        "end",
+        "present",
+        "absent",
+        "round_ended",
+        "credit",
+        "released",
+        "output",
+        "closed",
+        "parted",
+        "alive",
+        "ask",
+        "piece",
+        "control",
+        "output_end",
+    ];
+
+    /// Which of [`Self::KINDS`] it is.
+    pub(crate) const fn kind(&self) -> usize {
+        match self {
+            Self::Open { .. } => 0,
+            Self::Cancel { .. } => 1,
+            Self::Consumed { .. } => 2,
+            Self::PeerLost(_) => 3,
+            Self::HandOver { hand_over, .. } => match hand_over.body {
+                Body::Item(_) => 4,
+                Body::End => 5,
+                Body::Present => 6,
+                Body::Absent => 7,
+                Body::RoundEnded(_) => 8,
+                Body::Credit(_) => 9,
+            },
+            Self::Released(_) => 10,
+            Self::Output { item: Some(_), .. } => 11,
+            Self::Output { item: None, .. } => 18,
+            Self::Closed { .. } => 12,
+            Self::Parted { .. } => 13,
+            Self::Alive(_) => 14,
+            Self::Ask { .. } => 15,
+            Self::Piece(_) => 16,
+            Self::Control(_) => 17,
+        }
+    }
+
     /// Its binary form at `now_us` of this process's clock; contents are lent to `lender`, if there is one.
     pub(crate) fn write(&self, now_us: u64, lender: Option<&mut dyn Lend>) -> Result<Writer, Full> {
         let mut to = Writer::default();
@@ -109,13 +164,14 @@ impl Frame {
                 to.u8(PEER_LOST);
                 put_seat(&mut to, *seat);
             }
-            Self::HandOver(hand_over) => {
+            Self::HandOver { hand_over, sent_us } => {
                 to.u8(HAND_OVER);
                 put_header(&mut to, &hand_over.header, now_us);
                 to.u32(hand_over.from.0);
                 to.u32(hand_over.to.0);
                 to.u32(hand_over.value.0);
                 to.u64(hand_over.turn);
+                to.option(*sent_us, Writer::u64);
                 put_body(&mut to, &hand_over.body, &mut lender)?;
             }
             Self::Released(lease) => {
@@ -208,8 +264,10 @@ impl Frame {
                 let header = get_header(&mut from, now_us)?;
                 let (sender, to) = (StageId(from.u32()?), StageId(from.u32()?));
                 let (value, turn) = (ValueId(from.u32()?), from.u64()?);
+                let sent_us = from.option(Reader::u64)?;
                 let body = get_body(&mut from)?;
-                Self::HandOver(HandOver { header, from: sender, to, value, turn, body })
+                let hand_over = HandOver { header, from: sender, to, value, turn, body };
+                Self::HandOver { hand_over, sent_us }
             }
             RELEASED => Self::Released(from.u64()?),
             OUTPUT => {
@@ -284,6 +342,7 @@ fn put_header(to: &mut Writer, header: &Header, now_us: u64) {
         put_seat(to, *seat);
     }
     to.option(header.deadline_us, |to, deadline_us| to.u64(deadline_us.saturating_sub(now_us)));
+    to.u8(u8::from(header.is_traced));
 }
 
 fn get_header(from: &mut Reader<'_>, now_us: u64) -> Result<Header, Malformed> {
@@ -294,7 +353,8 @@ fn get_header(from: &mut Reader<'_>, now_us: u64) -> Result<Header, Malformed> {
     let replicas = (0..count).map(|_| get_seat(from)).collect::<Result<Arc<[Seat]>, Malformed>>()?;
     let left_us = from.option(Reader::u64)?;
     let deadline_us = left_us.map(|left_us| now_us.saturating_add(left_us));
-    Ok(Header { plan, request, recording, replicas, deadline_us })
+    let is_traced = from.u8()? != 0;
+    Ok(Header { plan, request, recording, replicas, deadline_us, is_traced })
 }
 
 fn put_body(to: &mut Writer, body: &Body, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {

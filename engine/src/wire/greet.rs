@@ -70,8 +70,9 @@ pub(crate) async fn listen(out: &Outbox, inbox: &mut Inbox, token: &Token) -> Re
     let ours = nonce().map_err(|error| error.to_string())?;
     say(out, &Control::Challenge { version: VERSION, nonce: ours.clone() });
     let asked = hear(inbox).await?;
-    let (Control::Join(super::control::Join { nonce, proof, .. }) | Control::Peer { nonce, proof, .. }) =
-        &asked
+    let (Control::Join(super::control::Join { nonce, proof, .. })
+    | Control::Peer { nonce, proof, .. }
+    | Control::Lane { nonce, proof, .. }) = &asked
     else {
         return Err("it did not say who it is".to_owned());
     };

@@ -1,7 +1,7 @@
 //! A connection between two processes, and frames on it.
 //!
 //! A frame is `head bytes: u32`, `payloads: u32`, the length of each payload as `u64`, the head, and the
-//! payloads. It is written at once and without copying where the socket takes it; what it does not take
+//! payloads, of which large ones may cross in pieces ([`lanes`](super::lanes)). It is written at once and without copying where the socket takes it; what it does not take
 //! waits in order. What waits is bounded by what the plan lets be under way.
 
 use std::cell::{Cell, RefCell};
@@ -23,6 +23,7 @@ use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio::sync::Notify;
 
 use super::codec::Writer;
+use super::lanes::{CUT_FROM_BYTES, Lanes, announced, heard, pieces};
 
 /// Most bytes of a head. Texts stand in heads, so this bounds those too.
 const MAX_HEAD_BYTES: u32 = 64 << 20;
@@ -111,7 +112,7 @@ impl Socket {
                 (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
             }
         };
-        (Outbox::new(write), Inbox { half: read, buffer: Vec::new(), at: 0, is_known: false })
+        (Outbox::new(write), Inbox { half: read, buffer: Vec::new(), at: 0, is_known: false, lanes: None })
     }
 }
 
@@ -137,6 +138,8 @@ pub(crate) struct Outbox {
 
 struct Outgoing {
     half: WriteHalf,
+    /// Connections beside this one, for pieces of large payloads.
+    lanes: RefCell<Vec<Outbox>>,
     waiting: RefCell<VecDeque<Bytes>>,
     more: Notify,
     written: Notify,
@@ -149,6 +152,7 @@ impl Outbox {
     fn new(half: WriteHalf) -> Self {
         let inner = Outgoing {
             half,
+            lanes: RefCell::default(),
             waiting: RefCell::default(),
             more: Notify::new(),
             written: Notify::new(),
@@ -176,17 +180,38 @@ impl Outbox {
         let mut first = Vec::with_capacity(8 + 8 * frame.payloads.len() + frame.head.len());
         first.extend_from_slice(&(frame.head.len() as u32).to_le_bytes());
         first.extend_from_slice(&(frame.payloads.len() as u32).to_le_bytes());
+        let lanes = self.inner.lanes.borrow();
+        let count = |payload: &Bytes| if payload.len() < CUT_FROM_BYTES { 0 } else { lanes.len() as u8 };
         for payload in &frame.payloads {
-            first.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+            first.extend_from_slice(&announced(payload.len() as u64, count(payload)).to_le_bytes());
         }
         first.extend_from_slice(&frame.head);
         let mut waiting = self.inner.waiting.borrow_mut();
         waiting.push_back(first.into());
-        waiting.extend(frame.payloads);
+        for payload in frame.payloads {
+            let mut pieces = pieces(payload.len(), count(&payload)).map(|piece| payload.slice(piece));
+            waiting.extend(pieces.next());
+            for (lane, piece) in lanes.iter().zip(pieces) {
+                lane.inner.waiting.borrow_mut().push_back(piece);
+            }
+        }
+    }
+
+    /// Large payloads cross over `lanes` as well from now on.
+    pub(crate) fn widen(&self, lanes: Vec<Self>) {
+        *self.inner.lanes.borrow_mut() = lanes;
+    }
+
+    /// Whether something that is queued now would cross in pieces if there were lanes.
+    pub(crate) fn would_cut(&self, frame: &Writer) -> bool {
+        self.inner.lanes.borrow().is_empty() && frame.payloads.iter().any(|it| it.len() >= CUT_FROM_BYTES)
     }
 
     /// Sends what was queued, as far as the socket takes it now; the rest follows.
     pub(crate) fn flush(&self) {
+        for lane in self.inner.lanes.borrow().iter() {
+            lane.flush();
+        }
         if self.inner.is_blocked.get() || self.inner.waiting.borrow().is_empty() {
             return;
         }
@@ -289,6 +314,8 @@ pub(crate) struct Inbox {
     buffer: Vec<u8>,
     at: usize,
     is_known: bool,
+    /// Where pieces of large payloads come, if the other end may cut them.
+    lanes: Option<Rc<Lanes>>,
 }
 
 /// A frame as it came.
@@ -301,6 +328,11 @@ impl Inbox {
     /// Whoever is at the other end has shown that he knows the token: his frames may be large.
     pub(crate) const fn trust(&mut self) {
         self.is_known = true;
+    }
+
+    /// Pieces of large payloads may come over `lanes`.
+    pub(crate) fn widen(&mut self, lanes: Rc<Lanes>) {
+        self.lanes = Some(lanes);
     }
 
     /// The next frame; `None` when the other end has closed. Not cancel safe: a frame that was begun is lost.
@@ -328,18 +360,19 @@ impl Inbox {
         let head = self.buffer[self.at..self.at + head_bytes as usize].to_vec();
         self.at += head_bytes as usize;
         let mut contents = Vec::with_capacity(lengths.len());
-        for length in lengths {
-            contents.push(self.payload(length).await?);
+        for announced in lengths {
+            contents.push(match heard(announced) {
+                (bytes, 0) => self.payload(bytes).await?,
+                (bytes, lanes) => self.cut_payload(bytes, lanes).await?,
+            });
         }
         Ok(Some(Came { head, payloads: contents }))
     }
 
     /// A payload, read straight to where it stays.
     async fn payload(&mut self, length: u64) -> io::Result<Bytes> {
-        let too_large = || io::Error::new(ErrorKind::InvalidData, format!("a payload of {length} bytes"));
-        let length = usize::try_from(length).map_err(|_| too_large())?;
-        let mut payload: Vec<u8> = Vec::new();
-        payload.try_reserve_exact(length).map_err(|_| too_large())?;
+        let length = room_for(length)?;
+        let mut payload: Vec<u8> = Vec::with_capacity(length);
         let there = (self.buffer.len() - self.at).min(length);
         payload.extend_from_slice(&self.buffer[self.at..self.at + there]);
         self.at += there;
@@ -355,6 +388,32 @@ impl Inbox {
             left -= read as u64;
         }
         Ok(payload.into())
+    }
+
+    /// A payload that comes in pieces, read straight to where they stay.
+    async fn cut_payload(&mut self, length: u64, lanes: u8) -> io::Result<Bytes> {
+        let others = self.lanes.clone();
+        let others = others
+            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "pieces of a payload on a whole link"))?;
+        let length = room_for(length)?;
+        // Fresh pages are zero anyway: that costs nothing.
+        let mut payload = vec![0; length];
+        let first = pieces(length, lanes).next().map_or(0, |piece| piece.len());
+        let (here, elsewhere) = payload.split_at_mut(first);
+        tokio::try_join!(self.read_exact(here), others.read(elsewhere, first, lanes))?;
+        Ok(payload.into())
+    }
+
+    /// Fills `into`.
+    pub(crate) async fn read_exact(&mut self, into: &mut [u8]) -> io::Result<()> {
+        let there = (self.buffer.len() - self.at).min(into.len());
+        let (now, later) = into.split_at_mut(there);
+        now.copy_from_slice(&self.buffer[self.at..self.at + there]);
+        self.at += there;
+        match &mut self.half {
+            ReadHalf::Unix(half) => half.read_exact(later).await.map(drop),
+            ReadHalf::Tcp(half) => half.read_exact(later).await.map(drop),
+        }
     }
 
     /// Reads until `needed` bytes are there; whether they are.
@@ -393,4 +452,12 @@ impl Inbox {
         self.at += 8;
         u64::from_le_bytes(bytes)
     }
+}
+
+/// The length of a payload, if there is room for one of that length.
+fn room_for(length: u64) -> io::Result<usize> {
+    let too_large = || io::Error::new(ErrorKind::InvalidData, format!("a payload of {length} bytes"));
+    let length = usize::try_from(length).map_err(|_| too_large())?;
+    Vec::<u8>::new().try_reserve_exact(length).map_err(|_| too_large())?;
+    Ok(length)
 }

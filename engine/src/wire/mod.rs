@@ -9,6 +9,7 @@ mod codec;
 pub(crate) mod control;
 mod frame;
 pub(crate) mod greet;
+pub(crate) mod lanes;
 pub(crate) mod link;
 #[cfg(test)]
 mod tests;

@@ -62,8 +62,10 @@ fn hand_over(body: Body) -> Frame {
         recording: RecordingId(3),
         replicas: [seat(0), seat(9)].into(),
         deadline_us: Some(1_000_000),
+        is_traced: true,
     };
-    Frame::HandOver(HandOver { header, from: StageId(0), to: StageId(1), value: ValueId(4), turn: 6, body })
+    let hand_over = HandOver { header, from: StageId(0), to: StageId(1), value: ValueId(4), turn: 6, body };
+    Frame::HandOver { hand_over, sent_us: Some(9) }
 }
 
 fn tensor(dtype: Dtype, shape: &[u64]) -> Datum {
@@ -119,7 +121,9 @@ fn data() -> Vec<Datum> {
 fn frames() -> Vec<Frame> {
     let fault = Fault::new(Blame::Lost, "it was lost").in_component("think");
     let (request, stage, value) = (RequestId::first(9), StageId(2), ValueId(3));
-    let Frame::HandOver(HandOver { header, .. }) = hand_over(Body::End) else { unreachable!() };
+    let Frame::HandOver { hand_over: HandOver { header, .. }, .. } = hand_over(Body::End) else {
+        unreachable!()
+    };
     let vitals = Vitals {
         leases: 1,
         bytes: 2,
@@ -190,7 +194,9 @@ fn every_frame_is_read_back() {
 fn a_deadline_travels_as_what_is_left_of_it() {
     let frame = hand_over(Body::End);
     let written = frame.write(400_000, None).unwrap();
-    let Frame::HandOver(read) = Frame::read(&written.head, Vec::new(), 7_000_000, None).unwrap() else {
+    let Frame::HandOver { hand_over: read, .. } =
+        Frame::read(&written.head, Vec::new(), 7_000_000, None).unwrap()
+    else {
         unreachable!()
     };
     assert_eq!(read.header.deadline_us, Some(7_600_000));

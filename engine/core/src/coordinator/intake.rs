@@ -20,6 +20,7 @@ pub(super) struct Ask {
     pub(super) inputs: BTreeMap<ValueId, Datum>,
     pub(super) deadline_us: Option<u64>,
     pub(super) priority: Priority,
+    pub(super) is_traced: bool,
 }
 
 /// A stage's part in a recording, as far as admission needs it.
@@ -68,6 +69,6 @@ pub(super) fn parts(plan: &Plan) -> Vec<Vec<Part>> {
 pub(super) fn check(recording: &Recording, submission: &Submission) -> Result<Ask, Fault> {
     intake::check(recording, &submission.inputs)?;
     let inputs = intake::values(recording, &submission.inputs);
-    let Submission { request, recording, deadline_us, priority, .. } = *submission;
-    Ok(Ask { request, recording, inputs, deadline_us, priority })
+    let Submission { request, recording, deadline_us, priority, is_traced, .. } = *submission;
+    Ok(Ask { request, recording, inputs, deadline_us, priority, is_traced })
 }

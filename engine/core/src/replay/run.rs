@@ -99,6 +99,12 @@ impl Replay {
         Some(Running { call: id, trace, ended })
     }
 
+    fn tell_trace(&self, trace: &CallTrace, scope: &mut Scope<'_>) {
+        if self.header.is_traced {
+            scope.actions.push(WorkerAction::Trace(CallTrace { ended_us: scope.now_us, ..trace.clone() }));
+        }
+    }
+
     fn trace(&self, run: &RunPlan, scope: &Scope<'_>) -> CallTrace {
         CallTrace {
             request: self.header.request,
@@ -198,8 +204,7 @@ impl Replay {
             }
         }
         if let Work::Call(running) = std::mem::take(&mut self.steps[site.step].work) {
-            let trace = CallTrace { ended_us: scope.now_us, ..running.trace };
-            scope.actions.push(WorkerAction::Trace(trace));
+            self.tell_trace(&running.trace, scope);
         }
         self.finish(site.step, scope);
         Ok(())
@@ -215,7 +220,7 @@ impl Replay {
             let items = items.ok_or_else(|| ended_without(scope.plan, run, *port))?;
             self.push(*slot, Datum::List(items.into()), scope)?;
         }
-        scope.actions.push(WorkerAction::Trace(CallTrace { ended_us: scope.now_us, ..each.trace }));
+        self.tell_trace(&each.trace, scope);
         self.finish(step, scope);
         Ok(())
     }
