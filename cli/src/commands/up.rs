@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 
 use crate::args::Placement;
 use crate::commands::models::pins;
-use crate::commands::serve::{Faces, say_bound, told_twice};
+use crate::commands::serve::{Faces, told_twice};
 use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::program;
@@ -118,7 +118,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let begun = async {
         ready(&deployment).await?;
         say_ready(state, plan.plan(), &deployment);
-        say_bound(plan.plan(), &bound);
+        args.faces.say_bound(plan.plan(), &bound);
         std::future::pending().await
     };
     // Until its components are ready, a request is told to come again.

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -35,12 +36,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use corn_core::Fault;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
+use crate::Served;
+use crate::accept::Held;
 use crate::fetch::{Fetcher, MediaSources};
-use crate::keys::Keys;
-use crate::{Served, stopped};
+use crate::keys::{Keys, Slot, Standing};
 use answer::Outputs;
 use metrics::{Meter, Metrics};
 use refusal::Refusal;
@@ -67,17 +68,11 @@ struct Face {
 #[derive(Clone)]
 struct RequestName(Arc<str>);
 
-/// Serves until told to stop, and until what is under way has ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    served: Arc<Served>,
-    keys: Option<Keys>,
-    media: MediaSources,
-    stop: watch::Receiver<bool>,
-) -> Result<(), Fault> {
+/// What answers requests at the paths of the API.
+pub(crate) fn router(served: Arc<Served>, keys: Option<Keys>, media: MediaSources) -> Result<Router, Fault> {
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
-    let face = Arc::new(Face {
+    let face = Face {
         served,
         keys,
         metrics: Arc::new(Metrics::new()),
@@ -86,12 +81,11 @@ pub(crate) async fn serve(
         began_s: now_s(),
         life: u32::from_le_bytes(life),
         next: AtomicU64::new(0),
-    });
-    let served = axum::serve(listener, router(face)).with_graceful_shutdown(stopped(stop)).await;
-    served.map_err(|error| Fault::setup(format!("HTTP ended: {error}")))
+    };
+    Ok(routes(Arc::new(face)))
 }
 
-fn router(face: Arc<Face>) -> Router {
+fn routes(face: Arc<Face>) -> Router {
     Router::new()
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
@@ -112,21 +106,39 @@ fn router(face: Arc<Face>) -> Router {
         .with_state(face)
 }
 
-/// Names a request, and asks for its key.
+/// Names a request, asks for its key, and holds what the key allows until the answer has gone out.
 async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) -> Response {
     let number = face.next.fetch_add(1, Ordering::Relaxed);
     let name: Arc<str> = format!("{:08x}{number:08x}", face.life).into();
     let is_asking = request.uri().path().starts_with("/v1/");
     request.extensions_mut().insert(RequestName(Arc::clone(&name)));
-    let mut response = if is_asking && !face.is_known(&request) {
-        Refusal::key().into_response()
-    } else {
-        next.run(request).await
+    let slot = if is_asking { face.admit(&request) } else { Ok(Slot::default()) };
+    let mut response = match slot {
+        Ok(slot) => {
+            // For who goes on when the answer has ended: a connection that becomes another protocol's.
+            request.extensions_mut().insert(slot.clone());
+            held(next.run(request).await, slot)
+        }
+        Err(refusal) => refusal.into_response(),
     };
     if let Ok(value) = HeaderValue::try_from(format!("req_{name}")) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The answer, with what is left of its key's rate in headers as the API has them, and the key's slot until it has
+/// gone out.
+fn held(mut response: Response, slot: Slot) -> Response {
+    if let Some(Standing { limit, remaining, whole_in }) = slot.standing() {
+        let headers = response.headers_mut();
+        headers.insert("x-ratelimit-limit-requests", HeaderValue::from(limit));
+        headers.insert("x-ratelimit-remaining-requests", HeaderValue::from(remaining));
+        if let Ok(reset) = HeaderValue::try_from(format!("{}ms", whole_in.as_millis())) {
+            headers.insert("x-ratelimit-reset-requests", reset);
+        }
+    }
+    if slot.is_any() { response.map(|body| Body::new(Held::new(body, slot))) } else { response }
 }
 
 async fn nowhere(request: Request) -> Refusal {
@@ -158,11 +170,15 @@ async fn one_model(State(face): State<Arc<Face>>, Path(id): Path<String>) -> Res
 }
 
 impl Face {
-    fn is_known(&self, request: &Request) -> bool {
-        let Some(keys) = &self.keys else { return true };
+    /// Looks at the key of a request. Who only looks at what there is takes no place of those who ask.
+    fn admit(&self, request: &Request) -> Result<Slot, Refusal> {
+        let Some(keys) = &self.keys else { return Ok(Slot::default()) };
         let brought = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = brought.and_then(|value| value.split_once(' '));
-        key.is_some_and(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && keys.knows(key.trim()))
+        let pass = keys.pass(brought).ok_or_else(Refusal::key)?;
+        if request.uri().path().starts_with("/v1/models") {
+            return Ok(Slot::default());
+        }
+        pass.begin().map_err(|over| Refusal::over(&over))
     }
 
     fn model(&self, name: &str) -> Value {

@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use corn_core::{Blame, Fault};
 use serde_json::{Value, json};
 
+use crate::keys::Over;
+
 /// Clients try some statuses again by themselves, unless this header says that it cannot help.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// When to ask again whoever came when everything was in use, in seconds.
@@ -47,6 +49,14 @@ impl Refusal {
     pub(super) fn key() -> Self {
         let message = "this server wants a key that it knows, as `Authorization: Bearer KEY`";
         Self { code: Some("invalid_api_key"), ..Self::request(StatusCode::UNAUTHORIZED, message) }
+    }
+
+    /// More than the key allows.
+    pub(super) fn over(over: &Over) -> Self {
+        let (code, kind) = (Some("rate_limit_exceeded"), "rate_limit_error");
+        let seconds = over.again.as_secs_f64().ceil().clamp(1.0, f64::from(u16::MAX));
+        let retry_after_s = Some(seconds as u16);
+        Self { kind, code, retry_after_s, ..Self::request(StatusCode::TOO_MANY_REQUESTS, &over.message) }
     }
 
     /// What was made is not what the plan promised, which is a mistake of ours.
