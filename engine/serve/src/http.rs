@@ -16,6 +16,7 @@ mod images;
 mod media;
 mod metrics;
 mod models;
+mod realtime;
 mod refusal;
 mod sound;
 mod speech;
@@ -55,6 +56,7 @@ struct Face {
     keys: Option<Keys>,
     metrics: Arc<Metrics>,
     fetcher: Arc<Fetcher>,
+    sessions: realtime::Sessions,
     /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
     decoding: Arc<Semaphore>,
     began_s: u64,
@@ -77,8 +79,10 @@ pub(crate) async fn serve(
 ) -> Result<(), Fault> {
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
+    let (sessions, all_ended) = realtime::Sessions::new(stop.clone());
     let face = Arc::new(Face {
         served,
+        sessions,
         keys,
         metrics: Arc::new(Metrics::new()),
         fetcher: Arc::new(Fetcher::new(media)?),
@@ -88,7 +92,9 @@ pub(crate) async fn serve(
         next: AtomicU64::new(0),
     });
     let served = axum::serve(listener, router(face)).with_graceful_shutdown(stopped(stop)).await;
-    served.map_err(|error| Fault::setup(format!("HTTP ended: {error}")))
+    served.map_err(|error| Fault::setup(format!("HTTP ended: {error}")))?;
+    all_ended.wait().await;
+    Ok(())
 }
 
 fn router(face: Arc<Face>) -> Router {
@@ -106,6 +112,7 @@ fn router(face: Arc<Face>) -> Router {
         .route("/v1/images/generations", post(images::generate))
         .route("/v1/images/edits", post(images::edit))
         .route("/v1/embeddings", post(embeddings::answer))
+        .route("/v1/realtime", get(realtime::answer))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&face), enter))
@@ -162,7 +169,8 @@ impl Face {
         let Some(keys) = &self.keys else { return true };
         let brought = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let key = brought.and_then(|value| value.split_once(' '));
-        key.is_some_and(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && keys.knows(key.trim()))
+        let key = key.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key.trim());
+        key.or_else(|| realtime::key(request.headers())).is_some_and(|key| keys.knows(key))
     }
 
     fn model(&self, name: &str) -> Value {

@@ -60,6 +60,12 @@ impl Refusal {
         Self { code: Some(code), ..self }
     }
 
+    /// The same, and what is wrong stands in `place`.
+    pub(super) fn within(self, place: &str) -> Self {
+        let param = self.param.map_or_else(|| place.to_owned(), |param| format!("{place}.{param}"));
+        Self { param: Some(param), ..self }
+    }
+
     /// What a client finds under `error`, in an answer or in the middle of a stream.
     pub(super) fn body(&self) -> Value {
         let Self { message, kind, param, code, .. } = self;

@@ -1,0 +1,97 @@
+//! What waits to go out to a client.
+//!
+//! Whoever fills it asks for room first: the answer that is under way waits for room, and no more events are read from a
+//! client that does not take what they bring. So a client that reads slowly holds back its own work, and what is kept for it is
+//! bounded by this bound and the largest single event.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::extract::ws::{CloseFrame, Message, close_code};
+use futures_util::Sink;
+use serde_json::Value;
+
+/// Bytes that may wait before no more is read from the client.
+const MOST: usize = 1 << 20;
+/// Bytes that may wait before no more is taken from an answer.
+const MOST_OF_ANSWERS: usize = 256 << 10;
+
+/// Messages that wait, in order.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Message>,
+    bytes: usize,
+    /// Something has been handed over that may not have gone out.
+    is_unflushed: bool,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, event: &Value) {
+        let text = event.to_string();
+        self.bytes += text.len();
+        self.waiting.push_back(Message::Text(text.into()));
+    }
+
+    pub(super) fn ping(&mut self) {
+        self.waiting.push_back(Message::Ping(Vec::new().into()));
+    }
+
+    /// The last message: why the connection ends.
+    pub(super) fn close(&mut self, code: u16, reason: &'static str) {
+        self.waiting.push_back(Message::Close(Some(CloseFrame { code, reason: reason.into() })));
+    }
+
+    /// Whether there is anything to [send](Self::send).
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() || self.is_unflushed
+    }
+
+    /// Whether what a client says may be answered.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes < MOST
+    }
+
+    /// Whether more of an answer may be taken.
+    pub(super) fn has_room_for_answers(&self) -> bool {
+        self.bytes < MOST_OF_ANSWERS
+    }
+
+    /// Sends until nothing waits. Given up in the middle, it has lost nothing.
+    pub(super) async fn send<S: Sink<Message> + Unpin>(&mut self, writer: &mut S) -> Result<(), S::Error> {
+        poll_fn(|context| self.poll_send(writer, context)).await
+    }
+
+    /// Hands over as much as is taken. It is over whenever a message has been, so that others get their turn.
+    fn poll_send<S: Sink<Message> + Unpin>(
+        &mut self,
+        writer: &mut S,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), S::Error>> {
+        let mut writer = Pin::new(writer);
+        if self.waiting.is_empty() {
+            ready!(writer.poll_flush(context))?;
+            self.is_unflushed = false;
+            return Poll::Ready(Ok(()));
+        }
+        ready!(writer.as_mut().poll_ready(context))?;
+        if let Some(message) = self.waiting.pop_front() {
+            if let Message::Text(text) = &message {
+                self.bytes -= text.len();
+            }
+            self.is_unflushed = true;
+            writer.start_send(message)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The server ends.
+pub(super) const ENDING: (u16, &str) = (close_code::AWAY, "the server is shutting down");
+/// Nobody is there any more, or nobody says anything.
+pub(super) const IDLE: (u16, &str) = (close_code::NORMAL, "the session was idle for too long");
+/// A frame is larger than any may be.
+pub(super) const TOO_LARGE: (u16, &str) = (close_code::SIZE, "a message was too large");
+/// What came is no WebSocket protocol.
+pub(super) const BROKEN: (u16, &str) = (close_code::PROTOCOL, "the frames were not as RFC 6455 has them");
