@@ -183,6 +183,17 @@ async fn the_oldest_items_are_left_out() {
         (&events[0]["type"], &events[0]["item_id"]),
         (&json!("conversation.item.deleted"), &json!("a"))
     );
+    for id in ["b", "c"] {
+        talk.say(&json!({ "type": "conversation.item.delete", "item_id": id })).await;
+        talk.until("conversation.item.deleted").await;
+    }
+    // Longer than a part of a conversation may be, as an answer can be too: it is told in several.
+    let long = "a word and ".repeat(3000);
+    talk.write(long.trim_end()).await;
+    talk.set(json!({ "output_modalities": ["text"] })).await;
+    let events = talk.answer().await;
+    let heard = joined(&events, IN_WRITING);
+    assert_eq!(heard.split_whitespace().count(), 9001, "{}", response(&events));
     drop(talk);
     server.stop().await;
 }

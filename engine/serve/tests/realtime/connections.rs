@@ -1,6 +1,6 @@
 //! Connections: who may open one, and how each ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corn_serve::Keys;
 use futures_util::SinkExt;
@@ -108,20 +108,19 @@ async fn who_reads_slowly_holds_back_its_own_answer() {
     slow.say(&json!({ "type": "response.create" })).await;
     slow.until("response.output_audio.delta").await;
     // Others are served meanwhile, again and again.
-    let mut other = Talk::open(&server, "companion").await;
-    for _ in 0..20 {
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        let mut other = Talk::open(&server, "companion").await;
         other.write("hi").await;
         assert_eq!(response(&other.answer().await)["status"], "completed");
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
     slow.say(&json!({ "type": "response.cancel" })).await;
     let events = slow.until("response.done").await;
     let bytes: usize = events.iter().map(|event| event.to_string().len()).sum();
     // Its own bound, and what the sockets of this machine hold.
-    assert!(bytes < 16 << 20, "{bytes}");
+    assert!(bytes < 8 << 20, "{bytes}");
     drop(slow);
     server.idle().await;
-    drop(other);
     server.stop().await;
 }
 
@@ -142,7 +141,7 @@ async fn a_thousand_idle_sessions_cost_little_and_end_together() {
     }
     // The clients' part is in here too: both ends are in this process.
     let each = memory_bytes().saturating_sub(memory) / 1000;
-    assert!(each < 300 << 10, "{each} bytes for a session");
+    assert!(each < 100 << 10, "{each} bytes for a session");
     let tasks = tasks() - tasks_before;
     assert!(tasks <= 1010, "{tasks} tasks");
     let mut busy = Talk::open(&server, "companion").await;

@@ -5,6 +5,7 @@
 
 use axum::body::Bytes;
 use corn_core::datum::Role;
+use corn_plan::types::PART_MAX_BYTES;
 use corn_plan::{Kind, Modality};
 
 use super::item::{Item, Part};
@@ -83,18 +84,17 @@ fn newest<'i>(
             Kind::Messages { max_parts } => Some(max_parts as usize),
             _ => None,
         });
-    let mut parts =
+    let mut left =
         max_parts.max().unwrap_or(0).saturating_sub(usize::from(!settings.instructions.is_empty()));
     let mut pictures = limits.images.map_or(usize::MAX, |images| images as usize);
     let mut sound_ms = limits.audio_ms.unwrap_or(u64::MAX);
     let mut kept = Vec::new();
     for item in items.rev() {
-        let has_room =
-            item.parts.len() <= parts && item.pictures() <= pictures && item.heard_ms() <= sound_ms;
+        let has_room = parts(item) <= left && item.pictures() <= pictures && item.heard_ms() <= sound_ms;
         if !has_room && !kept.is_empty() {
             break;
         }
-        parts = parts.saturating_sub(item.parts.len());
+        left = left.saturating_sub(parts(item));
         pictures = pictures.saturating_sub(item.pictures());
         sound_ms = sound_ms.saturating_sub(item.heard_ms());
         kept.push(item);
@@ -103,16 +103,40 @@ fn newest<'i>(
 }
 
 fn turn(item: &Item) -> Turn {
-    let said = item.parts.iter().enumerate().filter_map(|(place, part)| {
-        Some(match part {
+    let mut said = Vec::new();
+    for (place, part) in item.parts.iter().enumerate() {
+        match part {
             Part::Text(text) | Part::Spoken { transcript: text, .. } => {
-                Said::Text((!text.is_empty()).then(|| text.clone())?)
+                said.extend(pieces(text).map(|piece| Said::Text(piece.to_owned())));
             }
-            Part::Sound(samples) => sound(item, place, samples.clone()),
-            Part::Picture(url) => picture(item, place, url)?,
-        })
+            Part::Sound(samples) => said.push(sound(item, place, samples.clone())),
+            Part::Picture(url) => said.extend(picture(item, place, url)),
+        }
+    }
+    Turn { role: item.role, said }
+}
+
+/// How many parts of a conversation an item becomes.
+fn parts(item: &Item) -> usize {
+    let parts = item.parts.iter().map(|part| match part {
+        Part::Text(text) | Part::Spoken { transcript: text, .. } => pieces(text).count(),
+        Part::Sound(_) | Part::Picture(_) => 1,
     });
-    Turn { role: item.role, said: said.collect() }
+    parts.sum()
+}
+
+/// A text in pieces that are no longer than a part of a conversation may be, parted at spaces where there are any: an answer may
+/// be longer than what a conversation takes of it at once.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.floor_char_boundary(PART_MAX_BYTES as usize);
+        let space = if end < rest.len() { rest[..end].rfind(char::is_whitespace) } else { None };
+        let at = space.filter(|at| *at > 0).unwrap_or(end);
+        let (piece, left) = rest.split_at(at);
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 fn sound(item: &Item, place: usize, samples: Bytes) -> Said {
