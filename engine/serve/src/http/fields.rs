@@ -36,7 +36,6 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("truncation", &["\"auto\""]),
     ("include", &["[]"]),
     ("parallel_tool_calls", &["true", "false"]),
-    ("max_output_tokens", &["\"inf\""]),
 ];
 
 /// The fields of a request that nobody has taken yet.

@@ -101,7 +101,7 @@ def plain():
         connection.conversation.item.truncate(item_id=done.output[0].id, content_index=0, audio_end_ms=ms // 2)
         assert until(connection, "conversation.item.truncated")[-1].audio_end_ms == ms // 2
         connection.conversation.item.retrieve(item_id=done.output[0].id)
-        got = connection.recv()
+        got = checked(connection.recv())
         assert got.type == "conversation.item.retrieved" and len(got.item.content[0].transcript) < len(words), got
 
         # In writing.

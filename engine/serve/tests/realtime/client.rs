@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::support::{PROGRAM, Server};
 
 /// How long all sessions together may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const CLIENT: [&str; 2] = ["openai==3.54.0", "websockets==15.0.1"];
 
 async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {

@@ -173,7 +173,7 @@ impl Session {
     /// Gives up whatever answer is under way.
     pub(super) fn give_up(&mut self, reason: &'static str) {
         if let Some(answering) = self.answering.take() {
-            self.end_answer(answering, Ending::Cancelled(reason));
+            self.end_answer(answering, &Ending::Cancelled(reason));
         }
     }
 
@@ -198,7 +198,7 @@ impl Session {
             Made::Failed(refusal) => Some(Ending::Failed(refusal)),
         };
         match ending {
-            Some(ending) => self.end_answer(answering, ending),
+            Some(ending) => self.end_answer(answering, &ending),
             None => self.answering = Some(answering),
         }
     }
@@ -229,7 +229,7 @@ impl Session {
         self.say("response.content_part.added", answering.about("part", answering.part()));
     }
 
-    fn end_answer(&mut self, mut answering: Answering, ending: Ending) {
+    fn end_answer(&mut self, mut answering: Answering, ending: &Ending) {
         let status = match ending {
             Ending::Completed { .. } => "completed",
             Ending::Cancelled(_) => "cancelled",
@@ -246,13 +246,13 @@ impl Session {
             self.end_item(&answering, &item);
             shown["output"] = json!([item.shown(false)]);
         }
-        shown["status_details"] = match &ending {
+        shown["status_details"] = match ending {
             Ending::Completed { .. } => json!({ "type": status }),
             Ending::Cancelled(reason) => json!({ "type": status, "reason": reason }),
             Ending::Failed(refusal) => json!({ "type": status, "error": refusal.body()["error"] }),
         };
         if let Ending::Completed { brought, made } = ending {
-            shown["usage"] = brought.speech(&made);
+            shown["usage"] = brought.speech(made);
         }
         self.say("response.done", json!({ "response": shown }));
     }
@@ -275,7 +275,8 @@ impl Session {
                 Ok(())
             });
             if kept.is_ok() {
-                self.say("conversation.item.done", json!({ "previous_item_id": null, "item": shown }));
+                let before = self.conversation.before(&item.id).map(str::to_owned);
+                self.say("conversation.item.done", json!({ "previous_item_id": before, "item": shown }));
             }
         }
         let id = &answering.id;
@@ -286,10 +287,9 @@ impl Session {
 fn metadata(said: Option<Value>) -> Result<Value, Refusal> {
     let param = "response.metadata";
     match said {
-        None => Ok(Value::Null),
+        None | Some(Value::Null) => Ok(Value::Null),
         Some(Value::Object(pairs)) if pairs.len() <= 16 => Ok(Value::Object(pairs)),
         Some(Value::Object(_)) => Err(Refusal::param(param, format!("'{param}' has more than 16 pairs"))),
-        Some(Value::Null) => Ok(Value::Null),
         Some(other) => Err(wrong(param, "an object", &other)),
     }
 }

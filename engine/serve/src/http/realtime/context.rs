@@ -168,7 +168,7 @@ fn latest<'i>(model: Model<'_>, items: impl DoubleEndedIterator<Item = &'i Item>
         for (place, part) in item.parts.iter().enumerate() {
             match part {
                 Part::Text(text) | Part::Spoken { transcript: text, .. } => {
-                    said.push(Said::Text(text.clone()))
+                    said.push(Said::Text(text.clone()));
                 }
                 Part::Picture(url) => said.extend(picture(item, place, url)),
                 Part::Sound(more) => {

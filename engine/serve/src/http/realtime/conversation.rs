@@ -38,6 +38,12 @@ impl Conversation {
         self.items.back().map(|item| item.id.as_str())
     }
 
+    /// The id of the item before the item `id`.
+    pub(super) fn before(&self, id: &str) -> Option<&str> {
+        let place = self.items.iter().position(|item| item.id == id)?;
+        self.items.get(place.checked_sub(1)?).map(|item| item.id.as_str())
+    }
+
     pub(super) fn find(&self, id: &str) -> Result<&Item, Refusal> {
         Ok(&self.items[self.place(id, "item_id")?])
     }

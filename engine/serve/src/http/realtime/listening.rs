@@ -27,18 +27,20 @@ pub(super) struct Listening {
 
 impl Session {
     /// Listens as the settings say.
-    pub(super) fn set_listening(&mut self) {
+    pub(super) fn set_listening(&mut self) -> Result<(), Refusal> {
+        self.longest_ms = context::longest_ms(self.model()?, self.settings.with());
         match (self.settings.turns, &mut self.listening) {
             (None, listening) => *listening = None,
             (Some(turns), Some(listening)) => listening.listener.set(turns.sensitivity),
             // Made when the first sound comes: many sessions never send any.
             (Some(_), None) => {}
         }
+        Ok(())
     }
 
     /// Takes more sound.
     pub(super) async fn hear(&mut self, samples: &[u8]) -> Result<(), Refusal> {
-        let longest_ms = context::longest_ms(self.model()?, self.settings.with());
+        let longest_ms = self.longest_ms;
         if longest_ms == 0 {
             let message = format!("the model '{}' takes no sound", self.model);
             return Err(Refusal::param("audio", message).code("no_audio_input"));
@@ -64,7 +66,7 @@ impl Session {
     }
 
     fn find_turns(&mut self, samples: &[u8], turns: Turns, longest_ms: u64) -> Result<(), Refusal> {
-        let began = self.buffer.begin();
+        let began = self.buffer.end();
         self.buffer.push(samples);
         let listening = self.listening.get_or_insert_with(|| Listening {
             listener: Listener::new(turns.sensitivity),

@@ -58,32 +58,30 @@ impl Outbox {
         self.bytes < MOST_OF_ANSWERS
     }
 
-    /// Sends until nothing waits. Given up in the middle, it has lost nothing.
-    pub(super) async fn send<S: Sink<Message> + Unpin>(&mut self, writer: &mut S) -> Result<(), S::Error> {
+    /// Sends the next message, or sees to it that all have gone out. Says whether an event was sent: as long as a client takes
+    /// these, it is there. Given up in the middle, it has lost nothing.
+    pub(super) async fn send<S: Sink<Message> + Unpin>(&mut self, writer: &mut S) -> Result<bool, S::Error> {
         poll_fn(|context| self.poll_send(writer, context)).await
     }
 
-    /// Hands over as much as is taken. It is over whenever a message has been, so that others get their turn.
     fn poll_send<S: Sink<Message> + Unpin>(
         &mut self,
         writer: &mut S,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), S::Error>> {
+    ) -> Poll<Result<bool, S::Error>> {
         let mut writer = Pin::new(writer);
         if self.waiting.is_empty() {
             ready!(writer.poll_flush(context))?;
             self.is_unflushed = false;
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(false));
         }
         ready!(writer.as_mut().poll_ready(context))?;
-        if let Some(message) = self.waiting.pop_front() {
-            if let Message::Text(text) = &message {
-                self.bytes -= text.len();
-            }
-            self.is_unflushed = true;
-            writer.start_send(message)?;
-        }
-        Poll::Ready(Ok(()))
+        let Some(message) = self.waiting.pop_front() else { return Poll::Ready(Ok(false)) };
+        let event = if let Message::Text(text) = &message { Some(text.len()) } else { None };
+        self.bytes -= event.unwrap_or(0);
+        self.is_unflushed = true;
+        writer.start_send(message)?;
+        Poll::Ready(Ok(event.is_some()))
     }
 }
 

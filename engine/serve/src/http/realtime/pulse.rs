@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep_until};
 /// Without a sign for so long, a client is asked for one.
 pub(super) const ASK_AFTER: Duration = Duration::from_secs(20);
 /// Without a sign for so long, it is gone.
-pub(super) const GONE_AFTER: Duration = Duration::from_secs(60);
+pub(super) const GONE_AFTER: Duration = Duration::from_mins(1);
 /// Without an event, and without an answer under way, for so long, it is let go.
-pub(super) const IDLE_AFTER: Duration = Duration::from_secs(30 * 60);
+pub(super) const IDLE_AFTER: Duration = Duration::from_mins(30);
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use super::answering::Answering;
 use super::asked::{self, Asked};
 use super::buffer::Buffer;
+use super::context;
 use super::conversation::Conversation;
 use super::item::Item;
 use super::listening::Listening;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     name: String,
     next: u64,
     pub(super) settings: Settings,
+    /// The longest sound that the model takes at once.
+    pub(super) longest_ms: u64,
     pub(super) conversation: Conversation,
     pub(super) buffer: Buffer,
     /// Where the client lets turns be found.
@@ -50,7 +53,7 @@ pub(super) struct Session {
 
 /// What happened.
 enum Event {
-    Sent(Result<(), axum::Error>),
+    Sent(Result<bool, axum::Error>),
     Frame(Option<Result<Message, axum::Error>>),
     Made(super::making::Made),
     Beat(Beat),
@@ -73,12 +76,14 @@ impl Session {
     pub(super) fn new(face: Arc<Face>, model: String, name: &RequestName) -> Result<Self, Refusal> {
         let found = models::find(face.served.plan(), &model, super::ENDPOINT)?;
         let (settings, max_bytes) = (Settings::new(found), found.body_bytes());
+        let longest_ms = context::longest_ms(found, settings.with());
         Ok(Self {
             face,
             model,
             name: name.0.to_string(),
             next: 0,
             settings,
+            longest_ms,
             conversation: Conversation::new(usize::try_from(max_bytes).unwrap_or(usize::MAX)),
             buffer: Buffer::default(),
             listening: None,
@@ -144,7 +149,11 @@ impl Session {
 
     async fn take(&mut self, event: Event) -> Next {
         match event {
-            Event::Sent(sent) => sent.map_err(|_| End::Gone)?,
+            Event::Sent(sent) => {
+                if sent.map_err(|_| End::Gone)? {
+                    self.pulse.sign();
+                }
+            }
             Event::Frame(frame) => {
                 self.pulse.sign();
                 self.frame(frame).await?;
@@ -213,7 +222,7 @@ impl Session {
         match asked {
             Asked::Update(session) => {
                 self.settings = self.settings.updated(self.model()?, session)?;
-                self.set_listening();
+                self.set_listening()?;
                 self.say("session.updated", json!({ "session": self.shown() }));
             }
             Asked::Append(samples) => self.hear(&samples).await?,

@@ -137,7 +137,8 @@ impl Settings {
             nothing_else(&inner, audio)?;
         }
         for (name, value) in said {
-            if value.is_null() {
+            let is_unbounded = name == "max_output_tokens" && value == "inf";
+            if value.is_null() || is_unbounded {
                 self.knobs.remove(&name);
             } else {
                 self.knobs.insert(name, value);
@@ -275,17 +276,13 @@ fn check_format(at: &str, said: Option<Value>) -> Result<(), Refusal> {
 
 /// Whether answers are to be spoken.
 fn modalities(param: &str, words: &Value, model: Model<'_>) -> Result<bool, Refusal> {
-    let speaks = match words.as_array().map(Vec::as_slice) {
-        Some([Value::String(word)]) => {
-            one_of(param, word, &["text", "audio"], "that is not made")? == "audio"
-        }
-        _ => {
-            let message = format!(
-                "'{param}' is {words}; there is [\"text\"], and [\"audio\"], which has its words as well"
-            );
-            return Err(Refusal::param(param, message));
-        }
+    let Some([Value::String(word)]) = words.as_array().map(Vec::as_slice) else {
+        let message = format!(
+            "'{param}' is {words}; there is [\"text\"], and [\"audio\"], which has its words as well"
+        );
+        return Err(Refusal::param(param, message));
     };
+    let speaks = one_of(param, word, &["text", "audio"], "that is not made")? == "audio";
     let name = model.name();
     if speaks && !model.answers_with("audio") {
         return Err(Refusal::param(param, format!("the model '{name}' answers in text only")));
