@@ -1,10 +1,13 @@
 //! What is refused: by name, with the event that is meant, and the session goes on.
 
 use futures_util::SinkExt;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Talk, joined};
+use crate::support::changes::{any_value, places};
 use crate::support::{PROGRAM, Server};
 
 /// Events, and the place and code of what is wrong in each.
@@ -140,6 +143,72 @@ async fn what_is_wrong_is_named_and_the_session_goes_on() {
     server.idle().await;
     drop(talk);
     server.stop().await;
+}
+
+/// Good events, of which others are made.
+fn good() -> Vec<Value> {
+    let text = json!({ "type": "input_text", "text": "hi" });
+    let sound = json!({ "type": "input_audio", "audio": "AAAAAAAA" });
+    let picture =
+        json!({ "type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto" });
+    let user = json!({ "type": "message", "role": "user", "id": "one", "content": [text, sound, picture] });
+    let spoken = json!({ "type": "output_audio", "transcript": "one two" });
+    let assistant = json!({ "type": "message", "role": "assistant", "id": "two", "content": [spoken] });
+    let turns = json!({ "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 1, "silence_duration_ms": 1,
+        "create_response": true, "interrupt_response": true });
+    let format = json!({ "type": "audio/pcm", "rate": 24_000 });
+    let session = json!({ "type": "realtime", "output_modalities": ["text"], "instructions": "a", "tools": [],
+        "audio": { "input": { "format": format, "turn_detection": turns }, "output": { "voice": "default", "speed": 1 } } });
+    vec![
+        json!({ "type": "session.update", "session": session }),
+        json!({ "type": "input_audio_buffer.append", "audio": "AAAAAAAA" }),
+        json!({ "type": "input_audio_buffer.commit" }),
+        json!({ "type": "input_audio_buffer.clear" }),
+        json!({ "type": "conversation.item.create", "previous_item_id": "root", "item": user }),
+        json!({ "type": "conversation.item.create", "item": assistant }),
+        json!({ "type": "conversation.item.retrieve", "item_id": "one" }),
+        json!({ "type": "conversation.item.truncate", "item_id": "two", "content_index": 0, "audio_end_ms": 0 }),
+        json!({ "type": "conversation.item.delete", "item_id": "one" }),
+        json!({ "type": "response.create", "response": { "conversation": "none", "metadata": {}, "input": [user],
+            "instructions": "a", "output_modalities": ["audio"], "audio": { "output": { "voice": "default" } } } }),
+        json!({ "type": "response.cancel", "response_id": "x" }),
+    ]
+}
+
+/// F6: any value at any place of good events, several of them in one session.
+#[test]
+fn changed_events_end_no_session() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let server = runtime.block_on(Server::start(PROGRAM, 4, None));
+    let config = Config { cases: 150, failure_persistence: None, ..Config::default() };
+    let change = (0..good().len(), any::<prop::sample::Index>(), any_value());
+    let outcome = TestRunner::new(config).run(&prop::collection::vec(change, 1..12), |changes| {
+        runtime.block_on(async {
+            let mut talk = Talk::open(&server, "companion").await;
+            for (which, place, value) in changes {
+                let mut event = good().swap_remove(which);
+                let mut found = Vec::new();
+                places(&event, "", &mut found);
+                *event.pointer_mut(place.get(found.as_slice()).as_str()).unwrap() = value;
+                talk.say(&event).await;
+            }
+            talk.say(&json!({ "type": "last words", "event_id": "last" })).await;
+            loop {
+                let event = talk.hear().await;
+                if event["error"]["event_id"] == "last" {
+                    break;
+                }
+                let error = [&event["error"], &event["response"]["status_details"]["error"]];
+                assert!(error.iter().all(|it| it["type"] != "server_error"), "{event}");
+            }
+        });
+        Ok(())
+    });
+    outcome.unwrap();
+    runtime.block_on(async {
+        server.idle().await;
+        server.stop().await;
+    });
 }
 
 /// A graph is told nothing that it has no input for.

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
+pub(crate) mod changes;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
