@@ -243,3 +243,20 @@ async fn a_failure_ends_an_answer_and_no_session() {
     );
     server.stop().await;
 }
+
+/// What never ends is ended, since a session keeps what was answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_as_long_as_may_be() {
+    let server = Server::start(PROGRAM, 4, None).await;
+    let mut talk = Talk::open(&server, "babbler").await;
+    talk.write("count").await;
+    let events = talk.answer().await;
+    let done = response(&events);
+    assert_eq!(done["status_details"], json!({ "type": "incomplete", "reason": "max_output_tokens" }));
+    let said = done["output"][0]["content"][0]["text"].as_str().unwrap();
+    assert_eq!(said, joined(&events, IN_WRITING));
+    assert!((4000..=4096).contains(&said.len()), "{}", said.len());
+    server.idle().await;
+    drop(talk);
+    server.stop().await;
+}

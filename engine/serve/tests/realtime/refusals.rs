@@ -22,7 +22,7 @@ fn wrong() -> Vec<(Value, &'static str, &'static str)> {
     let turns = |name: &str| -> &'static str { Box::leak(format!("{turns}{name}").into_boxed_str()) };
     vec![
         (json!({ "type": "session.destroy" }), "type", "unknown_event"),
-        (json!({ "type": "output_audio_buffer.clear" }), "type", "unknown_event"),
+        (json!({ "type": "output_audio_buffer.clear" }), "", "nothing_answered"),
         (json!({ "type": 7 }), "type", ""),
         (json!({}), "type", ""),
         (json!({ "type": "session.update" }), "session", ""),

@@ -85,8 +85,10 @@ async fn speech_interrupts_an_answer() {
     let events = talk.until("input_audio_buffer.committed").await;
     assert!(!kinds(&events).contains(&"response.done"));
     talk.say(&json!({ "type": "response.cancel" })).await;
+    talk.say(&json!({ "type": "output_audio_buffer.clear" })).await;
     let events = talk.until("response.done").await;
     assert_eq!(response(&events)["status_details"]["reason"], "client_cancelled");
+    assert_eq!(talk.hear().await["response_id"], response(&events)["id"]);
     server.idle().await;
     drop(talk);
     let metrics = server.get("/metrics").await.text();

@@ -19,6 +19,9 @@ use crate::http::usage::Used;
 /// Most items that a client may send with its wish for an answer.
 const MAX_INPUT: usize = 256;
 
+/// Most bytes of text of an answer, whatever the conversation has room for: its last events say all of it again.
+const MAX_TEXT: usize = 1 << 20;
+
 /// The answer under way.
 pub(super) struct Answering {
     making: Making,
@@ -41,6 +44,8 @@ enum Ending {
     },
     /// Given up, for this reason.
     Cancelled(&'static str),
+    /// Its text is as long as may be.
+    Full,
     Failed(Refusal),
 }
 
@@ -133,6 +138,7 @@ impl Session {
             samples: 0,
         };
         let shown = answering.shown("in_progress", &self.conversation_id());
+        self.last_answer = Some(answering.id.clone());
         self.answering = Some(answering);
         self.say("response.created", json!({ "response": shown }));
         Ok(())
@@ -170,6 +176,17 @@ impl Session {
         Ok(())
     }
 
+    /// Drops the sound that has not gone out yet.
+    pub(super) fn clear_output(&mut self) -> Result<(), Refusal> {
+        let Some(id) = self.last_answer.clone() else {
+            let refusal = Refusal::request(StatusCode::BAD_REQUEST, "nothing has been answered yet");
+            return Err(refusal.code("nothing_answered"));
+        };
+        self.outbox.forget_sound();
+        self.say("output_audio_buffer.cleared", json!({ "response_id": id }));
+        Ok(())
+    }
+
     /// Gives up whatever answer is under way.
     pub(super) fn give_up(&mut self, reason: &'static str) {
         if let Some(answering) = self.answering.take() {
@@ -181,6 +198,7 @@ impl Session {
     pub(super) fn made(&mut self, made: Made) {
         let Some(mut answering) = self.answering.take() else { return };
         let ending = match made {
+            Made::Text(text) if answering.text.len() + text.len() > self.max_text() => Some(Ending::Full),
             Made::Text(text) => {
                 self.begin_answer(&mut answering);
                 answering.text.push_str(&text);
@@ -203,10 +221,15 @@ impl Session {
         }
     }
 
+    fn max_text(&self) -> usize {
+        self.conversation.max_bytes().min(MAX_TEXT)
+    }
+
     fn say_sound(&mut self, answering: &mut Answering, samples: &Bytes) {
         answering.samples += samples.len() as u64 / 2;
         let delta = answering.about("delta", BASE64.encode(samples));
-        self.say("response.output_audio.delta", delta);
+        let delta = self.named("response.output_audio.delta", delta);
+        self.outbox.push_sound(&delta);
     }
 
     /// Tells of the item that an answer is, if it has not been told yet.
@@ -233,6 +256,7 @@ impl Session {
         let status = match ending {
             Ending::Completed { .. } => "completed",
             Ending::Cancelled(_) => "cancelled",
+            Ending::Full => "incomplete",
             Ending::Failed(_) => "failed",
         };
         let is_whole = matches!(ending, Ending::Completed { .. });
@@ -248,6 +272,7 @@ impl Session {
         }
         shown["status_details"] = match ending {
             Ending::Completed { .. } => json!({ "type": status }),
+            Ending::Full => json!({ "type": status, "reason": "max_output_tokens" }),
             Ending::Cancelled(reason) => json!({ "type": status, "reason": reason }),
             Ending::Failed(refusal) => json!({ "type": status, "error": refusal.body()["error"] }),
         };

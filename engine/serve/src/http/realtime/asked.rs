@@ -19,6 +19,7 @@ const KNOWN: &[&str] = &[
     "conversation.item.delete",
     "response.create",
     "response.cancel",
+    "output_audio_buffer.clear",
 ];
 /// Longest id of an event; it is sent back with what is wrong in the event.
 const MAX_ID: usize = 512;
@@ -45,6 +46,7 @@ pub(super) enum Asked {
     Respond(Map<String, Value>),
     /// The answer of this id, or whichever is under way.
     Cancel(Option<String>),
+    ClearOutput,
 }
 
 /// The id that an event has for its sender, and the event.
@@ -92,6 +94,7 @@ fn asked(mut event: Map<String, Value>) -> Result<Asked, Refusal> {
             Some(other) => return Err(wrong("response", "an object", &other)),
         }),
         "response.cancel" => Asked::Cancel(maybe_text(&mut event, "response_id")?),
+        "output_audio_buffer.clear" => Asked::ClearOutput,
         other => {
             let message =
                 format!("'type' is {other:?}, which is no event here; there is {}", KNOWN.join(", "));

@@ -29,6 +29,10 @@ impl Conversation {
         Self { items: VecDeque::new(), bytes: 0, max_bytes }
     }
 
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// From the oldest to the newest.
     pub(super) fn items(&self) -> impl DoubleEndedIterator<Item = &Item> {
         self.items.iter()

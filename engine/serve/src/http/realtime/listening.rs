@@ -59,13 +59,13 @@ impl Session {
             return Ok(());
         };
         for samples in samples.chunks(AT_ONCE) {
-            self.find_turns(samples, turns, longest_ms)?;
+            self.find_turns(samples, turns, longest_ms);
             tokio::task::yield_now().await;
         }
         Ok(())
     }
 
-    fn find_turns(&mut self, samples: &[u8], turns: Turns, longest_ms: u64) -> Result<(), Refusal> {
+    fn find_turns(&mut self, samples: &[u8], turns: Turns, longest_ms: u64) {
         let began = self.buffer.end();
         self.buffer.push(samples);
         let listening = self.listening.get_or_insert_with(|| Listening {
@@ -79,7 +79,7 @@ impl Session {
         for heard in heard {
             match heard {
                 Heard::Speech(at) => self.begin_turn(began + at, turns),
-                Heard::Silence(at) => self.end_turn(began + at, turns)?,
+                Heard::Silence(at) => self.end_turn(began + at, turns),
             }
         }
         let is_turn = self.listening.as_ref().is_some_and(|it| it.turn.is_some());
@@ -88,9 +88,8 @@ impl Session {
             self.buffer.forget_before(self.buffer.end().saturating_sub(kept));
         } else if self.buffer.ms() + ms(AT_ONCE) > longest_ms {
             // Who goes on speaking begins another turn.
-            self.end_turn(self.buffer.end(), turns)?;
+            self.end_turn(self.buffer.end(), turns);
         }
-        Ok(())
     }
 
     fn begin_turn(&mut self, at: u64, turns: Turns) {
@@ -107,16 +106,19 @@ impl Session {
         }
     }
 
-    fn end_turn(&mut self, at: u64, turns: Turns) -> Result<(), Refusal> {
-        let Some(listening) = &mut self.listening else { return Ok(()) };
+    fn end_turn(&mut self, at: u64, turns: Turns) {
+        let Some(listening) = &mut self.listening else { return };
         listening.listener.end_turn();
-        let Some(id) = listening.turn.take() else { return Ok(()) };
-        self.say(
-            "input_audio_buffer.speech_stopped",
-            json!({ "item_id": id, "audio_end_ms": duration_ms(at) }),
-        );
-        self.keep(id)?;
-        if turns.answers { self.respond(serde_json::Map::new()) } else { Ok(()) }
+        let Some(id) = listening.turn.take() else { return };
+        let said = json!({ "item_id": id, "audio_end_ms": duration_ms(at) });
+        self.say("input_audio_buffer.speech_stopped", said);
+        let kept = self.keep(id);
+        let done =
+            if turns.answers { kept.and_then(|()| self.respond(serde_json::Map::new())) } else { kept };
+        // The sound that came with it was taken: no event of the client is wrong.
+        if let Err(refusal) = done {
+            self.refuse(&refusal, None);
+        }
     }
 
     /// What was sent is an item now.

@@ -21,26 +21,54 @@ const MOST_OF_ANSWERS: usize = 256 << 10;
 /// Messages that wait, in order.
 #[derive(Default)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Waiting>,
     bytes: usize,
     /// Something has been handed over that may not have gone out.
     is_unflushed: bool,
 }
 
+struct Waiting {
+    message: Message,
+    is_sound: bool,
+}
+
+impl Waiting {
+    /// None if it is no event.
+    fn event_bytes(&self) -> Option<usize> {
+        if let Message::Text(text) = &self.message { Some(text.len()) } else { None }
+    }
+}
+
 impl Outbox {
+    /// An event.
     pub(super) fn push(&mut self, event: &Value) {
-        let text = event.to_string();
-        self.bytes += text.len();
-        self.waiting.push_back(Message::Text(text.into()));
+        self.add(Message::Text(event.to_string().into()), false);
+    }
+
+    /// An event that is a piece of sound.
+    pub(super) fn push_sound(&mut self, event: &Value) {
+        self.add(Message::Text(event.to_string().into()), true);
+    }
+
+    /// Drops the pieces of sound that wait.
+    pub(super) fn forget_sound(&mut self) {
+        self.waiting.retain(|waiting| !waiting.is_sound);
+        self.bytes = self.waiting.iter().filter_map(Waiting::event_bytes).sum();
     }
 
     pub(super) fn ping(&mut self) {
-        self.waiting.push_back(Message::Ping(Vec::new().into()));
+        self.add(Message::Ping(Vec::new().into()), false);
+    }
+
+    fn add(&mut self, message: Message, is_sound: bool) {
+        let waiting = Waiting { message, is_sound };
+        self.bytes += waiting.event_bytes().unwrap_or(0);
+        self.waiting.push_back(waiting);
     }
 
     /// The last message: why the connection ends.
     pub(super) fn close(&mut self, code: u16, reason: &'static str) {
-        self.waiting.push_back(Message::Close(Some(CloseFrame { code, reason: reason.into() })));
+        self.add(Message::Close(Some(CloseFrame { code, reason: reason.into() })), false);
     }
 
     /// Whether there is anything to [send](Self::send).
@@ -76,11 +104,11 @@ impl Outbox {
             return Poll::Ready(Ok(false));
         }
         ready!(writer.as_mut().poll_ready(context))?;
-        let Some(message) = self.waiting.pop_front() else { return Poll::Ready(Ok(false)) };
-        let event = if let Message::Text(text) = &message { Some(text.len()) } else { None };
+        let Some(waiting) = self.waiting.pop_front() else { return Poll::Ready(Ok(false)) };
+        let event = waiting.event_bytes();
         self.bytes -= event.unwrap_or(0);
         self.is_unflushed = true;
-        writer.start_send(message)?;
+        writer.start_send(waiting.message)?;
         Poll::Ready(Ok(event.is_some()))
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Session {
     /// Where the client lets turns be found.
     pub(super) listening: Option<Listening>,
     pub(super) answering: Option<Answering>,
+    /// The id of the answer that was begun last.
+    pub(super) last_answer: Option<String>,
     pub(super) outbox: Outbox,
     pulse: Pulse,
     /// No new answers are begun.
@@ -88,6 +90,7 @@ impl Session {
             buffer: Buffer::default(),
             listening: None,
             answering: None,
+            last_answer: None,
             outbox: Outbox::default(),
             pulse: Pulse::new(),
             is_ending: false,
@@ -246,6 +249,7 @@ impl Session {
                 self.say("conversation.item.deleted", json!({ "item_id": id }));
             }
             Asked::Respond(response) => self.respond(response)?,
+            Asked::ClearOutput => self.clear_output()?,
             Asked::Cancel(id) => self.cancel(id.as_deref())?,
         }
         Ok(())
@@ -289,10 +293,16 @@ impl Session {
     }
 
     /// Says an event.
-    pub(super) fn say(&mut self, kind: &str, mut event: Value) {
+    pub(super) fn say(&mut self, kind: &str, event: Value) {
+        let event = self.named(kind, event);
+        self.outbox.push(&event);
+    }
+
+    /// An event with its type and an id.
+    pub(super) fn named(&mut self, kind: &str, mut event: Value) -> Value {
         event["type"] = kind.into();
         event["event_id"] = self.id("event").into();
-        self.outbox.push(&event);
+        event
     }
 
     /// Says what is wrong, in the event `id` of the client if it has one.
