@@ -101,8 +101,10 @@ impl Medium {
                     return Err(wrong("it is a sound, and no sound is taken there".to_owned()));
                 };
                 let audio = from_samples(rate_hz, &samples);
-                if audio.duration_ms() > (*max_ms).min(room.left_ms()) {
-                    let message = format!("it is {} ms long, which is over the limit", audio.duration_ms());
+                let most_ms = (*max_ms).min(room.left_ms());
+                if audio.duration_ms() > most_ms {
+                    let message =
+                        format!("it is {} ms long; at most {most_ms} ms are taken", audio.duration_ms());
                     return Err(wrong(message));
                 }
                 room.heard_ms += audio.duration_ms();

@@ -1,8 +1,10 @@
-//! `GET /v1/realtime`: sessions over WebSocket, in which a client sends sound and texts and hears answers while they are made.
+//! `GET /v1/realtime`: sessions over WebSocket, in which a client sends sound and texts and hears answers while they
+//! are made.
 //!
-//! A session is one task ([`session`]); an answer under way is another ([`making`]), which waits when its client does not read.
-//! Everything that a session keeps is bounded: the sound that is being sent ([`buffer`]), the conversation ([`conversation`]), and
-//! what waits to go out ([`outbox`]). The engine knows nothing of sessions: each answer is a request of its own.
+//! A session is one task ([`session`]); an answer under way is another ([`making`]), which waits when its client does
+//! not read. Everything that a session keeps is bounded: the sound that is being sent ([`buffer`]), the conversation
+//! ([`conversation`]), and what waits to go out ([`outbox`]). The engine knows nothing of sessions: each answer is a
+//! request of its own.
 
 mod answering;
 mod asked;

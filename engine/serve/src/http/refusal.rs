@@ -66,6 +66,12 @@ impl Refusal {
         Self { param: Some(param), ..self }
     }
 
+    /// The same, and a place called `name` is called `other`.
+    pub(super) fn called(self, name: &str, other: &str) -> Self {
+        let param = self.param.map(|param| if param == name { other.to_owned() } else { param });
+        Self { param, ..self }
+    }
+
     /// What a client finds under `error`, in an answer or in the middle of a stream.
     pub(super) fn body(&self) -> Value {
         let Self { message, kind, param, code, .. } = self;

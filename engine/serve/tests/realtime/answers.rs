@@ -194,6 +194,9 @@ async fn the_oldest_items_are_left_out() {
     let events = talk.answer().await;
     let heard = joined(&events, IN_WRITING);
     assert_eq!(heard.split_whitespace().count(), 9001, "{}", response(&events));
+    talk.set(json!({ "instructions": long.trim_end() })).await;
+    let heard = joined(&talk.answer().await, IN_WRITING);
+    assert_eq!(heard.split_whitespace().count(), 3 * 9001 + 1);
     drop(talk);
     server.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Sessions by the client of the API: `openai` for Python, as it comes.
 //!
-//! What is said and expected is in `client.py`. The client is installed in an environment of its own; where that cannot be made,
-//! the test says so and checks nothing.
+//! What is said and expected is in `client.py`. The client is installed in an environment of its own; where that
+//! cannot be made, the test says so and checks nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

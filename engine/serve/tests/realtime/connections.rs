@@ -72,7 +72,8 @@ async fn who_vanishes_is_worked_for_no_longer() {
         talk.until("response.output_audio.delta").await;
         assert!(!server.engine().ledgers().iter().all(corn_core::Ledger::is_empty));
         if says_goodbye {
-            talk.socket.close(None).await.unwrap();
+            talk.socket.send(Message::Close(None)).await.unwrap();
+            while !matches!(talk.frame().await.expect("the closing is answered"), Message::Close(_)) {}
         }
         drop(talk);
         server.idle().await;

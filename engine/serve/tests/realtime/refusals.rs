@@ -237,6 +237,7 @@ async fn what_a_model_cannot_take_is_refused() {
     talk.say(&json!({ "type": "response.create", "event_id": "e" })).await;
     let refused = talk.hear().await;
     assert_eq!((&refused["type"], &refused["error"]["event_id"]), (&json!("error"), &json!("e")));
+    assert_eq!(refused["error"]["param"], "conversation");
     assert!(refused["error"]["message"].as_str().unwrap().contains("takes audio"), "{refused}");
     drop(talk);
     server.stop().await;

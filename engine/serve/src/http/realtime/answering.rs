@@ -1,4 +1,5 @@
-//! Answers of a session: begun when a client or the end of a turn asks for one, one at a time, and told piece by piece.
+//! Answers of a session: begun when a client or the end of a turn asks for one, one at a time, and told piece by
+//! piece.
 
 use axum::body::Bytes;
 use axum::http::StatusCode;

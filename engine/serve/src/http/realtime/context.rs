@@ -1,7 +1,8 @@
 //! What an answer is made from: the items of a conversation as the inputs of a recording.
 //!
-//! A graph that takes conversations (`messages`) gets as many of the newest items as it has room for, and the instructions before
-//! them. Any other gets what was said since the last answer: its texts, its sounds as one, and its pictures.
+//! A graph that takes conversations (`messages`) gets as many of the newest items as it has room for, and the
+//! instructions before them. Any other gets what was said since the last answer: its texts, its sounds as one, and
+//! its pictures.
 
 use axum::body::Bytes;
 use corn_core::datum::Role;
@@ -21,6 +22,10 @@ use crate::http::usage::Used;
 
 /// Longest sound of a user that is kept, whatever a graph takes.
 const MAX_SOUND_MS: u64 = 10 * 60_000;
+
+/// What chats call what a session's client knows as the conversation.
+const CHAT: &str = "messages";
+const CONVERSATION: &str = "conversation";
 
 /// The longest sound that the model takes at once; zero if it takes none.
 pub(super) fn longest_ms(model: Model<'_>, with: Option<&str>) -> u64 {
@@ -44,7 +49,7 @@ pub(super) fn turns<'i>(
     let with = settings.with();
     if !model.takes(with, "messages") {
         let turns = vec![latest(model, items)?];
-        return bring::choose(model, with, &turns).map(|_| turns);
+        return choose(model, with, &turns).map(|_| turns);
     }
     let mut kept = newest(model, settings, items);
     kept.reverse();
@@ -52,20 +57,25 @@ pub(super) fn turns<'i>(
         // Who answers first has nothing to answer to.
         let answers = kept.iter().take_while(|item| item.role == Role::Assistant).count();
         kept.drain(..answers);
-        let instructions = (!settings.instructions.is_empty())
-            .then(|| Turn { role: Role::System, said: vec![Said::Text(settings.instructions.clone())] });
+        let said = pieces(&settings.instructions).map(|piece| Said::Text(piece.to_owned()));
+        let instructions = Turn { role: Role::System, said: said.collect() };
         let turns: Vec<Turn> =
-            instructions.into_iter().chain(kept.iter().copied().map(turn)).filter(has_said).collect();
+            std::iter::once(instructions).chain(kept.iter().copied().map(turn)).filter(has_said).collect();
         if turns.is_empty() {
             return Err(nothing_said());
         }
-        match bring::choose(model, with, &turns) {
+        match choose(model, with, &turns) {
             Ok(_) => return Ok(turns),
             Err(refusal) if kept.len() <= 1 => return Err(refusal),
             // Another recording may take what is left.
             Err(_) => kept.drain(..1),
         };
     }
+}
+
+/// The recording that takes these turns.
+fn choose<'p>(model: Model<'p>, with: Option<&str>, turns: &[Turn]) -> Result<Choice<'p>, Refusal> {
+    bring::choose(model, with, turns).map_err(|refusal| refusal.called(CHAT, CONVERSATION))
 }
 
 fn has_said(turn: &Turn) -> bool {
@@ -84,8 +94,7 @@ fn newest<'i>(
             Kind::Messages { max_parts } => Some(max_parts as usize),
             _ => None,
         });
-    let mut left =
-        max_parts.max().unwrap_or(0).saturating_sub(usize::from(!settings.instructions.is_empty()));
+    let mut left = max_parts.max().unwrap_or(0).saturating_sub(pieces(&settings.instructions).count());
     let mut pictures = limits.images.map_or(usize::MAX, |images| images as usize);
     let mut sound_ms = limits.audio_ms.unwrap_or(u64::MAX);
     let mut kept = Vec::new();
@@ -125,8 +134,8 @@ fn parts(item: &Item) -> usize {
     parts.sum()
 }
 
-/// A text in pieces that are no longer than a part of a conversation may be, parted at spaces where there are any: an answer may
-/// be longer than what a conversation takes of it at once.
+/// A text in pieces that are no longer than a part of a conversation may be, parted at spaces where there are any: an
+/// answer may be longer than what a conversation takes of it at once.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -196,8 +205,8 @@ pub(super) fn request(
     settings: &Settings,
     turns: Vec<Turn>,
 ) -> Result<(Request, Used, Option<usize>), Refusal> {
-    let choice = bring::choose(model, settings.with(), &turns)?;
-    let mut inputs = bring::inputs(&choice, turns)?;
+    let choice = choose(model, settings.with(), &turns)?;
+    let mut inputs = bring::inputs(&choice, turns).map_err(|refusal| refusal.called(CHAT, CONVERSATION))?;
     let brought = Used::of(inputs.iter().map(|(_, datum)| datum));
     inputs.extend(settings.inputs(&choice)?);
     inputs.extend(choice.fixed(&inputs));

@@ -1,5 +1,5 @@
-//! What a session does with the sound that its client sends: it waits for the client to say that it is whole, or finds the turns
-//! in it.
+//! What a session does with the sound that its client sends: it waits for the client to say that it is whole, or
+//! finds the turns in it.
 
 use axum::http::StatusCode;
 use corn_core::datum::Role;
@@ -13,8 +13,8 @@ use super::settings::Turns;
 use super::voice::{Heard, Listener, RATE_HZ, TOLD_AFTER};
 use crate::http::refusal::Refusal;
 
-/// Bytes of sound that are listened to before others get their turn: a second.
-const AT_ONCE: usize = RATE_HZ as usize * 2;
+/// Bytes of sound that are listened to before others get their turn: 100 ms.
+const AT_ONCE: usize = RATE_HZ as usize / 10 * 2;
 
 /// Finds turns.
 pub(super) struct Listening {

@@ -1,5 +1,5 @@
-//! An answer while it is made: a task of its own, so that a session hears its client meanwhile. It waits when what it has made is
-//! not taken; dropping it gives the request up on every worker.
+//! An answer while it is made: a task of its own, so that a session hears its client meanwhile. It waits when what it
+//! has made is not taken; dropping it gives the request up on every worker.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Whether a page in a browser may open a session.
 //!
-//! Browsers let any page open WebSockets to any host, this machine's included, and say only which page it was. Where keys are
-//! wanted, a page must know one. Where none are, only pages of this very host are answered: else any page that somebody looks at
-//! could talk to the models behind it.
+//! Browsers let any page open WebSockets to any host, this machine's included, and say only which page it was. Where
+//! keys are wanted, a page must know one. Where none are, only pages of this very host are answered: else any page
+//! that somebody looks at could talk to the models behind it.
 
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 

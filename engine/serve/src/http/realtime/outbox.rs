@@ -1,8 +1,8 @@
 //! What waits to go out to a client.
 //!
-//! Whoever fills it asks for room first: the answer that is under way waits for room, and no more events are read from a
-//! client that does not take what they bring. So a client that reads slowly holds back its own work, and what is kept for it is
-//! bounded by this bound and the largest single event.
+//! Whoever fills it asks for room first: the answer that is under way waits for room, and no more events are read
+//! from a client that does not take what they bring. So a client that reads slowly holds back its own work, and what
+//! is kept for it is bounded by this bound and the largest single event.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -86,8 +86,8 @@ impl Outbox {
         self.bytes < MOST_OF_ANSWERS
     }
 
-    /// Sends the next message, or sees to it that all have gone out. Says whether an event was sent: as long as a client takes
-    /// these, it is there. Given up in the middle, it has lost nothing.
+    /// Sends the next message, or sees to it that all have gone out. Says whether an event was sent: as long as a
+    /// client takes these, it is there. Given up in the middle, it has lost nothing.
     pub(super) async fn send<S: Sink<Message> + Unpin>(&mut self, writer: &mut S) -> Result<bool, S::Error> {
         poll_fn(|context| self.poll_send(writer, context)).await
     }

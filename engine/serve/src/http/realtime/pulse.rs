@@ -1,5 +1,5 @@
-//! Whether a client is still there. One that lost its network says nothing, so it is asked (a ping), and given up when it does
-//! not answer; one that answers and never says anything is let go after a long while.
+//! Whether a client is still there. One that lost its network says nothing, so it is asked (a ping), and given up
+//! when it does not answer; one that answers and never says anything is let go after a long while.
 
 use std::time::Duration;
 

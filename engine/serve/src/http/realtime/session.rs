@@ -112,7 +112,8 @@ impl Session {
             match end {
                 End::Gone => return Err(Gone),
                 End::Close((code, reason)) => self.outbox.close(code, reason),
-                End::Closed => {}
+                // Nothing more is read there; what is left to do is to answer its closing.
+                End::Closed => self.outbox = Outbox::default(),
             }
             let last = async {
                 while self.outbox.is_waiting() {

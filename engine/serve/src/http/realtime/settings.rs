@@ -1,7 +1,7 @@
 //! What a session is set to, and what an answer is asked to be: read from `session.update` and `response.create`.
 //!
-//! A setting is used, says what happens anyhow, or is refused by its name. What it knows nothing of goes to inputs of the graph
-//! that have its name and a default, as the fields of other endpoints do.
+//! A setting is used, says what happens anyhow, or is refused by its name. What it knows nothing of goes to inputs of
+//! the graph that have its name and a default, as the fields of other endpoints do.
 
 use std::collections::BTreeMap;
 
@@ -137,14 +137,19 @@ impl Settings {
             nothing_else(&inner, audio)?;
         }
         for (name, value) in said {
-            let is_unbounded = name == "max_output_tokens" && value == "inf";
-            if value.is_null() || is_unbounded {
-                self.knobs.remove(&name);
-            } else {
-                self.knobs.insert(name, value);
-            }
+            self.knob(name, value);
         }
         self.check(model).map_err(|refusal| refusal.within(at))
+    }
+
+    /// Sets an input; or leaves it to its default, if nothing is said of it.
+    fn knob(&mut self, name: String, value: Value) {
+        let is_unbounded = name == "max_output_tokens" && value == "inf";
+        if value.is_null() || is_unbounded {
+            self.knobs.remove(&name);
+        } else {
+            self.knobs.insert(name, value);
+        }
     }
 
     fn voice(&mut self, at: &str, said: Value) -> Result<(), Refusal> {
@@ -153,8 +158,8 @@ impl Settings {
         if let Some(voice) = said.remove("voice") {
             self.voice = Some(voice).filter(|voice| !voice.is_null());
         }
-        if let Some(speed) = said.remove("speed").filter(|speed| !speed.is_null()) {
-            self.knobs.insert("speed".to_owned(), speed);
+        if let Some(speed) = said.remove("speed") {
+            self.knob("speed".to_owned(), speed);
         }
         nothing_else(at, said)
     }
@@ -310,7 +315,7 @@ fn read_turns(said: Value) -> Result<Turns, Refusal> {
             let param = format!("{at}.threshold");
             Refusal::param(&param, format!("'{param}' is {value}, and must be a number from 0 to 1"))
         })?;
-        turns.sensitivity.threshold = threshold as f32;
+        turns.sensitivity.threshold = threshold;
     }
     let Turns { sensitivity, prefix_ms, answers, interrupts } = &mut turns;
     let times = [("prefix_padding_ms", prefix_ms), ("silence_duration_ms", &mut sensitivity.silence_ms)];

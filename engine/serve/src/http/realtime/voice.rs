@@ -1,8 +1,8 @@
 //! Where in a sound somebody speaks, told while it comes.
 //!
-//! The crate `earshot` scores each 16 ms by how much it sounds like a voice, of whatever loudness and in whatever language. Around
-//! the scores stands what makes turns of them: a turn begins when most of the last scores are high, so that a click or a cough
-//! begins none, and is over after a silence as long as was asked for.
+//! The crate `earshot` scores each 16 ms by how much it sounds like a voice, of whatever loudness and in whatever
+//! language. Around the scores stands what makes turns of them: a turn begins when most of the last scores are high,
+//! so that a click or a cough begins none, and is over after a silence as long as was asked for.
 
 use corn_media::Resampler;
 use earshot::Detector;
@@ -17,19 +17,19 @@ const FRAME: u64 = SCORED as u64 * RATE_HZ as u64 / SCORED_HZ as u64;
 /// A turn begins when so many of the last scores are high.
 const NEEDED: u32 = 5;
 const OF_LAST: u32 = 8;
-/// Where nobody speaks yet, a score must be higher than the threshold by this part of what is left above it: until the detector is
-/// used to a noise, it takes it for a voice a little.
-const RISE: f32 = 0.32;
+/// Where nobody speaks yet, a score must be higher than the threshold by this part of what is left above it: until
+/// the detector is used to a noise, it takes it for a voice a little.
+const RISE: f64 = 0.32;
 
-/// How long it takes to tell that somebody speaks, in samples of a session: that much must be kept besides what a turn is to
-/// begin with.
+/// How long it takes to tell that somebody speaks, in samples of a session: that much must be kept besides what a
+/// turn is to begin with.
 pub(super) const TOLD_AFTER: u64 = FRAME * OF_LAST as u64 + RATE_HZ as u64 / 10;
 
 /// How turns are told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sensitivity {
     /// From 0 to 1; the higher, the clearer a voice must be.
-    pub(super) threshold: f32,
+    pub(super) threshold: f64,
     /// The silence that ends a turn.
     pub(super) silence_ms: u64,
 }
@@ -89,7 +89,7 @@ impl Listener {
     }
 
     fn score(&mut self, frame: &[f32]) -> Option<Heard> {
-        let score = self.detector.predict_f32(frame);
+        let score = f64::from(self.detector.predict_f32(frame));
         self.scored += 1;
         let Sensitivity { threshold, silence_ms } = self.sensitivity;
         let Some(low) = &mut self.speaking else {
