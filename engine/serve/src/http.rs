@@ -16,6 +16,7 @@ mod images;
 mod media;
 mod metrics;
 mod models;
+mod realtime;
 mod refusal;
 mod sound;
 mod speech;
@@ -29,21 +30,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use corn_core::Fault;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::Served;
 use crate::accept::Held;
 use crate::fetch::{Fetcher, MediaSources};
-use crate::keys::{Keys, Slot, Standing};
+use crate::keys::{Keys, Pass, Slot, Standing};
 use answer::Outputs;
 use metrics::{Meter, Metrics};
+use realtime::AllEnded;
 use refusal::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -56,6 +58,7 @@ struct Face {
     keys: Option<Keys>,
     metrics: Arc<Metrics>,
     fetcher: Arc<Fetcher>,
+    sessions: realtime::Sessions,
     /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
     decoding: Arc<Semaphore>,
     began_s: u64,
@@ -68,12 +71,19 @@ struct Face {
 #[derive(Clone)]
 struct RequestName(Arc<str>);
 
-/// What answers requests at the paths of the API.
-pub(crate) fn router(served: Arc<Served>, keys: Option<Keys>, media: MediaSources) -> Result<Router, Fault> {
+/// What answers requests at the paths of the API, until `stop` says so; and when sessions, which are no requests, have ended.
+pub(crate) fn router(
+    served: Arc<Served>,
+    keys: Option<Keys>,
+    media: MediaSources,
+    stop: watch::Receiver<bool>,
+) -> Result<(Router, AllEnded), Fault> {
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
+    let (sessions, all_ended) = realtime::Sessions::new(stop);
     let face = Face {
         served,
+        sessions,
         keys,
         metrics: Arc::new(Metrics::new()),
         fetcher: Arc::new(Fetcher::new(media)?),
@@ -82,7 +92,7 @@ pub(crate) fn router(served: Arc<Served>, keys: Option<Keys>, media: MediaSource
         life: u32::from_le_bytes(life),
         next: AtomicU64::new(0),
     };
-    Ok(routes(Arc::new(face)))
+    Ok((routes(Arc::new(face)), all_ended))
 }
 
 fn routes(face: Arc<Face>) -> Router {
@@ -100,6 +110,7 @@ fn routes(face: Arc<Face>) -> Router {
         .route("/v1/images/generations", post(images::generate))
         .route("/v1/images/edits", post(images::edit))
         .route("/v1/embeddings", post(embeddings::answer))
+        .route("/v1/realtime", get(realtime::answer))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&face), enter))
@@ -112,13 +123,9 @@ async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) 
     let name: Arc<str> = format!("{:08x}{number:08x}", face.life).into();
     let is_asking = request.uri().path().starts_with("/v1/");
     request.extensions_mut().insert(RequestName(Arc::clone(&name)));
-    let slot = if is_asking { face.admit(&request) } else { Ok(Slot::default()) };
+    let slot = if is_asking { face.admit(&mut request) } else { Ok(Slot::default()) };
     let mut response = match slot {
-        Ok(slot) => {
-            // For who goes on when the answer has ended: a connection that becomes another protocol's.
-            request.extensions_mut().insert(slot.clone());
-            held(next.run(request).await, slot)
-        }
+        Ok(slot) => held(next.run(request).await, slot),
         Err(refusal) => refusal.into_response(),
     };
     if let Ok(value) = HeaderValue::try_from(format!("req_{name}")) {
@@ -170,12 +177,21 @@ async fn one_model(State(face): State<Arc<Face>>, Path(id): Path<String>) -> Res
 }
 
 impl Face {
-    /// Looks at the key of a request. Who only looks at what there is takes no place of those who ask.
-    fn admit(&self, request: &Request) -> Result<Slot, Refusal> {
-        let Some(keys) = &self.keys else { return Ok(Slot::default()) };
-        let brought = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let pass = keys.pass(brought).ok_or_else(Refusal::key)?;
-        if request.uri().path().starts_with("/v1/models") {
+    /// What the key of a request allows, if it brings one that is known.
+    fn pass(&self, headers: &HeaderMap) -> Result<Pass, Refusal> {
+        let Some(keys) = &self.keys else { return Ok(Pass::default()) };
+        let brought = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let of_browser = || realtime::key(headers).and_then(|key| keys.pass_of(key));
+        keys.pass(brought).or_else(of_browser).ok_or_else(Refusal::key)
+    }
+
+    /// A place among those that a key allows. Who only looks at what there is takes none, and sessions take one for
+    /// each answer.
+    fn admit(&self, request: &mut Request) -> Result<Slot, Refusal> {
+        let pass = self.pass(request.headers())?;
+        request.extensions_mut().insert(pass.clone());
+        let path = request.uri().path();
+        if path.starts_with("/v1/models") || path == "/v1/realtime" {
             return Ok(Slot::default());
         }
         pass.begin().map_err(|over| Refusal::over(&over))

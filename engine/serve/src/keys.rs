@@ -83,11 +83,12 @@ impl Keys {
     /// What the bearer of a key may do, if `authorization` (`Bearer KEY`) brings one that is known.
     pub(crate) fn pass(&self, authorization: Option<&str>) -> Option<Pass> {
         let (scheme, key) = authorization?.split_once(' ')?;
-        if scheme.eq_ignore_ascii_case("bearer") {
-            self.find(key.trim()).map(|key| Pass(Some(key)))
-        } else {
-            None
-        }
+        if scheme.eq_ignore_ascii_case("bearer") { self.pass_of(key.trim()) } else { None }
+    }
+
+    /// What the bearer of `key` may do, if it is known.
+    pub(crate) fn pass_of(&self, key: &str) -> Option<Pass> {
+        self.find(key).map(|key| Pass(Some(key)))
     }
 
     /// Takes as long for a wrong key as for a right one: digests of the same length are compared to their ends, and all

@@ -206,8 +206,10 @@ impl Sockets {
             tokio::try_join!(
                 async {
                     let Some(listener) = http else { return Ok(()) };
-                    let router = http::router(Arc::clone(&served), keys.clone(), media)?;
+                    let (router, all_ended) =
+                        http::router(Arc::clone(&served), keys.clone(), media, stopped.clone())?;
                     entrance(Speaks::Http).serve(listener, router, stopped.clone()).await;
+                    all_ended.wait().await;
                     Ok(())
                 },
                 async {

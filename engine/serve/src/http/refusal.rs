@@ -70,6 +70,18 @@ impl Refusal {
         Self { code: Some(code), ..self }
     }
 
+    /// The same, and what is wrong stands in `place`.
+    pub(super) fn within(self, place: &str) -> Self {
+        let param = self.param.map_or_else(|| place.to_owned(), |param| format!("{place}.{param}"));
+        Self { param: Some(param), ..self }
+    }
+
+    /// The same, and a place called `name` is called `other`.
+    pub(super) fn called(self, name: &str, other: &str) -> Self {
+        let param = self.param.map(|param| if param == name { other.to_owned() } else { param });
+        Self { param, ..self }
+    }
+
     /// What a client finds under `error`, in an answer or in the middle of a stream.
     pub(super) fn body(&self) -> Value {
         let Self { message, kind, param, code, .. } = self;

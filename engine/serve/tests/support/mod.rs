@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
 pub(crate) mod certificates;
+pub(crate) mod changes;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
