@@ -18,7 +18,7 @@ BASE = f"http://{sys.argv[1]}/v1"
 
 
 def speech():
-    """A person's two sentences, at 24 kHz."""
+    """What a person says in 2 s, at 24 kHz."""
     with wave.open(sys.argv[2]) as file:
         assert file.getsampwidth() == 2 and file.getnchannels() == 1
         rate, samples = file.getframerate(), memoryview(file.readframes(file.getnframes())).cast("h")

@@ -150,7 +150,7 @@ pub(crate) fn append(samples: &[f32]) -> Value {
     json!({ "type": "input_audio_buffer.append", "audio": BASE64.encode(bytes) })
 }
 
-/// Two sentences of a person.
+/// What a person says in 2 s.
 pub(crate) fn speech() -> Vec<f32> {
     let wav = include_bytes!("../../../../dsl-examples/media/question.wav");
     let audio: Audio = read_audio(wav, AudioLimits { max_ms: 10_000 }).unwrap();

@@ -122,7 +122,7 @@ mod tests {
 
     const USUAL: Sensitivity = Sensitivity { threshold: 0.5, silence_ms: 500 };
 
-    /// Two sentences of a person, 2.7 s long.
+    /// What a person says in 2 s.
     fn speech(loudness: f32) -> Vec<f32> {
         let wav = include_bytes!("../../../../../dsl-examples/media/question.wav");
         let audio = resample(&read_audio(wav, AudioLimits { max_ms: 10_000 }).unwrap(), RATE_HZ);
