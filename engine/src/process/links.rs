@@ -342,9 +342,10 @@ impl Links {
         };
         let from = self.inner.seat.get().ok_or_else(|| "this worker's life is over".to_owned())?;
         let is_shared = host.boot == self.inner.host.boot;
-        let socket = match is_shared {
-            true => Socket::unix(Path::new(&host.unix)).await,
-            false => Socket::tcp(&host.tcp, &self.inner.token).await,
+        let socket = if is_shared {
+            Socket::unix(Path::new(&host.unix)).await
+        } else {
+            Socket::tcp(&host.tcp, &self.inner.token).await
         };
         let socket = socket.map_err(|error| error.to_string())?;
         let arena = self.inner.arena.borrow().clone().filter(|_| is_shared);
