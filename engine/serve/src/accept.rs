@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use crate::keys::Slot;
 use crate::{Notices, stopped};
 use crowd::{Crowd, Member};
 pub(crate) use held::Held;
@@ -277,11 +278,61 @@ fn answer(
 ) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
     let work = member.begin();
     Box::pin(async move {
-        let response = router.call(request).await?;
+        let mut response = router.call(request).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // It is another protocol's from now on, and at work until its end.
-            work.goes_on();
+            work.goes_on(response.extensions_mut().remove::<Slot>().unwrap_or_default());
         }
         Ok(response.map(|body| Held::new(body, work)))
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+mod tests {
+    use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+    use axum::routing::any;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::keys::Keys;
+
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nhost: corn\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// A connection that becomes a WebSocket has its place, and its key's slot, until it ends.
+    #[tokio::test]
+    async fn what_another_protocol_takes_over_is_held_to_its_end() {
+        let keys = Keys::parse("alpha concurrency=1").unwrap();
+        let pass = keys.pass(Some("Bearer alpha")).unwrap();
+        let asks = pass.clone();
+        let open = move |upgrade: WebSocketUpgrade| async move {
+            let mut response = upgrade
+                .on_upgrade(|mut socket: WebSocket| async move { while socket.recv().await.is_some() {} });
+            response.extensions_mut().insert(asks.begin().unwrap());
+            response
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let bounds = Bounds { first_within: Duration::from_millis(50), ..Bounds::of(1) };
+        let entrance = Entrance { speaks: Speaks::Http, tls: None, bounds, notices: Notices::default() };
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(entrance.serve(listener, Router::new().route("/", any(open)), stopped));
+
+        let mut socket = TcpStream::connect(at).await.unwrap();
+        socket.write_all(UPGRADE).await.unwrap();
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 101");
+        assert!(pass.begin().is_err());
+        // There is one place, and it is taken.
+        let mut next = TcpStream::connect(at).await.unwrap();
+        next.write_all(UPGRADE).await.unwrap();
+        let mut byte = [0; 1];
+        let answer = tokio::time::timeout(bounds.first_within * 4, next.peek(&mut byte)).await;
+        assert!(answer.is_err() && pass.begin().is_err());
+        drop(socket);
+        next.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 101");
+    }
 }

@@ -114,11 +114,7 @@ async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) 
     request.extensions_mut().insert(RequestName(Arc::clone(&name)));
     let slot = if is_asking { face.admit(&request) } else { Ok(Slot::default()) };
     let mut response = match slot {
-        Ok(slot) => {
-            // For who goes on when the answer has ended: a connection that becomes another protocol's.
-            request.extensions_mut().insert(slot.clone());
-            held(next.run(request).await, slot)
-        }
+        Ok(slot) => held(next.run(request).await, slot),
         Err(refusal) => refusal.into_response(),
     };
     if let Ok(value) = HeaderValue::try_from(format!("req_{name}")) {
@@ -137,6 +133,11 @@ fn held(mut response: Response, slot: Slot) -> Response {
         if let Ok(reset) = HeaderValue::try_from(format!("{}ms", whole_in.as_millis())) {
             headers.insert("x-ratelimit-reset-requests", reset);
         }
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // The connection holds it from now on: its answer has ended when it has.
+        response.extensions_mut().insert(slot);
+        return response;
     }
     if slot.is_any() { response.map(|body| Body::new(Held::new(body, slot))) } else { response }
 }
