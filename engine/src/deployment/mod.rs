@@ -263,7 +263,7 @@ async fn end_all(shared: &Arc<Shared>) {
 /// Listens to a stranger, who may be a worker that joins.
 async fn serve(socket: Socket, shared: Arc<Shared>) {
     let Ok(socket) = socket.secured(&shared.token, Side::Listens).await else { return };
-    let (out, mut inbox) = socket.split();
+    let Ok((out, mut inbox)) = socket.split() else { return };
     let greeted = timeout(GREETS_WITHIN, listen(&out, &mut inbox, &shared.token)).await;
     let Ok(Ok(Control::Join(join))) = greeted else { return };
     let (control, said) = unbounded_channel();

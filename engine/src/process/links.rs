@@ -352,7 +352,7 @@ impl Links {
         if let Some(arena) = &arena {
             socket.send_fd(arena.fd()).await.map_err(|error| error.to_string())?;
         }
-        let (out, mut inbox) = socket.split();
+        let (out, mut inbox) = socket.split().map_err(|error| error.to_string())?;
         let arena_bytes = arena.map(|arena| arena.bytes());
         let link = self.new_link();
         let greeting = |nonce, proof| Control::Peer {
@@ -378,9 +378,8 @@ impl Links {
         let host = self.inner.known.borrow().get(&to).cloned();
         let (Some(host), Some(from)) = (host, self.inner.seat.get()) else { return };
         let lane = async |lane| {
-            let socket =
-                Socket::tcp(&host.tcp, &self.inner.token).await.map_err(|error| error.to_string())?;
-            let (out, mut inbox) = socket.split();
+            let socket = Socket::tcp(&host.tcp, &self.inner.token).await.and_then(Socket::split);
+            let (out, mut inbox) = socket.map_err(|error| error.to_string())?;
             let greeting =
                 |nonce, proof| Control::Lane { nonce, proof, from: from.into(), to: to.into(), link, lane };
             greet(&out, &mut inbox, &self.inner.token, greeting).await.map(|()| out)
@@ -447,8 +446,8 @@ impl Links {
             Socket::Tcp(_) | Socket::Concealed(..) => None,
         };
         let token = &self.inner.token;
-        let socket = socket.secured(token, Side::Listens).await.map_err(|error| error.to_string())?;
-        let (out, mut inbox) = socket.split();
+        let socket = socket.secured(token, Side::Listens).await.and_then(Socket::split);
+        let (out, mut inbox) = socket.map_err(|error| error.to_string())?;
         let greeted = tokio::time::timeout(REACHED_WITHIN, listen(&out, &mut inbox, token)).await;
         let greeted = greeted.map_err(|_| "it said nothing".to_owned())??;
         let (from, to, link, arena_bytes) = match greeted {

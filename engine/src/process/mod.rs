@@ -174,7 +174,7 @@ impl Process<'_> {
             Some(path) => Socket::unix(Path::new(path)).await,
             None => Socket::tcp(&self.membership.coordinator, &self.membership.token).await,
         };
-        let (out, mut inbox) = socket.map_err(|error| TryAgain(error.to_string()))?.split();
+        let (out, mut inbox) = socket.and_then(Socket::split).map_err(|error| TryAgain(error.to_string()))?;
         let greeting = |nonce, proof| {
             Control::Join(Join {
                 nonce,

@@ -249,13 +249,13 @@ mod tests {
         let listening = async {
             let socket = Socket::of_tcp(at.accept().await.unwrap().0).unwrap();
             let socket = socket.secured(listens, Side::Listens).await.map_err(|error| error.to_string())?;
-            let (out, mut inbox) = socket.split();
+            let (out, mut inbox) = socket.split().map_err(|error| error.to_string())?;
             listen(&out, &mut inbox, listens).await?;
             Ok((out, inbox))
         };
         let connecting = async {
             let socket = Socket::tcp(through, connects).await.map_err(|error| error.to_string())?;
-            let (out, mut inbox) = socket.split();
+            let (out, mut inbox) = socket.split().map_err(|error| error.to_string())?;
             greet(&out, &mut inbox, connects, lane).await?;
             Ok((out, inbox))
         };

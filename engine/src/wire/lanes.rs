@@ -145,8 +145,8 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let token = Token::new("nobody asks");
         let (there, here) = tokio::join!(Socket::tcp(&address, &token), listener.accept());
-        let (out, _) = there.unwrap().split();
-        let (_, mut inbox) = Socket::of_tcp(here.unwrap().0).unwrap().split();
+        let (out, _) = there.unwrap().split().unwrap();
+        let (_, mut inbox) = Socket::of_tcp(here.unwrap().0).and_then(Socket::split).unwrap();
         inbox.trust();
         (out, inbox)
     }

@@ -19,13 +19,14 @@ use rustix::net::{
     SendFlags, sockopt,
 };
 use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::net::{TcpStream, UnixStream, tcp};
 use tokio::sync::Notify;
 
 use super::cipher::Side;
 use super::codec::Writer;
 use super::greet::Token;
 use super::lanes::{CUT_FROM_BYTES, Lanes, announced, heard, pieces};
+use super::quiet::{self, QuietRead, QuietWrite};
 
 /// Most bytes of a head. Texts stand in heads, so this bounds those too.
 const MAX_HEAD_BYTES: u32 = 64 << 20;
@@ -117,21 +118,21 @@ impl Socket {
     }
 
     /// Its two directions.
-    pub(crate) fn split(self) -> (Outbox, Inbox) {
+    pub(crate) fn split(self) -> io::Result<(Outbox, Inbox)> {
         let of_unix = |stream: UnixStream| {
-            let (read, write) = stream.into_split();
-            (ReadHalf::Unix(read), WriteHalf::Unix(write))
+            let (read, write) = quiet::halves(stream.into_std()?)?;
+            io::Result::Ok((ReadHalf::Unix(read), WriteHalf::Unix(write)))
         };
         let ((half, write), bound_to) = match self {
-            Self::Unix(stream) => (of_unix(stream), String::new()),
-            Self::Concealed(stream, binding) => (of_unix(stream), binding),
+            Self::Unix(stream) => (of_unix(stream)?, String::new()),
+            Self::Concealed(stream, binding) => (of_unix(stream)?, binding),
             Self::Tcp(stream) => {
                 let (read, write) = stream.into_split();
                 ((ReadHalf::Tcp(read), WriteHalf::Tcp(write)), String::new())
             }
         };
         let inbox = Inbox { half, buffer: Vec::new(), at: 0, is_known: false, lanes: None, bound_to };
-        (Outbox::new(write), inbox)
+        Ok((Outbox::new(write), inbox))
     }
 }
 
@@ -140,12 +141,12 @@ fn no_descriptors() -> io::Error {
 }
 
 enum WriteHalf {
-    Unix(unix::OwnedWriteHalf),
+    Unix(QuietWrite),
     Tcp(tcp::OwnedWriteHalf),
 }
 
 enum ReadHalf {
-    Unix(unix::OwnedReadHalf),
+    Unix(QuietRead),
     Tcp(tcp::OwnedReadHalf),
 }
 
@@ -259,7 +260,7 @@ impl Outgoing {
             let slices: Vec<IoSlice<'_>> =
                 waiting.iter().take(WRITE_SLICES).map(|bytes| IoSlice::new(bytes)).collect();
             let written = match &self.half {
-                WriteHalf::Unix(half) => half.try_write_vectored(&slices),
+                WriteHalf::Unix(half) => half.write_vectored(&slices),
                 WriteHalf::Tcp(half) => half.try_write_vectored(&slices),
             };
             match written {
@@ -397,16 +398,19 @@ impl Inbox {
     /// A payload, read straight to where it stays.
     async fn payload(&mut self, length: u64) -> io::Result<Bytes> {
         let length = room_for(length)?;
+        if matches!(self.half, ReadHalf::Unix(_)) {
+            let mut payload = vec![0; length];
+            self.read_exact(&mut payload).await?;
+            return Ok(payload.into());
+        }
         let mut payload: Vec<u8> = Vec::with_capacity(length);
         let there = (self.buffer.len() - self.at).min(length);
         payload.extend_from_slice(&self.buffer[self.at..self.at + there]);
         self.at += there;
         let mut left = (length - there) as u64;
         while left > 0 {
-            let read = match &mut self.half {
-                ReadHalf::Unix(half) => half.take(left).read_buf(&mut payload).await?,
-                ReadHalf::Tcp(half) => half.take(left).read_buf(&mut payload).await?,
-            };
+            let ReadHalf::Tcp(half) = &mut self.half else { unreachable!("it was no Unix socket before") };
+            let read = half.take(left).read_buf(&mut payload).await?;
             if read == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
@@ -436,7 +440,7 @@ impl Inbox {
         now.copy_from_slice(&self.buffer[self.at..self.at + there]);
         self.at += there;
         match &mut self.half {
-            ReadHalf::Unix(half) => half.read_exact(later).await.map(drop),
+            ReadHalf::Unix(half) => half.read_all(later).await,
             ReadHalf::Tcp(half) => half.read_exact(later).await.map(drop),
         }
     }
@@ -454,7 +458,7 @@ impl Inbox {
             }
             self.buffer.reserve(READ_BYTES.max(needed - self.buffer.len()));
             let read = match &mut self.half {
-                ReadHalf::Unix(half) => half.read_buf(&mut self.buffer).await?,
+                ReadHalf::Unix(half) => half.read_some(&mut self.buffer).await?,
                 ReadHalf::Tcp(half) => half.read_buf(&mut self.buffer).await?,
             };
             if read == 0 {

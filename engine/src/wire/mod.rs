@@ -12,6 +12,7 @@ mod frame;
 pub(crate) mod greet;
 pub(crate) mod lanes;
 pub(crate) mod link;
+mod quiet;
 #[cfg(test)]
 mod tests;
 
