@@ -54,6 +54,9 @@ pub(crate) struct Up {
     /// Where workers of other hosts join.
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Encrypt what goes to other hosts, by TLS 1.3. Workers know that from the token.
+    #[arg(long)]
+    encrypt: bool,
     #[command(flatten)]
     faces: Faces,
     /// Use only weights that are in the cache.
@@ -106,7 +109,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let is_served = args.faces.are_any();
     let sockets = Sockets::bind(&args.faces.listening()?).await?;
     let bound = sockets.bound();
-    let token = state.make_token()?;
+    let token = state.make_token(args.encrypt)?;
     let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
     let deployment = Arc::new(Deployment::start(&plan, &listening, Arc::new(NoObserver))?);
     let (orders, obeyed) = unbounded_channel();

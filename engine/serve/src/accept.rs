@@ -7,6 +7,7 @@
 
 mod crowd;
 mod held;
+mod offered;
 mod tls;
 mod wire;
 
@@ -17,21 +18,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use rustix::net::sockopt;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use crate::keys::Slot;
 use crate::{Notices, stopped};
 use crowd::{Crowd, Member};
 pub(crate) use held::Held;
+use offered::Offered;
 pub use tls::Tls;
 use wire::Wire;
 
@@ -43,6 +45,11 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// A peer that answers no ping for so long has gone: its requests are given up.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
+/// The same by TCP, in pings.
+const UNANSWERED_PINGS: u32 = 3;
+/// What waits in the system at most to be sent to one peer.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_BYTES: u32 = 128 << 10;
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: u32 = 32 << 10;
 /// Most fields of a request's head, over HTTP/1.1.
@@ -70,7 +77,7 @@ pub struct Bounds {
     pub first_within: Duration,
     /// How long it has for each later one over HTTP/1.1, from the end of the answer before.
     pub next_within: Duration,
-    /// How long a client may take nothing of what is there for it to read.
+    /// How long a client may take nothing of what is there for it to read, of a connection or of one answer.
     pub taken_within: Duration,
 }
 
@@ -90,7 +97,7 @@ impl Bounds {
             streams: 256,
             first_within: Duration::from_secs(10),
             next_within: Duration::from_secs(90),
-            taken_within: Duration::from_mins(1),
+            taken_within: Duration::from_mins(5),
         }
     }
 }
@@ -213,7 +220,9 @@ async fn serve_one(shared: Arc<Shared>, stream: TcpStream, member: Arc<Member>) 
     };
     // Who cannot agree on how to speak has been told so by TLS.
     let Ok(Some(wire)) = opened else { return };
-    let service = hyper::service::service_fn(|request| answer(router.clone(), &member, request));
+    let taken_within = entrance.bounds.taken_within;
+    let service =
+        hyper::service::service_fn(|request| answer(router.clone(), &member, taken_within, request));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(wire), service);
     let mut connection = pin!(connection);
     let mut stopping = pin!(stopped(stop.clone()));
@@ -242,14 +251,17 @@ async fn serve_one(shared: Arc<Shared>, stream: TcpStream, member: Arc<Member>) 
     }
 }
 
-/// Small pieces of an answer go out at once, each for itself; a peer whose host has gone is noticed.
+/// Small pieces of an answer go out at once, each for itself; a peer whose host has gone is noticed; and little waits in
+/// the system for a peer that reads slowly, so that it is seen to read.
 fn prepare(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive =
+        TcpKeepalive::new().with_time(PING_EVERY).with_interval(PING_EVERY).with_retries(UNANSWERED_PINGS);
     // A socket that takes none of this still serves.
-    let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_socket_keepalive(stream, true);
-    let _ = sockopt::set_tcp_keepidle(stream, PING_EVERY);
-    let _ = sockopt::set_tcp_keepintvl(stream, PING_EVERY);
-    let _ = sockopt::set_tcp_keepcnt(stream, 3);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
 }
 
 /// The connection as HTTP finds it: deciphered, if there is a certificate. None for who does not speak TLS and has been
@@ -267,21 +279,72 @@ async fn open(entrance: &Entrance, stream: TcpStream, member: &Arc<Member>) -> i
     Ok(Some(Wire::tls(stream, Arc::clone(member), taken_within)))
 }
 
-type Answered = Result<Response<Held<Body, crowd::Work>>, Infallible>;
+type Answered = Result<Response<Offered>, Infallible>;
 
 /// Answers one request. The connection is at work until the answer has gone out whole, or was given up.
 fn answer(
     mut router: Router,
     member: &Arc<Member>,
+    taken_within: Duration,
     request: Request<Incoming>,
 ) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
     let work = member.begin();
     Box::pin(async move {
-        let response = router.call(request).await?;
+        let mut response = router.call(request).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // It is another protocol's from now on, and at work until its end.
-            work.goes_on();
+            work.goes_on(response.extensions_mut().remove::<Slot>().unwrap_or_default());
         }
-        Ok(response.map(|body| Held::new(body, work)))
+        Ok(response.map(|body| Offered::new(body, work, taken_within)))
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+mod tests {
+    use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+    use axum::routing::any;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::keys::Keys;
+
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nhost: corn\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// A connection that becomes a WebSocket has its place, and its key's slot, until it ends.
+    #[tokio::test]
+    async fn what_another_protocol_takes_over_is_held_to_its_end() {
+        let keys = Keys::parse("alpha concurrency=1").unwrap();
+        let pass = keys.pass(Some("Bearer alpha")).unwrap();
+        let asks = pass.clone();
+        let open = move |upgrade: WebSocketUpgrade| async move {
+            let mut response = upgrade
+                .on_upgrade(|mut socket: WebSocket| async move { while socket.recv().await.is_some() {} });
+            response.extensions_mut().insert(asks.begin().unwrap());
+            response
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let bounds = Bounds { first_within: Duration::from_millis(50), ..Bounds::of(1) };
+        let entrance = Entrance { speaks: Speaks::Http, tls: None, bounds, notices: Notices::default() };
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(entrance.serve(listener, Router::new().route("/", any(open)), stopped));
+
+        let mut socket = TcpStream::connect(at).await.unwrap();
+        socket.write_all(UPGRADE).await.unwrap();
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 101");
+        assert!(pass.begin().is_err());
+        // There is one place, and it is taken.
+        let mut next = TcpStream::connect(at).await.unwrap();
+        next.write_all(UPGRADE).await.unwrap();
+        let mut byte = [0; 1];
+        let answer = tokio::time::timeout(bounds.first_within * 4, next.peek(&mut byte)).await;
+        assert!(answer.is_err() && pass.begin().is_err());
+        drop(socket);
+        next.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 101");
+    }
 }

@@ -11,7 +11,7 @@ use corn_serve::proto::corn::value::Kind;
 use corn_serve::proto::corn::{InferRequest, InferResponse, Value};
 use corn_serve::proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use corn_serve::proto::inference::{InferParameter, ModelInferRequest, infer_parameter::ParameterChoice};
-use corn_serve::{Keys, Listening};
+use corn_serve::{Bounds, Keys, Listening};
 use serde_json::{Value as Json, json};
 use support::{Reply, Server};
 use tokio::io::AsyncReadExt;
@@ -213,6 +213,32 @@ async fn a_key_asks_as_often_as_it_may() {
     assert!((1100..=1200).contains(&again), "a third of an hour, not {again} s");
     let status = infer(&server, Some("alpha"), "parrot").await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
+    server.stop().await;
+}
+
+/// A call that nobody reads is given up while its connection is well, and others on it go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_taken_is_given_up() {
+    let bounds = Bounds { taken_within: Duration::from_millis(300), ..Bounds::default() };
+    let grpc = Some("127.0.0.1:0".to_owned());
+    let server = Server::start_at(PROGRAM, 1, Listening { grpc, bounds, ..Listening::default() }).await;
+    let endpoint = Channel::from_shared(format!("http://{}", server.grpc.unwrap())).unwrap();
+    let channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
+    let mut client = CornClient::new(channel);
+    let text = Value { kind: Some(Kind::Text("one two".to_owned())) };
+    let inputs = [("prompt".to_owned(), text)].into();
+    let asked = InferRequest { graph: "endless".to_owned(), inputs, ..InferRequest::default() };
+    let mut unread = client.stream(asked.clone()).await.unwrap().into_inner();
+    unread.message().await.unwrap().unwrap();
+    // Meanwhile one that is read goes on for longer than that.
+    let parrot = InferRequest { graph: "parrot".to_owned(), ..asked };
+    let until = tokio::time::Instant::now() + bounds.taken_within * 3;
+    while tokio::time::Instant::now() < until {
+        client.infer(parrot.clone()).await.unwrap();
+    }
+    server.idle().await;
+    let ended = async { while let Ok(Some(_)) = unread.message().await {} };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("what was made before is still there");
     server.stop().await;
 }
 

@@ -7,11 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::keys::Slot;
 
 /// The connections of a face.
 pub(super) struct Crowd {
@@ -128,7 +130,7 @@ impl Crowd {
         state.members.insert(id, Arc::clone(&told));
         state.unasked.insert(id, Instant::now() + self.grace);
         drop(state);
-        Arc::new(Member { crowd: Arc::clone(self), id, told, asked: Mutex::default() })
+        Arc::new(Member { crowd: Arc::clone(self), id, told, asked: Mutex::default(), slot: OnceLock::new() })
     }
 }
 
@@ -138,6 +140,8 @@ pub(super) struct Member {
     id: u64,
     told: Arc<Notify>,
     asked: Mutex<Asked>,
+    /// What it holds of its key until its end, if another protocol has taken it over.
+    slot: OnceLock<Slot>,
 }
 
 #[derive(Default)]
@@ -216,8 +220,10 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// The connection is at work for as long as there is one.
-    pub(super) fn goes_on(&self) {
+    /// The connection is at work, and holds `slot`, for as long as there is one.
+    pub(super) fn goes_on(&self, slot: Slot) {
+        // It is taken over once.
+        let _ = self.member.slot.set(slot);
         self.is_endless.store(true, Ordering::Relaxed);
     }
 }
@@ -290,7 +296,7 @@ mod tests {
     fn what_goes_on_is_never_idle() {
         let crowd = Crowd::new(1, 1, Duration::ZERO);
         let one = crowd.enter();
-        one.begin().goes_on();
+        one.begin().goes_on(Slot::default());
         assert!(crowd.has_room().now_or_never().is_none());
         drop(one);
         assert!(crowd.has_room().now_or_never().is_some());
