@@ -15,6 +15,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -195,22 +196,18 @@ fn processes_answer_as_threads_do() {
 
 /// Stages in a row, each in a process of its own.
 fn chain(stages: usize) -> String {
-    let mut program = String::new();
-    let (mut value, mut places) = ("text".to_owned(), String::new());
+    let (mut program, mut value, mut places) = (String::new(), "text".to_owned(), String::new());
     for stage in 0..stages {
         // Equal components would be one, so each has a declaration of its own.
-        program += &format!(
-            "component Stage{stage}() {{\n    in  text: text\n    out text: text\n    run reference \"text.upper\"\n}}\n\
-             let s{stage} = Stage{stage}()\n"
-        );
+        let run = "in text: text out text: text run reference \"text.upper\"";
+        let _ = writeln!(program, "component Stage{stage}() {{ {run} }}\nlet s{stage} = Stage{stage}()");
+        let _ = writeln!(places, "    s{stage}: apart");
         value = format!("s{stage}({value})");
-        places += &format!("    s{stage}: apart\n");
     }
-    program
-        + &format!(
-            "graph chain(text: text max 64B) -> text {{ {value} }}\nroute go = chain(text) -> result\n\
-             cluster one {{ node here {{ cpu 16 memory 8GiB }} }}\nplace chain on one {{\n{places}}}\n"
-        )
+    let graph =
+        format!("graph chain(text: text max 64B) -> text {{ {value} }}\nroute go = chain(text) -> result");
+    let place = format!("place chain on one {{\n{places}}}");
+    format!("{program}{graph}\ncluster one {{ node here {{ cpu 16 memory 8GiB }} }}\n{place}\n")
 }
 
 /// R1: a request is one message to the worker that takes its input, one from worker to worker for each edge, one with
