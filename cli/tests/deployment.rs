@@ -262,6 +262,27 @@ fn a_killed_worker_takes_nothing_with_it() {
     assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
 }
 
+/// A load that somebody ends says what it measured until then, and gives up what is under way.
+#[test]
+fn an_interrupted_load_says_what_it_measured() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let load = up.load(10_000_000, 4);
+    // Six words are handed over for each request, and four requests are asked at once.
+    let handed = |up: &Up| -> u64 {
+        up.workers().iter().map(|worker| worker["by_shared_memory"].as_u64().unwrap_or_default()).sum()
+    };
+    up.wait("a hundred answers", |up| handed(up) > 600);
+    signal("-INT", &load.id().to_string());
+    let (figures, said) = figures(load);
+    let done = figures["done"].as_u64().unwrap();
+    assert!(figures["interrupted"] == true && done >= 50, "{said}");
+    let buckets = figures["histogram_us"].as_array().unwrap();
+    let counted: u64 = buckets.iter().map(|bucket| bucket["count"].as_u64().unwrap()).sum();
+    assert_eq!(counted, done, "{said}");
+    assert!(said.contains(&format!("interrupted when {done} of 10000000 requests had ended")), "{said}");
+    up.wait_for_rest();
+}
+
 /// S5, F2: every worker gets another process while requests go on, and no request is lost.
 #[test]
 fn a_rolling_restart_loses_no_request() {
