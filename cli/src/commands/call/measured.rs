@@ -3,6 +3,7 @@
 //! Times are kept one by one, so that percentiles are exact: a load is looked at in minutes, not in days.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use corn_core::{Blame, Fault};
@@ -80,7 +81,7 @@ impl Measured {
         if !whole.is_empty() {
             for (what, sorted) in [("first piece", &first), ("whole answer", &whole)] {
                 let each = SHARES.map(|(name, share)| format!("{name} {} µs", percentile(sorted, share)));
-                text += &format!("  {what:<12}  {}\n", each.join("  "));
+                let _ = writeln!(text, "  {what:<12}  {}", each.join("  "));
             }
             text += "\n  whole answers that took\n";
             text += &histogram::text(&histogram::buckets(&whole));
@@ -90,7 +91,7 @@ impl Measured {
         }
         for ((blame, component), (count, fault)) in &self.failed {
             let of = component.as_ref().map(|component| format!(" in '{component}'")).unwrap_or_default();
-            text += &format!("    {count:>7}  {blame}{of}: {}\n", fault.message);
+            let _ = writeln!(text, "    {count:>7}  {blame}{of}: {}", fault.message);
         }
         text
     }
