@@ -57,6 +57,9 @@ pub(crate) struct Up {
     /// Encrypt what goes to other hosts, by TLS 1.3. Workers know that from the token.
     #[arg(long)]
     encrypt: bool,
+    /// How long requests wait for a worker to come back, once the last that has a component is lost or drained.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    wait_for_workers: u64,
     #[command(flatten)]
     faces: Faces,
     /// Use only weights that are in the cache.
@@ -110,7 +113,8 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let sockets = Sockets::bind(&args.faces.listening()?).await?;
     let bound = sockets.bound();
     let token = state.make_token(args.encrypt)?;
-    let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
+    let waits = Duration::from_secs(args.wait_for_workers);
+    let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token, waits };
     let deployment = Arc::new(Deployment::start(&plan, &listening, Arc::new(NoObserver))?);
     let (orders, obeyed) = unbounded_channel();
     let socket = state.control_socket();
