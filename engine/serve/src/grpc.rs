@@ -1,14 +1,14 @@
 //! Corn's own gRPC service, KServe v2, health and reflection.
 
-mod ask;
+pub(crate) mod ask;
 mod describe;
 mod inputs;
 mod kserve;
-mod native;
+pub(crate) mod native;
 mod nearest;
 pub mod proto;
-mod routes;
-mod status;
+pub(crate) mod routes;
+pub(crate) mod status;
 mod value;
 
 use std::sync::Arc;
@@ -104,7 +104,7 @@ fn door(keys: Option<Keys>) -> impl Fn(Request<()>) -> Result<Request<()>, Statu
 }
 
 /// The most that a request may hold as it comes: the largest limit of a graph.
-fn body_bytes(plan: &Plan) -> u64 {
+pub(crate) fn body_bytes(plan: &Plan) -> u64 {
     let unlimited = plan.recordings.iter().any(|recording| {
         let serve = plan.serves.iter().find(|serve| serve.graph == recording.graph);
         serve.is_none_or(|serve| serve.limits.body_bytes.is_none())

@@ -13,9 +13,11 @@ mod events;
 mod fields;
 mod health;
 mod images;
+mod infer;
 mod media;
 mod metrics;
 mod models;
+mod page;
 mod refusal;
 mod sound;
 mod speech;
@@ -39,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::fetch::{Fetcher, MediaSources};
+use crate::grpc::native::Native;
 use crate::keys::Keys;
 use crate::{Served, stopped};
 use answer::Outputs;
@@ -53,6 +56,8 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 struct Face {
     served: Arc<Served>,
     keys: Option<Keys>,
+    /// Routes as `POST /corn/v1/infer` asks them.
+    native: Native,
     metrics: Arc<Metrics>,
     fetcher: Arc<Fetcher>,
     /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
@@ -78,6 +83,7 @@ pub(crate) async fn serve(
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
     let face = Arc::new(Face {
+        native: Native::open(Arc::clone(&served)),
         served,
         keys,
         metrics: Arc::new(Metrics::new()),
@@ -93,6 +99,10 @@ pub(crate) async fn serve(
 
 fn router(face: Arc<Face>) -> Router {
     Router::new()
+        .route("/", get(page::page))
+        .route("/corn/v1/plan", get(page::plan))
+        .route("/corn/v1/status", get(page::status))
+        .route("/corn/v1/infer", post(infer::answer))
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/version", get(health::version))
@@ -116,7 +126,7 @@ fn router(face: Arc<Face>) -> Router {
 async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) -> Response {
     let number = face.next.fetch_add(1, Ordering::Relaxed);
     let name: Arc<str> = format!("{:08x}{number:08x}", face.life).into();
-    let is_asking = request.uri().path().starts_with("/v1/");
+    let is_asking = ["/v1/", "/corn/"].iter().any(|part| request.uri().path().starts_with(part));
     request.extensions_mut().insert(RequestName(Arc::clone(&name)));
     let mut response = if is_asking && !face.is_known(&request) {
         Refusal::key().into_response()

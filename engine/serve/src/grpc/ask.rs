@@ -39,16 +39,16 @@ pub(super) enum Event {
 }
 
 /// The answer to a request. Dropping it cancels the request on every worker.
-pub(super) struct Asking {
+pub(crate) struct Asking {
     answer: Answer,
-    pub(super) route: String,
+    pub(crate) route: String,
     pub(super) outputs: Vec<Wanted>,
 }
 
 /// An output of the recording.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) name: String,
+pub(crate) struct Wanted {
+    pub(crate) name: String,
     pub(super) ty: Type,
     /// The recording makes it; the client asked for it.
     pub(super) is_asked: bool,
@@ -174,7 +174,7 @@ pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 
 impl Asking {
     /// The request's id.
-    pub(super) const fn request(&self) -> corn_core::message::RequestId {
+    pub(crate) const fn request(&self) -> corn_core::message::RequestId {
         self.answer.request()
     }
 
@@ -206,7 +206,7 @@ impl Asking {
     }
 
     /// Each output that was asked for, whole.
-    pub(super) async fn whole(&mut self) -> Result<Vec<(Wanted, Option<Datum>)>, Status> {
+    pub(crate) async fn whole(&mut self) -> Result<Vec<(Wanted, Option<Datum>)>, Status> {
         let mut made: Vec<Vec<Datum>> = vec![Vec::new(); self.outputs.len()];
         let mut bytes = 0;
         while let Some(event) = self.next().await {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use corn_core::Datum;
 use corn_core::message::Priority;
@@ -25,15 +26,16 @@ use crate::grpc::{apart, describe, inputs, nearest, status};
 
 /// Corn's own service, for every route that is served natively.
 #[derive(Clone)]
-pub(super) struct Native {
+pub(crate) struct Native {
     served: Arc<Served>,
     routes: Arc<Routes>,
 }
 
-type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamResponse, Status>> + Send>>;
+/// The pieces of an answer.
+pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamResponse, Status>> + Send>>;
 
 /// Ends when the client says that it does not want the answer any more.
-type Cancelled = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Cancelled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Native {
     pub(super) fn new(served: Arc<Served>) -> Self {
@@ -41,9 +43,27 @@ impl Native {
         Self { served, routes }
     }
 
-    /// What a client asks for, read and submitted.
+    /// The same for clients of another face, and for every route that is served at all.
+    pub(crate) fn open(served: Arc<Served>) -> Self {
+        let routes = Arc::new(Routes::open(served.plan()));
+        Self { served, routes }
+    }
+
+    /// The routes that can be asked.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     async fn submit(&self, metadata: &MetadataMap, request: pb::InferRequest) -> Result<Asking, Status> {
-        let deadline = ask::deadline(metadata)?;
+        self.ask(ask::deadline(metadata)?, request).await
+    }
+
+    /// What a client asks for, read and submitted.
+    pub(crate) async fn ask(
+        &self,
+        deadline: Option<Duration>,
+        request: pb::InferRequest,
+    ) -> Result<Asking, Status> {
         let priority = match known(request.priority, "priority")? {
             pb::Priority::Normal => Priority::Normal,
             pb::Priority::Low => Priority::Low,
@@ -121,7 +141,8 @@ fn known<T: TryFrom<i32>>(number: i32, field: &str) -> Result<T, Status> {
     T::try_from(number).map_err(|_| status::refused(format!("{number} stands for nothing as '{field}'")))
 }
 
-fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
+/// How the media of an answer are written.
+pub(crate) fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
     let images = match known(request.images, "images")? {
         pb::ImageFormat::ImageRgb => None,
         pb::ImageFormat::ImagePng => Some(Format::Png),
@@ -135,7 +156,8 @@ fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
     Ok(Formats { images, wav })
 }
 
-async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
+/// `datum` as clients get it.
+pub(crate) async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
     let written = if formats.is_work(&datum) {
         apart(move || value::write(&datum, formats)).await?
     } else {
@@ -145,7 +167,7 @@ async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
 }
 
 /// The pieces of an answer, made as the client takes them.
-fn answers(asking: Asking, formats: Formats, cancelled: Option<Cancelled>) -> Answers {
+pub(crate) fn answers(asking: Asking, formats: Formats, cancelled: Option<Cancelled>) -> Answers {
     let asked = asking.outputs.iter().filter(|output| output.is_asked);
     let started = pb::Started {
         request_id: status::id(asking.request()),

@@ -38,7 +38,18 @@ pub(super) fn of(fault: &Fault) -> Status {
     status
 }
 
-const fn word(blame: Blame) -> &'static str {
+const BLAMES: [Blame; 8] = [
+    Blame::Request,
+    Blame::Setup,
+    Blame::Component,
+    Blame::Busy,
+    Blame::Unavailable,
+    Blame::Lost,
+    Blame::Deadline,
+    Blame::Cancelled,
+];
+
+pub(crate) const fn word(blame: Blame) -> &'static str {
     match blame {
         Blame::Request => "request",
         Blame::Setup => "setup",
@@ -49,6 +60,13 @@ const fn word(blame: Blame) -> &'static str {
         Blame::Deadline => "deadline",
         Blame::Cancelled => "cancelled",
     }
+}
+
+/// The fault that a status says, whose words are the status's.
+pub(crate) fn fault(status: &Status) -> Fault {
+    let said = status.metadata().get("corn-blame").and_then(|word| word.to_str().ok());
+    let blame = said.and_then(|said| BLAMES.into_iter().find(|blame| word(*blame) == said));
+    Fault::new(blame.unwrap_or(Blame::Component), status.message())
 }
 
 /// The request is at fault.
@@ -63,7 +81,7 @@ pub(super) fn not_found(message: impl Into<String>) -> Status {
 }
 
 /// A request's id as clients see it.
-pub(super) fn id(request: RequestId) -> String {
+pub(crate) fn id(request: RequestId) -> String {
     format!("r{}", request.number)
 }
 
