@@ -143,7 +143,9 @@ pub(crate) async fn told_twice() {
 pub(crate) fn say_bound(plan: &Plan, bound: &Bound) {
     let name = &plan.name;
     if let Some(http) = bound.http {
-        say(&format!("{name} is served over HTTP at http://{http}/v1"));
+        say(&format!(
+            "{name} is served over HTTP at http://{http}/v1, with a page to see and try it at http://{http}/"
+        ));
     }
     if let Some(grpc) = bound.grpc {
         say(&format!("{name} is served over gRPC at {grpc}"));

@@ -1,6 +1,7 @@
 //! Corn's own gRPC service, KServe v2, health and reflection.
 
 pub(crate) mod ask;
+mod call;
 mod describe;
 mod inputs;
 mod kserve;
@@ -26,7 +27,9 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower_layer::layer_fn;
 
+use crate::grpc::call::Watching;
 use crate::grpc::kserve::Kserve;
 use crate::grpc::native::Native;
 use crate::grpc::proto::DESCRIPTORS;
@@ -73,9 +76,11 @@ pub(crate) async fn serve(
     let no_reflection = |error| Fault::setup(format!("the services cannot be described: {error}"));
     // Small pieces of an answer go out at once, each for itself.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let seen = Arc::clone(&served);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(GONE_AFTER / 2))
         .http2_keepalive_timeout(Some(GONE_AFTER / 2))
+        .layer(layer_fn(move |inner| Watching::new(inner, Arc::clone(&seen))))
         .add_service(native)
         .add_service(kserve)
         .add_service(health)

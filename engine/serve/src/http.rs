@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -43,6 +44,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::fetch::{Fetcher, MediaSources};
 use crate::grpc::native::Native;
 use crate::keys::Keys;
+use crate::seen::{Call, Counted, within};
 use crate::{Served, stopped};
 use answer::Outputs;
 use metrics::{Meter, Metrics};
@@ -128,15 +130,19 @@ async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) 
     let name: Arc<str> = format!("{:08x}{number:08x}", face.life).into();
     let is_asking = ["/v1/", "/corn/"].iter().any(|part| request.uri().path().starts_with(part));
     request.extensions_mut().insert(RequestName(Arc::clone(&name)));
+    let call = Call::begin(&face.served.told(), "http", &request);
+    call.name(format!("req_{name}"));
+    let request = request.map(|body| Body::new(Counted::brought(body, Arc::clone(&call))));
     let mut response = if is_asking && !face.is_known(&request) {
         Refusal::key().into_response()
     } else {
-        next.run(request).await
+        within(Arc::clone(&call), next.run(request)).await
     };
     if let Ok(value) = HeaderValue::try_from(format!("req_{name}")) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response
+    call.answered(response.status());
+    response.map(|body| Body::new(Counted::answer(body, call)))
 }
 
 async fn nowhere(request: Request) -> Refusal {
@@ -150,7 +156,7 @@ async fn wrong_method(method: Method, request: Request) -> Refusal {
 }
 
 async fn metrics_text(State(face): State<Arc<Face>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], face.metrics.text()).into_response()
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], face.metrics.text(&face.served)).into_response()
 }
 
 async fn all_models(State(face): State<Arc<Face>>) -> Json<Value> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use corn_core::message::Priority;
 use corn_core::{Audio, Datum, Fault};
-use corn_engine::{Answer, Piece};
+use corn_engine::Piece;
 use corn_plan::types::MAX_AUDIO_RATE_HZ;
 use corn_plan::{Kind, Plan, Recording, RecordingId, Type};
 use tonic::Status;
@@ -14,7 +14,7 @@ use tonic::metadata::MetadataMap;
 use crate::grpc::nearest;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::status;
-use crate::{Request, Served};
+use crate::{Request, Served, Watched};
 
 /// Most bytes of an answer that is collected whole. What is larger can be had piece by piece.
 const WHOLE_MAX_BYTES: u64 = 1 << 30;
@@ -40,7 +40,7 @@ pub(super) enum Event {
 
 /// The answer to a request. Dropping it cancels the request on every worker.
 pub(crate) struct Asking {
-    answer: Answer,
+    answer: Watched,
     pub(crate) route: String,
     pub(super) outputs: Vec<Wanted>,
 }

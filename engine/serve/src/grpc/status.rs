@@ -26,7 +26,7 @@ pub(super) fn of(fault: &Fault) -> Status {
     message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
     let mut status = Status::new(code, message);
     let metadata = status.metadata_mut();
-    metadata.insert("corn-blame", MetadataValue::from_static(word(fault.blame)));
+    metadata.insert("corn-blame", MetadataValue::from_static(blame_word(fault.blame)));
     metadata.insert(
         "corn-retry",
         MetadataValue::from_static(if fault.is_retryable() { "true" } else { "false" }),
@@ -49,7 +49,8 @@ const BLAMES: [Blame; 8] = [
     Blame::Cancelled,
 ];
 
-pub(crate) const fn word(blame: Blame) -> &'static str {
+/// The word for whose fault it is.
+pub(crate) const fn blame_word(blame: Blame) -> &'static str {
     match blame {
         Blame::Request => "request",
         Blame::Setup => "setup",
@@ -65,7 +66,7 @@ pub(crate) const fn word(blame: Blame) -> &'static str {
 /// The fault that a status says, whose words are the status's.
 pub(crate) fn fault(status: &Status) -> Fault {
     let said = status.metadata().get("corn-blame").and_then(|word| word.to_str().ok());
-    let blame = said.and_then(|said| BLAMES.into_iter().find(|blame| word(*blame) == said));
+    let blame = said.and_then(|said| BLAMES.into_iter().find(|blame| blame_word(*blame) == said));
     Fault::new(blame.unwrap_or(Blame::Component), status.message())
 }
 

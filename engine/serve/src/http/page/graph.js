@@ -1,6 +1,6 @@
 // The graph of a route: laid out in layers from left to right, so that dozens of nodes stay apart.
 
-const SIZES = { component: [190, 66], input: [150, 42], output: [150, 42], adaptor: [124, 32], bend: [0, 12] };
+const SIZES = { component: [190, 66], input: [172, 42], output: [172, 42], adaptor: [124, 32], bend: [0, 12] };
 const GAP_X = 84;
 const GAP_Y = 22;
 const MARGIN = 14;
@@ -154,7 +154,7 @@ function curve(way) {
 /** Draws `flow`; gives what live figures are written into. */
 function drawGraph(into, plan, flow, isWhole) {
   const { boxes, ways, width, height } = layOut(flow);
-  const scale = isWhole ? Math.min(1, Math.max(0.3, into.clientWidth / width)) : 1;
+  const scale = isWhole ? Math.min(1, Math.max(0.55, into.clientWidth / width)) : 1;
   const live = { nodes: [], edges: [] };
   const marker = svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, orient: "auto",
     markerUnits: "userSpaceOnUse" }, svg("path", { d: "M0,0 L8,4 L0,8 z", fill: "context-stroke" }));
@@ -193,7 +193,7 @@ function drawNode(plan, node, box, live) {
   } else if (node.kind === "adaptor") {
     group.append(svg("text", { x: box.width / 2, y: 21, "text-anchor": "middle", class: "sub" }, cut(node.label, 20)));
   } else {
-    const type = node.type ?? "";
+    const type = (node.type ?? "").replace(/ (max|window) [^<>]+/g, "");
     group.append(svg("text", { x: 16, y: 18 }, cut(node.label, 18)), svg("text", { x: 16, y: 33, class: "sub" }, cut(type, 24)));
     said += `, ${type}`;
   }

@@ -128,11 +128,11 @@ function showComponents(works, lacking) {
     group.classList.toggle("busy", work.open > 0 || work.busy > 0.02);
     group.classList.toggle("lacking", lacking.includes(seen.plan.components[component].name));
   }
-  const columns = [["component"], ["runs"], ["on"], ["open", 1], ["calls", 1], ["items", 1], ["busy", 1], ["batch", 1], ["speed of sound", 1], ["ended", 1], ["failed", 1]];
+  const columns = [["component"], ["runs"], ["on"], ["open", 1], ["calls", 1], ["items", 1], ["busy", 1], ["batch", 1], ["× real time", 1], ["ended", 1], ["failed", 1]];
   fillTable(byId("components"), columns, works.map((work, index) => {
     const component = seen.plan.components[index];
     const batch = work.batches ? `${short(work.batched_calls / work.batches)} of ${component.batch}` : `– of ${component.batch}`;
-    const sound = work.audio_us && work.busy_us ? `${short(work.audio_us / work.busy_us)}×` : "–";
+    const sound = work.audio_us && work.busy_us ? short(work.audio_us / work.busy_us) : "–";
     return [component.name, `${component.executor} ${component.entry}`, component.workers.map((it) => `w${it}`).join(" "), work.open, perSecond(work.calls),
       perSecond(work.made), `${Math.round(work.busy * 100)} %`, batch, sound, work.ended.toLocaleString("en"), work.failed];
   }));
@@ -141,9 +141,9 @@ function showComponents(works, lacking) {
 function showEdges(before, now, rate) {
   const stage = (id) => seen.plan.stages[id].join(", ");
   const rows = [...now].map(([id, edge]) => [`${stage(edge.from)} → ${stage(edge.to)}`, edge.transport, perSecond(rate(edge.items, before.get(id)?.items)),
-    perSecond2(rate(edge.bytes, before.get(id)?.bytes)), edge.items.toLocaleString("en"), bytes(edge.bytes)]);
+    bytesPerSecond(rate(edge.bytes, before.get(id)?.bytes)), edge.items.toLocaleString("en"), bytes(edge.bytes)]);
   byId("edges-section").hidden = !rows.length;
-  fillTable(byId("edges"), [["from → to"], ["by"], ["hand-overs", 1], ["bytes", 1], ["so far", 1], ["so far", 1]], rows);
+  fillTable(byId("edges"), [["from → to"], ["by"], ["hand-overs", 1], ["bytes", 1], ["hand-overs so far", 1], ["bytes so far", 1]], rows);
   for (const { edge, label } of seen.live?.edges ?? []) {
     const [from, to] = edge.stages;
     const of = [...now].filter(([, it]) => it.from === from && it.to === to);
@@ -153,7 +153,7 @@ function showEdges(before, now, rate) {
   }
 }
 
-const perSecond2 = (value) => `${bytes(value)}/s`;
+const bytesPerSecond = (value) => `${bytes(value)}/s`;
 
 function showWorkers(now) {
   const columns = [["worker"], ["is"], ["host"], ["components"], ["process", 1], ["restarts", 1], ["holds", 1], ["leases", 1], ["arena", 1], ["copied", 1]];
@@ -237,7 +237,13 @@ async function receive(response, begun) {
   const outputs = new Map();
   let first = null;
   let items = 0;
+  let paused = begun;
   for await (const [name, said] of eventsOf(response.body)) {
+    if (performance.now() - paused > 30) {
+      // A fast answer leaves the page time to draw and to hear that it is aborted.
+      await new Promise((resolve) => setTimeout(resolve));
+      paused = performance.now();
+    }
     if (name === "started") {
       for (const output of said.outputs) outputs.set(output, new Shown(seen.route.outputs.find((it) => it.name === output), byId("answer")));
       seen.shown = [...outputs.values()];
@@ -278,7 +284,7 @@ async function showCode() {
     ? text.replace(/[\\$`]/g, "\\$&").replace(/\\\\u0000(.*?)\\\\u0000/g, (_, name) => `$(base64 -w0 ${quoted(name)})`)
     : text;
   const key = sessionStorage.getItem("corn-key") ? " -H \"authorization: Bearer $CORN_KEY\"" : "";
-  byId("curl").textContent = `curl ${location.origin}/corn/v1/infer -H 'content-type: application/json'${key} -d @- <<${hasFiles ? "END" : "'END'"}\n${text && shell}\nEND`;
+  byId("curl").textContent = `curl ${location.origin}/corn/v1/infer -H 'content-type: application/json'${key} -d @- <<${hasFiles ? "END" : "'END'"}\n${shell}\nEND`;
   const python = text.replace(/: (true|false|null)/g, (_, word) => `: ${{ true: "True", false: "False", null: "None" }[word]}`)
     .replace(/"\\u0000(.*?)\\u0000"/g, (_, name) => `base64.b64encode(open("${name}", "rb").read()).decode()`);
   const headers = sessionStorage.getItem("corn-key")

@@ -4,6 +4,8 @@ const FILES = { image: "image/png,image/jpeg,image/webp,image/gif", audio: "audi
 /** Sounds that the server reads as they are; others are decoded here. */
 const SOUNDS = ["audio/wav", "audio/x-wav", "audio/wave", "audio/mpeg", "audio/flac", "audio/x-flac", "audio/ogg"];
 const FRAMES = 16;
+/** Letters of one output that are shown. */
+const TEXT_MOST = 100_000;
 const ARRAYS = { f32: Float32Array, f64: Float64Array, i8: Int8Array, i16: Int16Array, i32: Int32Array, u8: Uint8Array, bool: Uint8Array, i64: BigInt64Array };
 
 const toBase64 = (blob) => new Promise((resolve, reject) => {
@@ -282,15 +284,25 @@ class Shown {
 
   item(value) {
     if (typeof value === "string" && this.output.type.form !== "list") {
-      this.text ??= this.body.appendChild(el("pre"));
-      this.text.append(value);
-      this.text.scrollTop = this.text.scrollHeight;
+      this.write(value);
     } else if (value?.audio) {
       this.player ??= new Player();
       this.player.add(value.audio);
+    } else if (this.output.type.form === "stream" && (typeof value !== "object" || value?.tensor)) {
+      this.write(`${value?.tensor ? numbersOf(value.tensor) : value}\n`);
     } else {
       this.body.append(shown(value));
     }
+  }
+
+  /** Adds to the text, and forgets the beginning of one that does not end. */
+  write(text) {
+    if (!this.text) {
+      this.text = document.createTextNode("");
+      this.body.append(el("pre", {}, this.text));
+    }
+    this.text.appendData(text);
+    if (this.text.length > TEXT_MOST) this.text.replaceData(0, this.text.length - TEXT_MOST / 2, "… ");
   }
 
   end() {
