@@ -154,7 +154,7 @@ function curve(way) {
 /** Draws `flow`; gives what live figures are written into. */
 function drawGraph(into, plan, flow, isWhole) {
   const { boxes, ways, width, height } = layOut(flow);
-  const scale = isWhole ? Math.min(1, Math.max(0.55, into.clientWidth / width)) : 1;
+  const scale = isWhole ? Math.min(1, Math.max(0.75, into.clientWidth / width)) : 1;
   const live = { nodes: [], edges: [] };
   const marker = svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, orient: "auto",
     markerUnits: "userSpaceOnUse" }, svg("path", { d: "M0,0 L8,4 L0,8 z", fill: "context-stroke" }));
