@@ -87,7 +87,7 @@ async fn routes_components_and_edges_are_counted_as_prometheus_reads_them() {
     match parsed(&text).await {
         Ok(read) => {
             assert!(
-                read.contains("corn_route_requests_total graph=parrot outcome=ok route=talk 1.0"),
+                read.contains("corn_route_requests_total graph=parrot outcome=ok route=talk 1\n"),
                 "{read}"
             );
         }

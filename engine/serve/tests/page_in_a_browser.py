@@ -150,8 +150,11 @@ def fits_a_phone():
     browser.set_window_size(500, 900)
     browser.get(f"http://{open_server}/")
     until("the page says that it is ready", lambda: by("state").text == "ready")
-    width = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
-    assert width[0] <= width[1], width
+    over = browser.execute_script(
+        "return document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('main *, header *')]"
+        ".filter(it => it.getBoundingClientRect().right > innerWidth && !it.closest('.wide, #graph, pre')).map(it => it.outerHTML.slice(0, 90))"
+    )
+    assert not over, over
 
 
 def asks_nobody_else():

@@ -142,8 +142,9 @@ async fn a_client_that_wants_no_trace_gets_none_and_a_collector_that_is_away_slo
     let (server, _traces) = traced(&format!("http://{address}")).await;
     let body = json!({ "graph": "parrot", "route": "ask", "inputs": { "prompt": "hi" } }).to_string();
     let unsampled = format!("00-{TRACE}-{PARENT}-00");
+    let headers = [("traceparent", unsampled.as_str())];
     for _ in 0..20 {
-        let quick = server.ask("POST", "/corn/v1/infer", &[("traceparent", &unsampled)], body.as_bytes());
+        let quick = server.ask("POST", "/corn/v1/infer", &headers, body.as_bytes());
         let answer = tokio::time::timeout(Duration::from_secs(5), quick).await.unwrap();
         assert_eq!(answer.status, 200);
     }
