@@ -153,7 +153,9 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         }
     });
     runtime.shutdown_background();
-    traces.iter().for_each(|traces| traces.flush());
+    if let Some(traces) = &traces {
+        traces.flush();
+    }
     outcome
 }
 

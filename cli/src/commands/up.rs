@@ -140,7 +140,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let ending = Arc::clone(&deployment);
     let _ = tokio::task::spawn_blocking(move || ending.stop()).await;
     supervisor.end().await;
-    let told = tokio::task::spawn_blocking(move || traces.iter().for_each(|traces| traces.flush()));
+    let told = tokio::task::spawn_blocking(move || traces.map(|traces| traces.flush()));
     let _ = told.await;
     let _ = std::fs::remove_file(&socket);
     outcome

@@ -82,7 +82,7 @@ impl Seen {
             whole: histogram(),
         };
         seen.register();
-        for recording in plan.recordings.iter() {
+        for recording in plan.recordings.ids().map(|id| &plan.recordings[id]) {
             let of = Of::route(recording);
             drop(seen.in_flight.get_or_create(&of));
             drop(seen.good.get_or_create(&of));

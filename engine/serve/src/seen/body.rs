@@ -50,9 +50,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
         let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => this.count(frame),
-            Some(Err(_)) => {}
             None if this.is_answer => this.call.whole(),
-            None => {}
+            Some(Err(_)) | None => {}
         }
         if this.is_answer && this.body.is_end_stream() {
             this.call.whole();

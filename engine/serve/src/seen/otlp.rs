@@ -68,7 +68,7 @@ mod pb {
         #[prost(bytes = "vec", tag = "1")]
         pub(super) trace_id: Vec<u8>,
         #[prost(bytes = "vec", tag = "2")]
-        pub(super) span_id: Vec<u8>,
+        pub(super) id: Vec<u8>,
         #[prost(bytes = "vec", tag = "4")]
         pub(super) parent_span_id: Vec<u8>,
         #[prost(string, tag = "5")]
@@ -252,7 +252,7 @@ fn attribute(key: &str, value: &str) -> pb::KeyValue {
 fn written(span: Span) -> pb::Span {
     pb::Span {
         trace_id: span.trace.to_vec(),
-        span_id: span.id.to_vec(),
+        id: span.id.to_vec(),
         parent_span_id: span.parent.map(|it| it.to_vec()).unwrap_or_default(),
         name: span.name,
         kind: if span.is_server { KIND_SERVER } else { KIND_INTERNAL },

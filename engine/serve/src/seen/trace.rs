@@ -56,7 +56,7 @@ impl Context {
     }
 
     pub(super) fn trace_hex(&self) -> String {
-        self.trace.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:032x}", u128::from_be_bytes(self.trace))
     }
 }
 

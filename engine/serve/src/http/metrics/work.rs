@@ -79,7 +79,7 @@ fn workers(to: &mut Families<'_>, status: &Status) {
             u64::from(it.standing == Standing::Ready)
         }),
         ("corn_worker_held_bytes", "Bytes of values that a worker holds for requests", |it| it.bytes),
-        ("corn_worker_leases", "Values that a worker holds for requests", |it| it.leases as u64),
+        ("corn_worker_leases", "Values that a worker holds for requests", |it| it.leases),
         ("corn_worker_arena_bytes", "Bytes in use of the memory that a worker shares", |it| it.arena_bytes),
     ];
     for (name, about, figure) in gauges {
