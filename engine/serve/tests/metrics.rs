@@ -92,7 +92,7 @@ async fn routes_components_and_edges_are_counted_as_prometheus_reads_them() {
             );
         }
         Err(why) => {
-            eprintln!("SKIPPED: {CLIENT} cannot be installed here, so its parser read nothing: {why}")
+            eprintln!("SKIPPED: {CLIENT} cannot be installed here, so its parser read nothing: {why}");
         }
     }
     server.stop().await;
