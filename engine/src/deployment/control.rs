@@ -88,7 +88,7 @@ pub async fn serve_control(
 }
 
 async fn answer(socket: Socket, deployment: Arc<Deployment>, orders: UnboundedSender<Order>) {
-    let (out, mut inbox) = socket.split();
+    let Ok((out, mut inbox)) = socket.split() else { return };
     // The folder's rights have shown who it is.
     inbox.trust();
     while let Ok(Some(came)) = inbox.next().await {

@@ -22,7 +22,7 @@ pub struct Remote {
 impl Remote {
     /// Connects to the deployment that listens at `path`; `None` if nobody does.
     pub async fn connect(path: &Path) -> Option<Self> {
-        let (out, mut inbox) = Socket::unix(path).await.ok()?.split();
+        let (out, mut inbox) = Socket::unix(path).await.and_then(Socket::split).ok()?;
         inbox.trust();
         Some(Self { out, inbox })
     }

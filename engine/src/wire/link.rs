@@ -19,11 +19,14 @@ use rustix::net::{
     SendFlags, sockopt,
 };
 use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::net::{TcpStream, UnixStream, tcp};
 use tokio::sync::Notify;
 
+use super::cipher::Side;
 use super::codec::Writer;
+use super::greet::Token;
 use super::lanes::{CUT_FROM_BYTES, Lanes, announced, heard, pieces};
+use super::quiet::{self, QuietRead, QuietWrite};
 
 /// Most bytes of a head. Texts stand in heads, so this bounds those too.
 const MAX_HEAD_BYTES: u32 = 64 << 20;
@@ -43,6 +46,8 @@ const WRITE_SLICES: usize = 64;
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
+    /// To another host, encrypted beyond this end; and what proofs are bound to over it.
+    Concealed(UnixStream, String),
 }
 
 impl Socket {
@@ -50,8 +55,20 @@ impl Socket {
         UnixStream::connect(path).await.map(Self::Unix)
     }
 
-    pub(crate) async fn tcp(address: &str) -> io::Result<Self> {
-        Self::of_tcp(TcpStream::connect(address).await?)
+    /// Connects to another host, as bearers of `token` do.
+    pub(crate) async fn tcp(address: &str, token: &Token) -> io::Result<Self> {
+        Self::of_tcp(TcpStream::connect(address).await?)?.secured(token, Side::Connects).await
+    }
+
+    /// The connection, encrypted if it goes to another host and bearers of `token` encrypt.
+    pub(crate) async fn secured(self, token: &Token, side: Side) -> io::Result<Self> {
+        match (self, token.cipher()) {
+            (Self::Tcp(stream), Some(cipher)) => {
+                let (near, binding) = cipher.conceal(stream, side).await?;
+                Ok(Self::Concealed(near, binding))
+            }
+            (socket, _) => Ok(socket),
+        }
     }
 
     /// A connection to another host. If the host or the way to it is gone, both ends find out within some seconds,
@@ -101,18 +118,21 @@ impl Socket {
     }
 
     /// Its two directions.
-    pub(crate) fn split(self) -> (Outbox, Inbox) {
-        let (read, write) = match self {
-            Self::Unix(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Unix(read), WriteHalf::Unix(write))
-            }
+    pub(crate) fn split(self) -> io::Result<(Outbox, Inbox)> {
+        let of_unix = |stream: UnixStream| {
+            let (read, write) = quiet::halves(stream.into_std()?)?;
+            io::Result::Ok((ReadHalf::Unix(read), WriteHalf::Unix(write)))
+        };
+        let ((half, write), bound_to) = match self {
+            Self::Unix(stream) => (of_unix(stream)?, String::new()),
+            Self::Concealed(stream, binding) => (of_unix(stream)?, binding),
             Self::Tcp(stream) => {
                 let (read, write) = stream.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+                ((ReadHalf::Tcp(read), WriteHalf::Tcp(write)), String::new())
             }
         };
-        (Outbox::new(write), Inbox { half: read, buffer: Vec::new(), at: 0, is_known: false, lanes: None })
+        let inbox = Inbox { half, buffer: Vec::new(), at: 0, is_known: false, lanes: None, bound_to };
+        Ok((Outbox::new(write), inbox))
     }
 }
 
@@ -121,12 +141,12 @@ fn no_descriptors() -> io::Error {
 }
 
 enum WriteHalf {
-    Unix(unix::OwnedWriteHalf),
+    Unix(QuietWrite),
     Tcp(tcp::OwnedWriteHalf),
 }
 
 enum ReadHalf {
-    Unix(unix::OwnedReadHalf),
+    Unix(QuietRead),
     Tcp(tcp::OwnedReadHalf),
 }
 
@@ -240,7 +260,7 @@ impl Outgoing {
             let slices: Vec<IoSlice<'_>> =
                 waiting.iter().take(WRITE_SLICES).map(|bytes| IoSlice::new(bytes)).collect();
             let written = match &self.half {
-                WriteHalf::Unix(half) => half.try_write_vectored(&slices),
+                WriteHalf::Unix(half) => half.write_vectored(&slices),
                 WriteHalf::Tcp(half) => half.try_write_vectored(&slices),
             };
             match written {
@@ -316,6 +336,7 @@ pub(crate) struct Inbox {
     is_known: bool,
     /// Where pieces of large payloads come, if the other end may cut them.
     lanes: Option<Rc<Lanes>>,
+    bound_to: String,
 }
 
 /// A frame as it came.
@@ -328,6 +349,11 @@ impl Inbox {
     /// Whoever is at the other end has shown that he knows the token: his frames may be large.
     pub(crate) const fn trust(&mut self) {
         self.is_known = true;
+    }
+
+    /// What proofs of the token are bound to over this connection; nothing, if it is not encrypted.
+    pub(crate) fn bound_to(&self) -> &str {
+        &self.bound_to
     }
 
     /// Pieces of large payloads may come over `lanes`.
@@ -372,16 +398,19 @@ impl Inbox {
     /// A payload, read straight to where it stays.
     async fn payload(&mut self, length: u64) -> io::Result<Bytes> {
         let length = room_for(length)?;
+        if matches!(self.half, ReadHalf::Unix(_)) {
+            let mut payload = vec![0; length];
+            self.read_exact(&mut payload).await?;
+            return Ok(payload.into());
+        }
         let mut payload: Vec<u8> = Vec::with_capacity(length);
         let there = (self.buffer.len() - self.at).min(length);
         payload.extend_from_slice(&self.buffer[self.at..self.at + there]);
         self.at += there;
         let mut left = (length - there) as u64;
         while left > 0 {
-            let read = match &mut self.half {
-                ReadHalf::Unix(half) => half.take(left).read_buf(&mut payload).await?,
-                ReadHalf::Tcp(half) => half.take(left).read_buf(&mut payload).await?,
-            };
+            let ReadHalf::Tcp(half) = &mut self.half else { unreachable!("it was no Unix socket before") };
+            let read = half.take(left).read_buf(&mut payload).await?;
             if read == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
@@ -411,7 +440,7 @@ impl Inbox {
         now.copy_from_slice(&self.buffer[self.at..self.at + there]);
         self.at += there;
         match &mut self.half {
-            ReadHalf::Unix(half) => half.read_exact(later).await.map(drop),
+            ReadHalf::Unix(half) => half.read_all(later).await,
             ReadHalf::Tcp(half) => half.read_exact(later).await.map(drop),
         }
     }
@@ -429,7 +458,7 @@ impl Inbox {
             }
             self.buffer.reserve(READ_BYTES.max(needed - self.buffer.len()));
             let read = match &mut self.half {
-                ReadHalf::Unix(half) => half.read_buf(&mut self.buffer).await?,
+                ReadHalf::Unix(half) => half.read_some(&mut self.buffer).await?,
                 ReadHalf::Tcp(half) => half.read_buf(&mut self.buffer).await?,
             };
             if read == 0 {

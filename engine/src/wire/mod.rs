@@ -5,12 +5,14 @@
 //! serializer: between processes of one host they lie in an arena and a frame says where, otherwise
 //! they follow the frame's head as they are.
 
+pub(crate) mod cipher;
 mod codec;
 pub(crate) mod control;
 mod frame;
 pub(crate) mod greet;
 pub(crate) mod lanes;
 pub(crate) mod link;
+mod quiet;
 #[cfg(test)]
 mod tests;
 

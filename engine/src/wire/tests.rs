@@ -254,8 +254,8 @@ fn frames_cross_a_socket_in_order() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let (one, other) = tokio::net::UnixStream::pair().unwrap();
-        let (out, _inbox) = Socket::Unix(one).split();
-        let (_out, mut inbox) = Socket::Unix(other).split();
+        let (out, _inbox) = Socket::Unix(one).split().unwrap();
+        let (_out, mut inbox) = Socket::Unix(other).split().unwrap();
         inbox.trust();
         let sent: Vec<Frame> = (0..20)
             .map(|number| hand_over(Body::Item(tensor(Dtype::U8, &[number * 100_003]))))
@@ -282,8 +282,8 @@ fn a_stranger_cannot_ask_for_memory() {
             [hand_over(Body::Item(tensor(Dtype::U8, &[100_000]))), Frame::Control(vec![b' '; 70_000])]
         {
             let (one, other) = tokio::net::UnixStream::pair().unwrap();
-            let (out, _inbox) = Socket::Unix(one).split();
-            let (_out, mut inbox) = Socket::Unix(other).split();
+            let (out, _inbox) = Socket::Unix(one).split().unwrap();
+            let (_out, mut inbox) = Socket::Unix(other).split().unwrap();
             out.send(frame.write(0, None).unwrap());
             assert!(inbox.next().await.is_err());
         }

@@ -5,8 +5,13 @@ use corn_core::{Blame, Fault};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
+use crate::keys::Over;
+
 /// Names the request, in the headers of every answer and of every status of a request that was taken.
 pub(super) const REQUEST_ID: &str = "corn-request-id";
+
+/// When to ask again, in milliseconds, as clients of gRPC that try again by themselves read it.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Most bytes of a message. It travels as a header, and clients take only so much of those.
 const MESSAGE_MAX_BYTES: usize = 4 << 10;
@@ -48,6 +53,16 @@ const BLAMES: [Blame; 8] = [
     Blame::Deadline,
     Blame::Cancelled,
 ];
+
+/// The client's key allows no more.
+pub(super) fn over(over: &Over) -> Status {
+    let mut status = of(&Fault::new(Blame::Busy, &over.message));
+    let pushback = over.again.as_millis().max(1).to_string();
+    if let Ok(pushback) = MetadataValue::try_from(pushback) {
+        status.metadata_mut().insert(PUSHBACK, pushback);
+    }
+    status
+}
 
 /// The word for whose fault it is.
 pub(crate) const fn blame_word(blame: Blame) -> &'static str {

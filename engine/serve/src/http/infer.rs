@@ -27,6 +27,7 @@ use crate::grpc::native::{Answers, answers, formats, written};
 use crate::grpc::proto::corn as pb;
 use crate::grpc::proto::corn::stream_response::Event as Said;
 use crate::grpc::{body_bytes, status};
+use crate::keys::Slot;
 
 /// What a body may say.
 #[derive(Deserialize)]
@@ -114,7 +115,7 @@ pub(super) async fn answer(State(face): State<Arc<Face>>, request: Request<Body>
             })
             .await?;
         let formats = formats(&message)?;
-        let mut asking = face.native.ask(deadline, message).await?;
+        let mut asking = face.native.ask(deadline, Slot::default(), message).await?;
         if is_streamed {
             return events(answers(asking, formats, None), meter).await;
         }
