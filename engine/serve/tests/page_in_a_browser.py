@@ -140,7 +140,7 @@ def asks_for_a_key():
     by("key").send_keys("wrong")
     by("key-form").submit()
     until("a wrong key is not taken", lambda: "does not know" in by("key-why").text)
-    by("key").send_keys("open sesame")
+    by("key").send_keys("open-sesame")
     by("key-form").submit()
     until("with the key it is ready", lambda: by("state").text == "ready")
     assert browser.execute_script("return localStorage.length") == 0

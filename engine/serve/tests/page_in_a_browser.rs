@@ -63,7 +63,7 @@ async fn a_newcomer_finds_what_there_is_and_tries_it() {
         }
     };
     let open = Server::start(PROGRAM, 4, None).await;
-    let locked = Server::start(PROGRAM, 4, Some(Keys::parse("open sesame").unwrap())).await;
+    let locked = Server::start(PROGRAM, 4, Some(Keys::parse("open-sesame").unwrap())).await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&folder).unwrap();
     let mut command = Command::new(python);
@@ -85,7 +85,7 @@ async fn a_newcomer_finds_what_there_is_and_tries_it() {
 
 #[tokio::test]
 async fn the_page_is_for_everybody_and_what_it_reads_is_for_those_with_a_key() {
-    let locked = Server::start(PROGRAM, 4, Some(Keys::parse("open sesame").unwrap())).await;
+    let locked = Server::start(PROGRAM, 4, Some(Keys::parse("open-sesame").unwrap())).await;
     let page = locked.get("/").await;
     assert_eq!(page.status, 200);
     assert!(
@@ -98,7 +98,7 @@ async fn the_page_is_for_everybody_and_what_it_reads_is_for_those_with_a_key() {
     }
     for path in ["/corn/v1/plan", "/corn/v1/status"] {
         assert_eq!(locked.get(path).await.status, 401, "{path}");
-        let known = locked.ask("GET", path, &[("authorization", "Bearer open sesame")], b"").await;
+        let known = locked.ask("GET", path, &[("authorization", "Bearer open-sesame")], b"").await;
         assert_eq!(known.status, 200, "{path}");
     }
     assert_eq!(locked.post("/corn/v1/infer", &serde_json::json!({})).await.status, 401);
