@@ -283,6 +283,24 @@ fn an_interrupted_load_says_what_it_measured() {
     up.wait_for_rest();
 }
 
+/// B6, F2: each worker of a chain is the only one of its stage; killed under load, it is waited for, and no request fails.
+#[test]
+fn requests_wait_for_the_last_worker_to_come_back() {
+    let up = Up::new("chain", &chain(3), &["--wait-for-workers", "30"]);
+    for worker in [1, 2, 0] {
+        let args = ["call", "chain", "--in", "text=corn", "--repeat", "4000", "--concurrency", "8", "--json"];
+        let load = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let closed = |up: &Up| up.workers()[2]["work"]["components"][0]["ended"].as_u64().unwrap_or(0);
+        let before = closed(&up);
+        up.wait("being under way", |up| closed(up) > before);
+        signal("-KILL", &up.pid(worker));
+        let (figures, said) = figures(load);
+        assert_eq!((&figures["done"], &figures["failed"]), (&4000.into(), &0.into()), "{said}");
+        up.wait_for_rest();
+    }
+    assert!(up.workers().iter().all(|worker| worker["restarts"] == 1));
+}
+
 /// S5, F2: every worker gets another process while requests go on, and no request is lost.
 #[test]
 fn a_rolling_restart_loses_no_request() {

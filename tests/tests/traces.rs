@@ -112,7 +112,7 @@ async fn processes_tell_what_a_traced_request_takes() {
     let plan = plan("chain.corn", CHAIN);
     let (token, unix) = (Token::random().unwrap(), folder.path().join("workers.sock"));
     let seen = Arc::new(Seen::default());
-    let listening = Listening { unix: unix.clone(), tcp: None, token: token.clone() };
+    let listening = Listening { unix: unix.clone(), tcp: None, token: token.clone(), waits: Duration::ZERO };
     let observer = Arc::clone(&seen) as Arc<dyn Observer>;
     let deployment = Deployment::start(&plan, &listening, observer).unwrap();
     let workers: Vec<std::thread::JoinHandle<Result<(), Fault>>> = plan

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use corn_core::executor::Progress;
-use corn_engine::{Engine, NoObserver};
+use corn_engine::{Engine, NoObserver, Observer};
 use corn_executors::Executors;
 use corn_plan::{Plan, RecordingId, Verified};
-use corn_serve::{Bound, Bounds, Keys, Listening, MediaSources, Notices, Served, Sockets, Tls};
+use corn_serve::{Bound, Bounds, Keys, Listening, Log, MediaSources, Notices, Served, Sockets, Tls, Traces};
 
 use crate::args::Placement;
 use crate::commands::models::{open_store, pins};
@@ -57,6 +57,12 @@ pub(crate) struct Faces {
     /// stand what it allows: `name=lab concurrency=4 rate=60/min`. It is read again when it changes.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// A collector of traces (OTLP over HTTP), such as http://localhost:4318; without, what OTEL_EXPORTER_OTLP_ENDPOINT says.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// A line for each call at its end, to standard error.
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = LogForm::Off)]
+    log: LogForm,
     /// A certificate in PEM, followed by those that vouch for it: both faces speak TLS then. It is read again when it
     /// changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -79,7 +85,34 @@ pub(crate) struct Faces {
     media_private: bool,
 }
 
+/// How calls are logged.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogForm {
+    /// An object on each line.
+    Json,
+    /// `name=value` after each other.
+    Text,
+    /// Not at all.
+    Off,
+}
+
 impl Faces {
+    /// How calls are logged, if they are.
+    pub(crate) const fn log(&self) -> Option<Log> {
+        match self.log {
+            LogForm::Json => Some(Log::Json),
+            LogForm::Text => Some(Log::Text),
+            LogForm::Off => None,
+        }
+    }
+
+    /// Who tells traces, if anybody is to be told.
+    pub(crate) fn traces(&self, plan: &Plan) -> Result<Option<Arc<Traces>>, Failure> {
+        let said = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|url| !url.is_empty());
+        let Some(url) = self.otlp.clone().or(said) else { return Ok(None) };
+        Ok(Some(Arc::new(Traces::new(&url, plan)?)))
+    }
+
     /// Whether anyone said where to listen.
     pub(crate) const fn are_any(&self) -> bool {
         self.http.is_some() || self.grpc.is_some()
@@ -103,7 +136,9 @@ impl Faces {
         let name = &plan.name;
         let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         if let Some(http) = bound.http {
-            say(&format!("{name} is served over HTTP at {scheme}://{http}/v1"));
+            say(&format!(
+                "{name} is served over HTTP at {scheme}://{http}/v1, with a page to see and try it at {scheme}://{http}/"
+            ));
         }
         if let Some(grpc) = bound.grpc {
             say(&format!("{name} is served over gRPC at {scheme}://{grpc}"));
@@ -125,6 +160,7 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         listening.http = Some(HTTP.to_owned());
         listening.grpc = Some(GRPC.to_owned());
     }
+    let traces = args.faces.traces(plan.plan())?;
     let (store, interrupt) = open_store(&args.file, args.offline)?;
     let executors = Arc::new(Executors::new(store, pins(&args.file)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -132,8 +168,9 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let sockets = Sockets::bind(&listening).await?;
         let (served, bound) = (Served::awaiting(Arc::clone(&plan)), sockets.bound());
+        served.tell(args.faces.log(), traces.clone());
         let begun = async {
-            match load(&plan, executors).await {
+            match load(&plan, executors, observer(traces.as_ref())).await {
                 Ok(engine) => {
                     served.begin(Arc::new(engine));
                     args.faces.say_bound(plan.plan(), &bound);
@@ -156,16 +193,30 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         }
     });
     runtime.shutdown_background();
+    if let Some(traces) = &traces {
+        traces.flush();
+    }
     outcome
 }
 
+/// Who is told what the engine does.
+pub(crate) fn observer(traces: Option<&Arc<Traces>>) -> Arc<dyn Observer> {
+    match traces {
+        Some(traces) => Arc::clone(traces) as Arc<dyn Observer>,
+        None => Arc::new(NoObserver),
+    }
+}
+
 /// Loads every component, and shows how far that is.
-async fn load(plan: &Arc<Verified>, executors: Arc<Executors>) -> Result<Engine, Failure> {
+async fn load(
+    plan: &Arc<Verified>,
+    executors: Arc<Executors>,
+    observer: Arc<dyn Observer>,
+) -> Result<Engine, Failure> {
     let bars = Arc::new(Bars::new(false));
     let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
     let progress = Arc::clone(&bars) as Arc<dyn Progress>;
-    let engine =
-        Engine::start(Arc::clone(plan), &recordings, executors, progress, Arc::new(NoObserver)).await;
+    let engine = Engine::start(Arc::clone(plan), &recordings, executors, progress, observer).await;
     bars.clear();
     Ok(engine?)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use corn_core::Fault;
-use corn_engine::{Deployment, Listening, NoObserver, Standing, serve_control};
+use corn_engine::{Deployment, Listening, Standing, serve_control};
 use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
 use corn_serve::{Served, Sockets};
 use tokio::sync::mpsc::unbounded_channel;
@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 
 use crate::args::Placement;
 use crate::commands::models::pins;
-use crate::commands::serve::{Faces, told_twice};
+use crate::commands::serve::{Faces, observer, told_twice};
 use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::program;
@@ -57,6 +57,9 @@ pub(crate) struct Up {
     /// Encrypt what goes to other hosts, by TLS 1.3. Workers know that from the token.
     #[arg(long)]
     encrypt: bool,
+    /// How long requests wait for a worker to come back, once the last that has a component is lost or drained.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    wait_for_workers: u64,
     #[command(flatten)]
     faces: Faces,
     /// Use only weights that are in the cache.
@@ -109,9 +112,11 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let is_served = args.faces.are_any();
     let sockets = Sockets::bind(&args.faces.listening()?).await?;
     let bound = sockets.bound();
+    let traces = args.faces.traces(plan.plan())?;
     let token = state.make_token(args.encrypt)?;
-    let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
-    let deployment = Arc::new(Deployment::start(&plan, &listening, Arc::new(NoObserver))?);
+    let waits = Duration::from_secs(args.wait_for_workers);
+    let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token, waits };
+    let deployment = Arc::new(Deployment::start(&plan, &listening, observer(traces.as_ref()))?);
     let (orders, obeyed) = unbounded_channel();
     let socket = state.control_socket();
     let control = serve_control(&socket, Arc::clone(&deployment), orders);
@@ -125,7 +130,9 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
         std::future::pending().await
     };
     // Until its components are ready, a request is told to come again.
-    let serving = sockets.serve(Served::new(Arc::clone(deployment.engine())), told_to_stop());
+    let served = Served::new(Arc::clone(deployment.engine()));
+    served.tell(args.faces.log(), traces.clone());
+    let serving = sockets.serve(served, told_to_stop());
     let outcome = tokio::select! {
         // Clients first: requests under way may end.
         biased;
@@ -140,6 +147,8 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let ending = Arc::clone(&deployment);
     let _ = tokio::task::spawn_blocking(move || ending.stop()).await;
     supervisor.end().await;
+    let told = tokio::task::spawn_blocking(move || traces.map(|traces| traces.flush()));
+    let _ = told.await;
     let _ = std::fs::remove_file(&socket);
     outcome
 }

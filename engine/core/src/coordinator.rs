@@ -10,6 +10,7 @@ mod intake;
 mod queue;
 mod roster;
 mod shares;
+mod stalled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use corn_plan::ids::Id;
 use corn_plan::{RecordingId, Signature, StageId, Verified, WorkerId};
 
-use crate::coordinator::intake::{Ask, Part, check, parts};
+use crate::coordinator::intake::{Ask, Before, Part, check, parts};
 use crate::coordinator::queue::Queue;
 use crate::coordinator::roster::{Roster, Silence};
 use crate::coordinator::shares::Shares;
+use crate::coordinator::stalled::{Stall, Stalled};
 use crate::datum::Datum;
 use crate::fault::{Blame, Fault};
 use crate::look_up::{self, Routes};
@@ -44,6 +46,7 @@ pub struct Coordinator {
     flights: BTreeMap<u64, Flight>,
     shares: Shares,
     waiting: Queue,
+    stalled: Stalled,
     deadlines: BTreeSet<(u64, u64)>,
     roster: Roster,
     /// Workers (first) that were asked what goes on in spite of a broken link to another (second).
@@ -89,6 +92,7 @@ impl Coordinator {
             flights: BTreeMap::new(),
             shares: Shares::new(plan.plan()),
             waiting: Queue::default(),
+            stalled: Stalled::default(),
             deadlines: BTreeSet::new(),
             roster: Roster::new(plan.plan(), patience),
             asked: BTreeSet::new(),
@@ -123,9 +127,9 @@ impl Coordinator {
         self.flights.len()
     }
 
-    /// Requests that wait for admission.
+    /// Requests that wait, for admission or for a worker to come back.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.stalled.len()
     }
 
     /// The seat for a worker that connects now: its next life. It gets replays once it has
@@ -138,7 +142,7 @@ impl Coordinator {
     /// When it must be told that time has passed.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let deadline_us = self.deadlines.first().map(|(deadline_us, _)| *deadline_us);
-        deadline_us.into_iter().chain(self.roster.next_due_us()).min()
+        deadline_us.into_iter().chain(self.roster.next_due_us()).chain(self.stalled.next_due_us()).min()
     }
 
     /// Hears `event` at `now_us` and appends what to do to `actions`.
@@ -154,7 +158,7 @@ impl Coordinator {
                 self.give_up(request.number, &fault, actions);
             }
             CoordinatorEvent::Joined(seat) => self.joined(now_us, seat, actions),
-            CoordinatorEvent::Heard(seat) => self.roster.heard(now_us, seat),
+            CoordinatorEvent::Heard(seat) => self.heard(now_us, seat),
             CoordinatorEvent::Lost(seat) => self.lost(now_us, seat, actions),
             CoordinatorEvent::Parted { worker, peer, kept } => {
                 self.parted(now_us, worker, peer, &kept, actions);
@@ -163,7 +167,7 @@ impl Coordinator {
                 if self.roster.drain(worker) {
                     actions.push(CoordinatorAction::Drained(worker));
                 }
-                self.refuse_waiting(actions);
+                self.stall_waiting(now_us, actions);
             }
             CoordinatorEvent::Tick => self.tick(now_us, actions),
         }
@@ -181,9 +185,12 @@ impl Coordinator {
             self.deadlines.pop_first();
             self.give_up(number, &deadline_passed(), actions);
         }
+        while let Some(stall) = self.stalled.remove_due(now_us) {
+            self.stall(now_us, stall.since_us, stall.ask, actions);
+        }
         while let Some(silence) = self.roster.silence(now_us) {
             match silence {
-                Silence::Suspect => self.refuse_waiting(actions),
+                Silence::Suspect => self.stall_waiting(now_us, actions),
                 Silence::Eject(seat) => {
                     actions.push(CoordinatorAction::Eject(seat));
                     self.lost(now_us, seat, actions);
@@ -194,19 +201,20 @@ impl Coordinator {
 
     fn submit(&mut self, now_us: u64, submission: &Submission, actions: &mut Vec<CoordinatorAction>) {
         let request = submission.request;
-        let is_new = !self.flights.contains_key(&request.number) && !self.waiting.contains(request.number);
+        let is_known = self.waiting.contains(request.number) || self.stalled.contains(request.number);
+        let is_new = !self.flights.contains_key(&request.number) && !is_known;
         assert!(is_new, "the caller chooses new ids");
         let ask = match check(&self.plan.plan().recordings[submission.recording], submission) {
             Ok(ask) => ask,
             Err(fault) => return refuse(request, fault, actions),
         };
-        if let Some(stage) = self.roster.lacking(self.plan.plan(), &self.parts[ask.recording.index()]) {
-            return refuse(request, self.unavailable(stage), actions);
-        }
         // Who waits, waits for another share or for room in all, since whoever could be admitted has been.
         let share = self.shares.of(ask.recording);
-        let is_free = self.shares.has_room(share) && self.flights.len() < self.plan.plan().inflight as usize;
-        if !is_free && let Err(fault) = self.shares.check_waiting(share, self.waiting.len_of(share)) {
+        let is_ready = self.is_ready(ask.recording);
+        let has_room = self.flights.len() < self.plan.plan().inflight as usize;
+        let is_free = is_ready && self.shares.has_room(share) && has_room;
+        let waiting = self.waiting.len_of(share) + self.stalled.len_of(share);
+        if let Err(fault) = self.shares.check(share, waiting, is_free) {
             return refuse(request, fault, actions);
         }
         if let Some(deadline_us) = ask.deadline_us {
@@ -214,21 +222,40 @@ impl Coordinator {
         }
         if is_free {
             self.admit(now_us, ask, actions);
-        } else {
+        } else if is_ready {
             self.waiting.push(now_us, share, ask);
+        } else {
+            self.stall(now_us, now_us, ask, actions);
         }
     }
 
-    /// Begins a request's first attempt.
-    fn admit(&mut self, now_us: u64, ask: Ask, actions: &mut Vec<CoordinatorAction>) {
-        let parts = &self.parts[ask.recording.index()];
-        let replicas = match self.roster.choose(now_us, self.plan.plan(), parts, &[]) {
-            Ok(replicas) => replicas,
-            Err(stage) => {
-                self.forget_deadline(&ask);
-                return refuse(ask.request, self.unavailable(stage), actions);
-            }
+    /// A request that needs a stage which nobody would take waits for a while, since `since_us`, and is refused if that is
+    /// over.
+    fn stall(&mut self, now_us: u64, since_us: u64, ask: Ask, actions: &mut Vec<CoordinatorAction>) {
+        let share = self.shares.of(ask.recording);
+        let Some(stage) = self.roster.lacking(self.plan.plan(), &self.parts[ask.recording.index()]) else {
+            return self.waiting.push(since_us, share, ask);
         };
+        let until_us = self.roster.waits_until_us(stage);
+        if until_us <= now_us {
+            self.forget_deadline(&ask);
+            return refuse(ask.request, self.unavailable(stage), actions);
+        }
+        self.stalled.push(Stall { ask, share, since_us, until_us });
+    }
+
+    /// Begins a request's first attempt, or its next one if it had to wait for that.
+    fn admit(&mut self, now_us: u64, mut ask: Ask, actions: &mut Vec<CoordinatorAction>) {
+        let parts = &self.parts[ask.recording.index()];
+        let avoided = ask.before.as_ref().map_or(&[][..], |before| &before.avoided);
+        let Ok(replicas) = self.roster.choose(now_us, self.plan.plan(), parts, avoided) else {
+            return self.stall(now_us, now_us, ask, actions);
+        };
+        if ask.before.is_some() {
+            ask.request = ask.request.next();
+            actions.push(CoordinatorAction::Again(ask.request));
+        }
+        let (loss, avoided) = ask.before.take().map(|before| (before.loss, before.avoided)).unzip();
         let number = ask.request.number;
         self.shares.begin(ask.recording);
         let flight = Flight {
@@ -237,8 +264,8 @@ impl Coordinator {
             open: BTreeSet::new(),
             course: Course::On,
             is_answered: false,
-            loss: None,
-            avoided: Vec::new(),
+            loss,
+            avoided: avoided.unwrap_or_default(),
         };
         self.flights.insert(number, flight);
         self.open(number, actions);
@@ -280,8 +307,8 @@ impl Coordinator {
         if flight.ask.request != request || !flight.open.remove(&stage) {
             return;
         }
-        let seat = flight.replicas[stage.index()];
-        self.roster.heard(now_us, seat);
+        let (seat, is_again) = (flight.replicas[stage.index()], flight.course == Course::Again);
+        self.heard(now_us, seat);
         if self.roster.unload(seat.worker) {
             actions.push(CoordinatorAction::Drained(seat.worker));
         }
@@ -289,13 +316,20 @@ impl Coordinator {
             Ok(()) => {}
             Err(fault) if fault.blame == Blame::Lost => self.part(now_us, request.number, fault, actions),
             // On the way to the next attempt, what else went wrong with this one is of no account.
-            Err(_) if flight.course == Course::Again => {}
+            Err(_) if is_again => {}
             Err(fault) => self.fail(request.number, &fault, actions),
         }
         self.settle(now_us, request.number, actions);
     }
 
     fn answered(&mut self, request: RequestId, actions: &mut Vec<CoordinatorAction>) {
+        let waits = self.stalled.remove(request.number).map(|stall| stall.ask);
+        if let Some(ask) = waits.or_else(|| self.waiting.remove(request.number)) {
+            // It waits for its next attempt, which it cannot have any more.
+            self.forget_deadline(&ask);
+            let loss = ask.before.map_or_else(Fault::cut_short, |before| before.loss);
+            return refuse(ask.request, loss, actions);
+        }
         let Some(flight) = self.flights.get_mut(&request.number) else { return };
         flight.is_answered = true;
         // They were held to replay it.
@@ -314,6 +348,24 @@ impl Coordinator {
             self.lost(now_us, known, actions);
         }
         self.roster.join(now_us, seat);
+        self.resume(now_us);
+    }
+
+    fn heard(&mut self, now_us: u64, seat: Seat) {
+        if self.roster.heard(now_us, seat) {
+            self.resume(now_us);
+        }
+    }
+
+    /// Someone takes replays again: whoever waits for that waits for admission now.
+    fn resume(&mut self, now_us: u64) {
+        self.roster.note_lacking(now_us, self.plan.plan());
+        let Self { plan, roster, parts, stalled, waiting, .. } = self;
+        let is_ready =
+            |recording: RecordingId| roster.lacking(plan.plan(), &parts[recording.index()]).is_none();
+        for Stall { ask, share, since_us, .. } in stalled.remove_ready(is_ready) {
+            waiting.push(since_us, share, ask);
+        }
     }
 
     fn lost(&mut self, now_us: u64, seat: Seat, actions: &mut Vec<CoordinatorAction>) {
@@ -321,6 +373,7 @@ impl Coordinator {
         if !self.roster.leave(seat) {
             return;
         }
+        self.roster.note_lacking(now_us, self.plan.plan());
         self.asked.retain(|(worker, peer)| *worker != seat && *peer != seat);
         if was_draining {
             actions.push(CoordinatorAction::Drained(seat.worker));
@@ -340,7 +393,7 @@ impl Coordinator {
                 self.settle(now_us, number, actions);
             }
         }
-        self.refuse_waiting(actions);
+        self.stall_waiting(now_us, actions);
     }
 
     /// A link between two workers broke. The one that tells has closed what it knows to be incomplete. What it
@@ -354,7 +407,7 @@ impl Coordinator {
         kept: &[(RequestId, StageId)],
         actions: &mut Vec<CoordinatorAction>,
     ) {
-        self.roster.heard(now_us, worker);
+        self.heard(now_us, worker);
         let is_answer = self.asked.remove(&(worker, peer));
         let both_live = [worker, peer].iter().all(|seat| self.roster.seat(seat.worker) == Some(*seat));
         if both_live {
@@ -426,10 +479,7 @@ impl Coordinator {
                     actions.push(CoordinatorAction::Again(flight.ask.request));
                     return self.open(number, actions);
                 }
-                Err(stage) => {
-                    let fault = self.unavailable(stage);
-                    self.fail(number, &fault, actions);
-                }
+                Err(_) => return self.stall_flight(now_us, number, actions),
             }
         }
         if let Some(flight) = self.flights.remove(&number) {
@@ -439,8 +489,17 @@ impl Coordinator {
         }
     }
 
+    /// A request whose next attempt nobody could begin with leaves the flights and waits.
+    fn stall_flight(&mut self, now_us: u64, number: u64, actions: &mut Vec<CoordinatorAction>) {
+        let Some(Flight { mut ask, loss, avoided, .. }) = self.flights.remove(&number) else { return };
+        self.shares.end(ask.recording);
+        ask.before = Some(Before { loss: loss.unwrap_or_else(Fault::cut_short), avoided });
+        self.stall(now_us, now_us, ask, actions);
+    }
+
     fn give_up(&mut self, number: u64, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
-        if let Some(ask) = self.waiting.remove(number) {
+        let stalled = || self.stalled.remove(number).map(|stall| stall.ask);
+        if let Some(ask) = self.waiting.remove(number).or_else(stalled) {
             self.forget_deadline(&ask);
             refuse(ask.request, fault.clone(), actions);
         } else {
@@ -462,17 +521,15 @@ impl Coordinator {
         }
     }
 
-    /// What waits for a stage that nobody would take need not wait for it.
-    fn refuse_waiting(&mut self, actions: &mut Vec<CoordinatorAction>) {
-        let lacking = |recording: &RecordingId| {
-            self.roster.lacking(self.plan.plan(), &self.parts[recording.index()]).is_some()
-        };
-        let recordings: Vec<RecordingId> = self.plan.plan().recordings.ids().filter(lacking).collect();
+    /// Who would take what has changed: requests that wait for admission to a stage that nobody would take wait for that
+    /// instead.
+    fn stall_waiting(&mut self, now_us: u64, actions: &mut Vec<CoordinatorAction>) {
+        self.roster.note_lacking(now_us, self.plan.plan());
+        let recordings = self.plan.plan().recordings.ids();
+        let recordings: Vec<RecordingId> =
+            recordings.filter(|recording| !self.is_ready(*recording)).collect();
         for ask in self.waiting.remove_all(&recordings) {
-            self.forget_deadline(&ask);
-            let lacking = self.roster.lacking(self.plan.plan(), &self.parts[ask.recording.index()]);
-            let stage = lacking.expect("its recording was found to lack one");
-            refuse(ask.request, self.unavailable(stage), actions);
+            self.stall(now_us, now_us, ask, actions);
         }
     }
 

@@ -200,10 +200,52 @@ fn with_no_replica_left_requests_are_refused_at_once() {
     assert_eq!(desk.coordinator.waiting(), 1);
 }
 
+/// B6, F3: where workers are waited for, what needs one that is lost waits for it, what was under way as well, and goes on
+/// when it is back; for as long as the stage has had nobody, and no longer.
+#[test]
+fn requests_wait_for_a_worker_to_come_back() {
+    let patience = Patience { suspect_us: 1_000_000, eject_us: 2_000_000, wait_us: 500 };
+    let mut desk = Desk::empty(Some(patience));
+    for worker in 0..4 {
+        desk.tell(CoordinatorEvent::Joined(seat(worker, 0)));
+    }
+    desk.talk(0);
+    desk.talk(1);
+    desk.tell(CoordinatorEvent::Lost(seat(2, 0)));
+    desk.now_us = 100;
+    desk.tell(CoordinatorEvent::Lost(seat(3, 0)));
+    for request in [Q0, RequestId::first(1)] {
+        assert!(desk.close(request, THINK, Ok(())).is_empty(), "neither is over");
+    }
+    assert!(desk.talk(2).is_empty());
+    assert_eq!((desk.coordinator.in_flight(), desk.coordinator.waiting()), (0, 3));
+    assert!(desk.submit(3, CHAT, Priority::Normal)[0].starts_with("open q3"), "it needs no voice");
+    assert_eq!(desk.tell(CoordinatorEvent::Cancel(RequestId::first(1)))[1], "q1 is over");
+    assert_eq!(desk.coordinator.next_deadline_us(), Some(600));
+    desk.now_us = 500;
+    let lines = about_requests(desk.tell(CoordinatorEvent::Joined(seat(3, 1))));
+    let ends = |line: &String| line.ends_with("w3 (epoch 1)");
+    assert!(
+        lines[0] == "again q0.1" && lines[1].starts_with("open q0.1 s0 on ") && ends(&lines[1]),
+        "{lines:?}"
+    );
+    assert!(lines[2].starts_with("open q2 s0 on ") && ends(&lines[2]), "{lines:?}");
+    // From the next loss on, it is waited for anew.
+    desk.now_us = 1_000;
+    desk.tell(CoordinatorEvent::Lost(seat(3, 1)));
+    desk.talk(4);
+    assert_eq!(desk.coordinator.next_deadline_us(), Some(1_500));
+    desk.now_us = 1_500;
+    let lines = about_requests(desk.tell(CoordinatorEvent::Tick));
+    let refused = "q4 fails: Unavailable: component 'say': no worker that has it is ready: try again later";
+    assert_eq!(lines, [refused, "q4 is over"]);
+    assert_eq!(desk.talk(5)[0], refused.replace("q4", "q5"), "nobody waits for what has been away so long");
+}
+
 /// F2: silence makes a worker suspect, then lost; whoever is heard of again serves again.
 #[test]
 fn silence_is_suspect_and_then_ejected() {
-    let mut desk = Desk::empty(Some(Patience { suspect_us: 100, eject_us: 1_000 }));
+    let mut desk = Desk::empty(Some(Patience { suspect_us: 100, eject_us: 1_000, wait_us: 0 }));
     for worker in 0..4 {
         desk.tell(CoordinatorEvent::Joined(seat(worker, 0)));
     }

@@ -1,22 +1,23 @@
 //! Corn's own gRPC service, KServe v2, health and reflection.
 
-mod ask;
+pub(crate) mod ask;
+mod call;
 mod describe;
 mod inputs;
 mod kserve;
-mod native;
+pub(crate) mod native;
 mod nearest;
 mod patient;
 pub mod proto;
-mod routes;
-mod status;
+pub(crate) mod routes;
+pub(crate) mod status;
 mod value;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use corn_core::Fault;
 use corn_plan::Plan;
@@ -73,7 +74,11 @@ pub(crate) fn router(served: &Arc<Served>, keys: Option<Keys>) -> Result<(Router
         .add_service(health)
         .add_service(descriptors().build_v1().map_err(no_reflection)?)
         .add_service(descriptors().build_v1alpha().map_err(no_reflection)?);
-    let router = routes.into_axum_router().layer(from_fn(in_time)).layer(from_fn(patient::within_reason));
+    let router = routes
+        .into_axum_router()
+        .layer(from_fn(in_time))
+        .layer(from_fn(patient::within_reason))
+        .layer(from_fn_with_state(Arc::clone(served), call::watch));
     Ok((router, reporter))
 }
 
@@ -108,7 +113,7 @@ fn pass_of(extensions: &Extensions) -> Pass {
 }
 
 /// The most that a request may hold as it comes: the largest limit of a graph.
-fn body_bytes(plan: &Plan) -> u64 {
+pub(crate) fn body_bytes(plan: &Plan) -> u64 {
     let unlimited = plan.recordings.iter().any(|recording| {
         let serve = plan.serves.iter().find(|serve| serve.graph == recording.graph);
         serve.is_none_or(|serve| serve.limits.body_bytes.is_none())

@@ -13,9 +13,11 @@ mod events;
 mod fields;
 mod health;
 mod images;
+mod infer;
 mod media;
 mod metrics;
 mod models;
+mod page;
 mod realtime;
 mod refusal;
 mod sound;
@@ -42,7 +44,9 @@ use tokio::sync::{Semaphore, watch};
 use crate::Served;
 use crate::accept::Held;
 use crate::fetch::{Fetcher, MediaSources};
+use crate::grpc::native::Native;
 use crate::keys::{Keys, Pass, Slot, Standing};
+use crate::seen::{Call, Counted, within};
 use answer::Outputs;
 use metrics::{Meter, Metrics};
 use realtime::AllEnded;
@@ -56,6 +60,8 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 struct Face {
     served: Arc<Served>,
     keys: Option<Keys>,
+    /// Routes as `POST /corn/v1/infer` asks them.
+    native: Native,
     metrics: Arc<Metrics>,
     fetcher: Arc<Fetcher>,
     sessions: realtime::Sessions,
@@ -82,6 +88,7 @@ pub(crate) fn router(
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
     let (sessions, all_ended) = realtime::Sessions::new(stop);
     let face = Face {
+        native: Native::open(Arc::clone(&served)),
         served,
         sessions,
         keys,
@@ -97,6 +104,10 @@ pub(crate) fn router(
 
 fn routes(face: Arc<Face>) -> Router {
     Router::new()
+        .route("/", get(page::page))
+        .route("/corn/v1/plan", get(page::plan))
+        .route("/corn/v1/status", get(page::status))
+        .route("/corn/v1/infer", post(infer::answer))
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/version", get(health::version))
@@ -121,17 +132,21 @@ fn routes(face: Arc<Face>) -> Router {
 async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) -> Response {
     let number = face.next.fetch_add(1, Ordering::Relaxed);
     let name: Arc<str> = format!("{:08x}{number:08x}", face.life).into();
-    let is_asking = request.uri().path().starts_with("/v1/");
+    let is_asking = ["/v1/", "/corn/"].iter().any(|part| request.uri().path().starts_with(part));
     request.extensions_mut().insert(RequestName(Arc::clone(&name)));
     let slot = if is_asking { face.admit(&mut request) } else { Ok(Slot::default()) };
+    let call = Call::begin(&face.served.told(), "http", &request);
+    call.name(format!("req_{name}"));
+    let request = request.map(|body| Body::new(Counted::brought(body, Arc::clone(&call))));
     let mut response = match slot {
-        Ok(slot) => held(next.run(request).await, slot),
+        Ok(slot) => held(within(Arc::clone(&call), next.run(request)).await, slot),
         Err(refusal) => refusal.into_response(),
     };
     if let Ok(value) = HeaderValue::try_from(format!("req_{name}")) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response
+    call.answered(response.status());
+    response.map(|body| Body::new(Counted::answer(body, call)))
 }
 
 /// The answer, with what is left of its key's rate in headers as the API has them, and the key's slot until it has
@@ -159,7 +174,7 @@ async fn wrong_method(method: Method, request: Request) -> Refusal {
 }
 
 async fn metrics_text(State(face): State<Arc<Face>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], face.metrics.text()).into_response()
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], face.metrics.text(&face.served)).into_response()
 }
 
 async fn all_models(State(face): State<Arc<Face>>) -> Json<Value> {

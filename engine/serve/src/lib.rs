@@ -9,6 +9,7 @@ mod fetch;
 mod grpc;
 mod http;
 mod keys;
+mod seen;
 
 pub use grpc::proto;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use corn_core::message::Priority;
 use corn_core::{Blame, Datum, Fault};
-use corn_engine::{Answer, Ask, Engine};
+use corn_engine::{Ask, Engine};
 use corn_plan::{Plan, RecordingId, Verified};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,6 +28,8 @@ use tokio::sync::watch;
 pub use accept::{Bounds, Tls};
 pub use fetch::MediaSources;
 pub use keys::Keys;
+pub use seen::{Log, Traces, Watched};
+use seen::{Seen, Told};
 
 use accept::{Entrance, Speaks};
 
@@ -40,6 +43,8 @@ const LOOKS_EVERY: Duration = Duration::from_secs(2);
 pub struct Served {
     plan: Arc<Verified>,
     engine: OnceLock<Arc<Engine>>,
+    seen: Arc<Seen>,
+    told: OnceLock<Told>,
 }
 
 /// Where the faces listen, as `HOST:PORT`; port 0 is any that is free.
@@ -113,7 +118,18 @@ impl Served {
     /// Every route of `plan`. Requests are refused as those that can be asked again, until its engine
     /// [begins](Self::begin).
     pub fn awaiting(plan: Arc<Verified>) -> Arc<Self> {
-        Arc::new(Self { plan, engine: OnceLock::new() })
+        let seen = Arc::new(Seen::new(plan.plan()));
+        Arc::new(Self { plan, engine: OnceLock::new(), seen, told: OnceLock::new() })
+    }
+
+    /// Says of each call what it was, at its end: as a line, and as a trace. What is said first counts.
+    pub fn tell(&self, log: Option<Log>, traces: Option<Arc<Traces>>) {
+        let _ = self.told.set(Told { log, traces });
+    }
+
+    /// What calls are told to.
+    pub(crate) fn told(&self) -> Told {
+        self.told.get().cloned().unwrap_or_default()
     }
 
     /// Asks `engine` from now on, unless there is one.
@@ -163,13 +179,15 @@ impl Served {
     }
 
     /// Submits a request. Dropping the answer cancels it on every worker.
-    pub fn submit(&self, request: Request) -> Result<Answer, Fault> {
-        let recording = self.look_up(&request)?;
+    pub fn submit(&self, request: Request) -> Result<Watched, Fault> {
+        let recording =
+            self.look_up(&request).inspect_err(|fault| self.seen.refused(&request.graph, fault))?;
         let Request { graph, inputs, deadline, priority, .. } = request;
         let declared = self.plan().serves.iter().find(|serve| serve.graph == graph);
         let declared = declared.and_then(|serve| serve.deadline_ms).map(Duration::from_millis);
         let deadline = deadline.or(declared);
-        Ok(self.engine()?.submit(Ask { recording, inputs, deadline, priority, is_traced: false }))
+        let ask = Ask { recording, inputs, deadline, priority, is_traced: false };
+        Ok(self.seen.submit(self.engine()?, ask, &self.plan().recordings[recording], declared))
     }
 }
 

@@ -166,7 +166,11 @@ fn random_settings(rng: &mut ChaCha8Rng) -> Settings {
         bytes_per_us: rng.random_range(10..5_000),
     };
     Settings {
-        patience: Some(Patience { suspect_us: 200_000, eject_us: rng.random_range(300_000..1_000_000) }),
+        patience: Some(Patience {
+            suspect_us: 200_000,
+            eject_us: rng.random_range(300_000..1_000_000),
+            wait_us: rng.random_range(0..3_000_000),
+        }),
         heartbeat_us: 40_000,
         network: Network { near: line(rng, 50), far: line(rng, 5_000) },
         notice_us: rng.random_range(1..150_000),

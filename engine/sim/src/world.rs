@@ -45,7 +45,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            patience: Some(Patience { suspect_us: 300_000, eject_us: 1_000_000 }),
+            patience: Some(Patience { suspect_us: 300_000, eject_us: 1_000_000, wait_us: 2_000_000 }),
             heartbeat_us: 50_000,
             network: Network {
                 near: Line { latency_us: 5, jitter_us: 5, bytes_per_us: 10_000 },

@@ -48,7 +48,7 @@ const EJECT_AFTER: Duration = Duration::from_secs(5);
 /// How long a stranger may take to say who he is.
 const GREETS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How a deployment listens for its workers.
+/// How a deployment listens for its workers, and waits for them.
 #[derive(Clone, Debug)]
 pub struct Listening {
     /// Its Unix socket, for workers of this host.
@@ -57,6 +57,8 @@ pub struct Listening {
     pub tcp: Option<String>,
     /// What its processes know.
     pub token: Token,
+    /// How long requests wait for a worker to come back, once the last that has a component is lost.
+    pub waits: Duration,
 }
 
 /// A coordinator and its workers.
@@ -87,7 +89,11 @@ impl Deployment {
     ) -> Result<Self, Fault> {
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let micros = |duration: Duration| duration.as_micros() as u64;
-        let patience = Patience { suspect_us: micros(SUSPECT_AFTER), eject_us: micros(EJECT_AFTER) };
+        let patience = Patience {
+            suspect_us: micros(SUSPECT_AFTER),
+            eject_us: micros(EJECT_AFTER),
+            wait_us: micros(listening.waits),
+        };
         let (drained, mut drains) = unbounded_channel();
         let told = move |worker| {
             let _ = drained.send(worker);

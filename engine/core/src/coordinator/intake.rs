@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Plan, Program, Recording, RecordingId, StageId, Step, ValueId, all_steps};
+use corn_plan::{Plan, Program, Recording, RecordingId, StageId, Step, ValueId, WorkerId, all_steps};
 
 use crate::datum::Datum;
 use crate::fault::Fault;
@@ -21,6 +21,16 @@ pub(super) struct Ask {
     pub(super) deadline_us: Option<u64>,
     pub(super) priority: Priority,
     pub(super) is_traced: bool,
+    /// What ended the attempt before, if there was one.
+    pub(super) before: Option<Before>,
+}
+
+/// How an attempt ended that its request survives.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) loss: Fault,
+    /// Workers that could not reach each other.
+    pub(super) avoided: Vec<WorkerId>,
 }
 
 /// A stage's part in a recording, as far as admission needs it.
@@ -70,5 +80,5 @@ pub(super) fn check(recording: &Recording, submission: &Submission) -> Result<As
     intake::check(recording, &submission.inputs)?;
     let inputs = intake::values(recording, &submission.inputs);
     let Submission { request, recording, deadline_us, priority, is_traced, .. } = *submission;
-    Ok(Ask { request, recording, inputs, deadline_us, priority, is_traced })
+    Ok(Ask { request, recording, inputs, deadline_us, priority, is_traced, before: None })
 }

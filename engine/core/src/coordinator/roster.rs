@@ -18,6 +18,8 @@ pub struct Patience {
     pub suspect_us: u64,
     /// After so long it counts as lost. At least `suspect_us`.
     pub eject_us: u64,
+    /// While a stage has had nobody for no longer than this, requests wait for someone to have it.
+    pub wait_us: u64,
 }
 
 /// Often enough to reach the best choice for the few stages of a recording; a bound for the others.
@@ -47,6 +49,8 @@ pub(super) struct Roster {
     apart: BTreeMap<(WorkerId, WorkerId), u64>,
     /// How often each stage was given to someone, so that equal replicas take turns.
     turns: Vec<u64>,
+    /// Of each stage that nobody would take, since when.
+    lacking_since_us: Vec<Option<u64>>,
 }
 
 /// A worker that is ready.
@@ -80,6 +84,7 @@ impl Roster {
             watched: BTreeSet::new(),
             apart: BTreeMap::new(),
             turns: vec![0; plan.stages.len()],
+            lacking_since_us: vec![Some(0); plan.stages.len()],
         }
     }
 
@@ -138,15 +143,18 @@ impl Roster {
         true
     }
 
-    pub(super) fn heard(&mut self, now_us: u64, seat: Seat) {
+    /// Whether it was suspect before.
+    pub(super) fn heard(&mut self, now_us: u64, seat: Seat) -> bool {
         let Some(life) = self.lives[seat.worker.index()].as_mut().filter(|life| life.epoch == seat.epoch)
         else {
-            return;
+            return false;
         };
         life.heard_us = life.heard_us.max(now_us);
-        if std::mem::replace(&mut life.is_suspect, false) {
+        let was_suspect = std::mem::replace(&mut life.is_suspect, false);
+        if was_suspect {
             self.watch(seat.worker);
         }
+        was_suspect
     }
 
     /// Puts a worker where it is looked at when its patience ends.
@@ -222,6 +230,21 @@ impl Roster {
     fn is_available(&self, worker: WorkerId) -> bool {
         let life = self.lives[worker.index()].as_ref();
         life.is_some_and(|life| !life.is_suspect && !life.is_draining)
+    }
+
+    /// Who would take what has changed: keeps in mind since when nobody would take a stage.
+    pub(super) fn note_lacking(&mut self, now_us: u64, plan: &Plan) {
+        for (stage, known) in plan.stages.enumerate() {
+            let is_lacking = !known.replicas.iter().any(|worker| self.is_available(*worker));
+            let since_us = &mut self.lacking_since_us[stage.index()];
+            *since_us = if is_lacking { Some(since_us.unwrap_or(now_us)) } else { None };
+        }
+    }
+
+    /// Until when requests wait for someone to take `stage`, which nobody would now.
+    pub(super) fn waits_until_us(&self, stage: StageId) -> u64 {
+        let wait_us = self.patience.map_or(0, |patience| patience.wait_us);
+        self.lacking_since_us[stage.index()].unwrap_or(0).saturating_add(wait_us)
     }
 
     /// The first stage of `parts` that nobody would take.

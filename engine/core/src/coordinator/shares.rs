@@ -48,15 +48,17 @@ impl Shares {
         self.shares[share].in_flight < self.shares[share].most
     }
 
-    /// Refuses another that would have to wait, where `waiting` do.
-    pub(super) fn check_waiting(&self, share: usize, waiting: usize) -> Result<(), Fault> {
-        let Share { graph, most, .. } = &self.shares[share];
-        if waiting < most * WAITING_PER_INFLIGHT {
+    /// Refuses another, which would have to wait unless it `is_free`, where `waiting` do. Those that were in flight and
+    /// lost a worker may have joined these, so all are looked at together as well.
+    pub(super) fn check(&self, share: usize, waiting: usize, is_free: bool) -> Result<(), Fault> {
+        let Share { graph, most, in_flight } = &self.shares[share];
+        let may_wait = most * WAITING_PER_INFLIGHT;
+        if in_flight + waiting < most + may_wait && (is_free || waiting < may_wait) {
             return Ok(());
         }
         let of = graph.as_ref().map(|graph| format!(" of graph '{graph}'")).unwrap_or_default();
         let message = format!(
-            "{most} requests{of} are in flight and {waiting} wait; the plan admits no more: try again later"
+            "{in_flight} requests{of} are in flight and {waiting} wait; the plan admits no more: try again later"
         );
         Err(Fault::new(Blame::Busy, message))
     }

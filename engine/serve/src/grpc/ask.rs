@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use corn_core::message::Priority;
 use corn_core::{Audio, Datum, Fault};
-use corn_engine::{Answer, Piece};
+use corn_engine::Piece;
 use corn_plan::types::MAX_AUDIO_RATE_HZ;
 use corn_plan::{Kind, Plan, Recording, RecordingId, Type};
 use tonic::Status;
@@ -15,7 +15,7 @@ use crate::grpc::nearest;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::status;
 use crate::keys::Slot;
-use crate::{Request, Served};
+use crate::{Request, Served, Watched};
 
 /// Most bytes of an answer that is collected whole. What is larger can be had piece by piece.
 const WHOLE_MAX_BYTES: u64 = 1 << 30;
@@ -44,17 +44,17 @@ pub(super) enum Event {
 }
 
 /// The answer to a request. Dropping it cancels the request on every worker.
-pub(super) struct Asking {
-    answer: Answer,
+pub(crate) struct Asking {
+    answer: Watched,
     _slot: Slot,
-    pub(super) route: String,
+    pub(crate) route: String,
     pub(super) outputs: Vec<Wanted>,
 }
 
 /// An output of the recording.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) name: String,
+pub(crate) struct Wanted {
+    pub(crate) name: String,
     pub(super) ty: Type,
     /// The recording makes it; the client asked for it.
     pub(super) is_asked: bool,
@@ -180,7 +180,7 @@ pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 
 impl Asking {
     /// The request's id.
-    pub(super) const fn request(&self) -> corn_core::message::RequestId {
+    pub(crate) const fn request(&self) -> corn_core::message::RequestId {
         self.answer.request()
     }
 
@@ -212,7 +212,7 @@ impl Asking {
     }
 
     /// Each output that was asked for, whole.
-    pub(super) async fn whole(&mut self) -> Result<Vec<(Wanted, Option<Datum>)>, Status> {
+    pub(crate) async fn whole(&mut self) -> Result<Vec<(Wanted, Option<Datum>)>, Status> {
         let mut made: Vec<Vec<Datum>> = vec![Vec::new(); self.outputs.len()];
         let mut bytes = 0;
         while let Some(event) = self.next().await {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use corn_core::Datum;
 use corn_core::message::Priority;
@@ -22,19 +23,20 @@ use crate::grpc::proto::corn::stream_response::Event as Said;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::value::{self, Formats};
 use crate::grpc::{apart, describe, inputs, nearest, pass_of, status};
-use crate::keys::Pass;
+use crate::keys::{Pass, Slot};
 
 /// Corn's own service, for every route that is served natively.
 #[derive(Clone)]
-pub(super) struct Native {
+pub(crate) struct Native {
     served: Arc<Served>,
     routes: Arc<Routes>,
 }
 
-type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamResponse, Status>> + Send>>;
+/// The pieces of an answer.
+pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamResponse, Status>> + Send>>;
 
 /// Ends when the client says that it does not want the answer any more.
-type Cancelled = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Cancelled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Native {
     pub(super) fn new(served: Arc<Served>) -> Self {
@@ -42,7 +44,17 @@ impl Native {
         Self { served, routes }
     }
 
-    /// What a client asks for, read and submitted.
+    /// The same for clients of another face, and for every route that is served at all.
+    pub(crate) fn open(served: Arc<Served>) -> Self {
+        let routes = Arc::new(Routes::open(served.plan()));
+        Self { served, routes }
+    }
+
+    /// The routes that can be asked.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     async fn submit(
         &self,
         metadata: &MetadataMap,
@@ -50,7 +62,16 @@ impl Native {
         request: pb::InferRequest,
     ) -> Result<Asking, Status> {
         let slot = pass.begin().map_err(|over| status::over(&over))?;
-        let deadline = ask::deadline(metadata)?;
+        self.ask(ask::deadline(metadata)?, slot, request).await
+    }
+
+    /// What a client asks for, read and submitted.
+    pub(crate) async fn ask(
+        &self,
+        deadline: Option<Duration>,
+        slot: Slot,
+        request: pb::InferRequest,
+    ) -> Result<Asking, Status> {
         let priority = match known(request.priority, "priority")? {
             pb::Priority::Normal => Priority::Normal,
             pb::Priority::Low => Priority::Low,
@@ -132,7 +153,8 @@ fn known<T: TryFrom<i32>>(number: i32, field: &str) -> Result<T, Status> {
     T::try_from(number).map_err(|_| status::refused(format!("{number} stands for nothing as '{field}'")))
 }
 
-fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
+/// How the media of an answer are written.
+pub(crate) fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
     let images = match known(request.images, "images")? {
         pb::ImageFormat::ImageRgb => None,
         pb::ImageFormat::ImagePng => Some(Format::Png),
@@ -146,7 +168,8 @@ fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
     Ok(Formats { images, wav })
 }
 
-async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
+/// `datum` as clients get it.
+pub(crate) async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
     let written = if formats.is_work(&datum) {
         apart(move || value::write(&datum, formats)).await?
     } else {
@@ -156,7 +179,7 @@ async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
 }
 
 /// The pieces of an answer, made as the client takes them.
-fn answers(asking: Asking, formats: Formats, cancelled: Option<Cancelled>) -> Answers {
+pub(crate) fn answers(asking: Asking, formats: Formats, cancelled: Option<Cancelled>) -> Answers {
     let asked = asking.outputs.iter().filter(|output| output.is_asked);
     let started = pb::Started {
         request_id: status::id(asking.request()),

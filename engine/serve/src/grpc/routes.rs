@@ -7,50 +7,59 @@ use corn_plan::{Endpoint, Kind, Literal, Plan, Recording, RecordingId, Type};
 
 /// Every route that is served, in the plan's order.
 #[derive(Debug)]
-pub(super) struct Routes {
+pub(crate) struct Routes {
     routes: Vec<Route>,
 }
 
 /// A route.
 #[derive(Debug)]
-pub(super) struct Route {
-    pub(super) graph: String,
-    pub(super) name: String,
-    pub(super) inputs: Vec<Input>,
-    pub(super) outputs: Vec<Output>,
-    pub(super) recordings: Vec<RecordingId>,
+pub(crate) struct Route {
+    pub(crate) graph: String,
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) recordings: Vec<RecordingId>,
 }
 
 /// Something that a request may bring.
 #[derive(Clone, Debug)]
-pub(super) struct Input {
-    pub(super) name: String,
-    pub(super) ty: Type,
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) ty: Type,
     /// No recording of the route does without.
-    pub(super) is_required: bool,
-    pub(super) default: Option<Literal>,
+    pub(crate) is_required: bool,
+    pub(crate) default: Option<Literal>,
     /// The values that the route's recordings are for; empty if any will do.
-    pub(super) choices: Vec<Literal>,
+    pub(crate) choices: Vec<Literal>,
     /// The list of the media in it, if it is a conversation that is read with its media.
-    pub(super) media: Option<Type>,
+    pub(crate) media: Option<Type>,
 }
 
 /// Something that a request may ask for.
 #[derive(Clone, Debug)]
-pub(super) struct Output {
-    pub(super) name: String,
-    pub(super) ty: Type,
+pub(crate) struct Output {
+    pub(crate) name: String,
+    pub(crate) ty: Type,
     /// It may turn out absent, or is made only if it is asked for.
-    pub(super) is_optional: bool,
+    pub(crate) is_optional: bool,
 }
 
 impl Routes {
     /// The routes of the graphs that `endpoint` serves. A plan that says nothing of how its graphs are served serves
     /// all of them everywhere.
-    pub(super) fn new(plan: &Plan, endpoint: &Endpoint) -> Self {
+    pub(crate) fn new(plan: &Plan, endpoint: &Endpoint) -> Self {
+        Self::of(plan, |endpoints| endpoints.contains(endpoint))
+    }
+
+    /// The routes of the graphs that are served, whichever way.
+    pub(crate) fn open(plan: &Plan) -> Self {
+        Self::of(plan, |_| true)
+    }
+
+    fn of(plan: &Plan, is_meant: impl Fn(&[Endpoint]) -> bool) -> Self {
         let is_served = |graph: &str| {
             let mut serves = plan.serves.iter().filter(|serve| serve.graph == graph);
-            plan.serves.is_empty() || serves.any(|serve| serve.endpoints.contains(endpoint))
+            plan.serves.is_empty() || serves.any(|serve| is_meant(&serve.endpoints))
         };
         let mut routes: Vec<Route> = Vec::new();
         for (id, recording) in plan.recordings.enumerate().filter(|(_, it)| is_served(&it.graph)) {
@@ -65,12 +74,12 @@ impl Routes {
         Self { routes }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Route> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
     }
 
     /// The names of the graphs, each once.
-    pub(super) fn graphs(&self) -> Vec<&str> {
+    pub(crate) fn graphs(&self) -> Vec<&str> {
         let mut graphs: Vec<&str> = Vec::new();
         for route in &self.routes {
             if !graphs.contains(&route.graph.as_str()) {
@@ -114,7 +123,7 @@ impl Route {
     }
 
     /// Whether some output comes piece by piece.
-    pub(super) fn is_streamed(&self) -> bool {
+    pub(crate) fn is_streamed(&self) -> bool {
         self.outputs.iter().any(|output| output.ty.is_stream())
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn of(fault: &Fault) -> Status {
     message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
     let mut status = Status::new(code, message);
     let metadata = status.metadata_mut();
-    metadata.insert("corn-blame", MetadataValue::from_static(word(fault.blame)));
+    metadata.insert("corn-blame", MetadataValue::from_static(blame_word(fault.blame)));
     metadata.insert(
         "corn-retry",
         MetadataValue::from_static(if fault.is_retryable() { "true" } else { "false" }),
@@ -43,6 +43,17 @@ pub(super) fn of(fault: &Fault) -> Status {
     status
 }
 
+const BLAMES: [Blame; 8] = [
+    Blame::Request,
+    Blame::Setup,
+    Blame::Component,
+    Blame::Busy,
+    Blame::Unavailable,
+    Blame::Lost,
+    Blame::Deadline,
+    Blame::Cancelled,
+];
+
 /// The client's key allows no more.
 pub(super) fn over(over: &Over) -> Status {
     let mut status = of(&Fault::new(Blame::Busy, &over.message));
@@ -53,7 +64,8 @@ pub(super) fn over(over: &Over) -> Status {
     status
 }
 
-const fn word(blame: Blame) -> &'static str {
+/// The word for whose fault it is.
+pub(crate) const fn blame_word(blame: Blame) -> &'static str {
     match blame {
         Blame::Request => "request",
         Blame::Setup => "setup",
@@ -64,6 +76,13 @@ const fn word(blame: Blame) -> &'static str {
         Blame::Deadline => "deadline",
         Blame::Cancelled => "cancelled",
     }
+}
+
+/// The fault that a status says, whose words are the status's.
+pub(crate) fn fault(status: &Status) -> Fault {
+    let said = status.metadata().get("corn-blame").and_then(|word| word.to_str().ok());
+    let blame = said.and_then(|said| BLAMES.into_iter().find(|blame| blame_word(*blame) == said));
+    Fault::new(blame.unwrap_or(Blame::Component), status.message())
 }
 
 /// The request is at fault.
@@ -78,7 +97,7 @@ pub(super) fn not_found(message: impl Into<String>) -> Status {
 }
 
 /// A request's id as clients see it.
-pub(super) fn id(request: RequestId) -> String {
+pub(crate) fn id(request: RequestId) -> String {
     format!("r{}", request.number)
 }
 

@@ -240,7 +240,7 @@ fn read_messages(
 
 /// How media are written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Formats {
+pub(crate) struct Formats {
     /// None is pixels.
     pub(super) images: Option<Format>,
     /// Else samples.

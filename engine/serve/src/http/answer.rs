@@ -4,15 +4,15 @@
 use std::collections::VecDeque;
 
 use corn_core::Datum;
-use corn_engine::{Answer, Piece};
+use corn_engine::Piece;
 
 use super::metrics::Meter;
 use super::refusal::Refusal;
-use crate::{Request, Served};
+use crate::{Request, Served, Watched};
 
 /// The outputs of a request as they are made.
 pub(super) struct Outputs {
-    answer: Answer,
+    answer: Watched,
     meter: Meter,
     /// Taken in advance, to know that the answer begins before a client is told so.
     taken: VecDeque<(usize, Datum)>,
@@ -20,7 +20,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    pub(super) fn new(answer: Answer, meter: Meter) -> Self {
+    pub(super) fn new(answer: Watched, meter: Meter) -> Self {
         Self { answer, meter, taken: VecDeque::new(), is_over: false }
     }
 

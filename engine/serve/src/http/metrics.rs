@@ -1,16 +1,20 @@
 //! What is counted of requests, as Prometheus reads it.
 
+mod work;
+
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::Served;
 
 /// Bounds of the times in seconds: from what one hand-over takes to what a long answer does.
 const BUCKETS_S: [f64; 14] =
@@ -60,11 +64,19 @@ impl Metrics {
         metrics
     }
 
-    /// Everything in the text format of OpenMetrics.
-    pub(super) fn text(&self) -> String {
+    /// Everything in the text format of OpenMetrics: of this face, of routes whichever face was asked, and of the engine.
+    pub(super) fn text(&self, served: &Served) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, served.seen.registry());
+        if let Some(traces) = served.told().traces {
+            work::spans(&mut text, traces.counts());
+        }
+        if let Ok(engine) = served.engine() {
+            work::write(&mut text, served.plan(), &engine.status());
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 

@@ -16,7 +16,7 @@ use corn_core::datum::Part;
 use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Datum, Fault, Image};
-use corn_engine::{Engine, NoObserver};
+use corn_engine::{Engine, NoObserver, Observer};
 use corn_executors::Executors;
 use corn_plan::{Component, Form, RecordingId, Verified};
 use corn_serve::{Keys, Listening, Served};
@@ -58,13 +58,18 @@ pub(crate) fn plan(text: &str, inflight: u32) -> Arc<Verified> {
 
 /// An engine in this process, with everything of a plan loaded.
 pub(crate) async fn engine(plan: Arc<Verified>) -> Engine {
+    observed(plan, Arc::new(NoObserver)).await
+}
+
+/// The same, and `observer` is told what it does.
+pub(crate) async fn observed(plan: Arc<Verified>, observer: Arc<dyn Observer>) -> Engine {
     let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
     let folder = tempfile::tempdir().unwrap();
     let options =
         StoreOptions { cache_dir: Some(folder.path().to_owned()), offline: true, ..StoreOptions::default() };
     let store = Arc::new(Store::open(options).unwrap());
     let loader = Arc::new(Loaded { others: Executors::new(store, Pins::default()) });
-    let engine = Engine::start(plan, &recordings, loader, Arc::new(NoProgress), Arc::new(NoObserver)).await;
+    let engine = Engine::start(plan, &recordings, loader, Arc::new(NoProgress), observer).await;
     engine.unwrap()
 }
 

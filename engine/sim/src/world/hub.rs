@@ -19,7 +19,7 @@ impl Simulation {
         self.coordinator.handle(self.now_us, event, &mut actions);
         let (inflight, waiting) = (self.coordinator.in_flight(), self.coordinator.waiting());
         let most = self.plan.plan().inflight as usize;
-        if inflight > most || waiting > 4 * most {
+        if inflight > most || inflight + waiting > 5 * most {
             self.violate(&format!(
                 "{inflight} requests are in flight and {waiting} wait; the plan admits {most}"
             ));

@@ -1,0 +1,178 @@
+"""Opens the status page in headless Chromium and does what a newcomer does in the first minutes."""
+
+import base64
+import sys
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+open_server, locked_server, chromium, driver, folder = sys.argv[1:]
+folder = Path(folder)
+SECONDS = 20
+
+options = webdriver.ChromeOptions()
+options.binary_location = chromium
+for argument in (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1360,1500", "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+):
+    options.add_argument(argument)
+options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+wait = WebDriverWait(browser, SECONDS)
+
+
+def by(name):
+    return browser.find_element(By.ID, name)
+
+
+def until(what, condition):
+    wait.until(lambda _: condition(), f"{what}; problem: {by('problem').text!r}, answer: {by('answer').text!r}")
+
+
+def choose(route):
+    Select(by("route")).select_by_visible_text(route)
+
+
+def send():
+    by("send").click()
+
+
+def answered():
+    return by("took").text.startswith("first after")
+
+
+def is_open_and_live():
+    browser.get(f"http://{open_server}/")
+    until("the page says that it is ready", lambda: by("state").text == "ready")
+
+
+def shows_the_graph():
+    choose("parrot · talk")
+    labels = [node.get_attribute("aria-label") for node in browser.find_elements(By.CSS_SELECTOR, "#graph .node")]
+    kinds = sorted(label.split()[0] for label in labels)
+    assert kinds == ["adaptor", "component", "component", "input", "output", "output"], labels
+    edges = browser.find_elements(By.CSS_SELECTOR, "#graph path.edge")
+    assert len(edges) == 5, len(edges)
+    assert any("stream" in edge.get_attribute("class") for edge in edges)
+    boxes = browser.execute_script(
+        "return [...document.querySelectorAll('#graph .node')].map(it => it.getBoundingClientRect().toJSON())"
+    )
+    for place, one in enumerate(boxes):
+        for other in boxes[place + 1:]:
+            apart = one["right"] <= other["left"] or other["right"] <= one["left"]
+            assert apart or one["bottom"] <= other["top"] or other["bottom"] <= one["top"], (one, other)
+
+
+def hears_and_reads_the_answer():
+    by("in-prompt").send_keys("hello there. how are you?")
+    send()
+    until("text and sound come", answered)
+    assert "hello there." in by("answer").text
+    until("the sound can be heard", lambda: browser.execute_script(
+        "const sound = document.querySelector('#answer audio'); return sound && sound.duration > 0.1"))
+    until("counts move", lambda: "1" == browser.find_element(By.CSS_SELECTOR, "#totals div:nth-child(4) dd").text)
+
+
+def sends_a_picture():
+    choose("editor · retouch")
+    picture = folder / "red.png"
+    picture.write_bytes(base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"))
+    by("in-prompt").send_keys("look")
+    by("in-images").send_keys(str(picture))
+    send()
+    until("another picture comes", answered)
+    assert browser.execute_script("return document.querySelector('#answer img').naturalWidth") == 1
+
+
+def reads_numbers():
+    choose("vector · embed1")
+    by("in-text").send_keys("one two")
+    send()
+    until("a vector comes", answered)
+    assert "f32[8]: " in by("answer").text, by("answer").text
+
+
+def sends_a_voice():
+    choose("ear · write")
+    browser.find_element(By.XPATH, "//button[.='Record']").click()
+    until("it records", lambda: browser.find_elements(By.XPATH, "//button[.='Stop recording']"))
+    browser.execute_async_script("setTimeout(arguments[0], 400)")
+    browser.find_element(By.XPATH, "//button[.='Stop recording']").click()
+    until("what was recorded is there", lambda: browser.find_elements(By.CSS_SELECTOR, "#fields audio"))
+    send()
+    until("what was heard comes", answered)
+
+
+def says_what_is_wrong():
+    choose("parrot · ask")
+    browser.execute_script("arguments[0].value = 'x'.repeat(20000)", by("in-prompt"))
+    send()
+    until("the server's words are shown", lambda: "prompt" in by("problem").text)
+    assert "400" in by("problem").text
+
+
+def aborts():
+    choose("endless · count")
+    by("in-prompt").send_keys("on and on")
+    send()
+    until("it is under way", lambda: by("stop").is_enabled())
+    by("stop").click()
+    until("it is aborted", lambda: by("took").text.startswith("aborted"))
+
+
+def can_be_pasted():
+    choose("parrot · ask")
+    by("in-prompt").send_keys('say "it"')
+    until("the code has the text", lambda: "say" in by("python").get_attribute("textContent"))
+    code = by("python").get_attribute("textContent").replace("print(", "said = (")
+    space = {}
+    exec(compile(code, "pasted", "exec"), space)
+    assert 'say "it"' in str(space["said"]), space["said"]
+
+
+def asks_for_a_key():
+    browser.get(f"http://{locked_server}/")
+    until("it asks for the key", lambda: by("key-dialog").is_displayed())
+    by("key").send_keys("wrong")
+    by("key-form").submit()
+    until("a wrong key is not taken", lambda: "does not know" in by("key-why").text)
+    by("key").send_keys("open-sesame")
+    by("key-form").submit()
+    until("with the key it is ready", lambda: by("state").text == "ready")
+    assert browser.execute_script("return localStorage.length") == 0
+
+
+def fits_a_phone():
+    browser.set_window_size(500, 900)
+    browser.get(f"http://{open_server}/")
+    until("the page says that it is ready", lambda: by("state").text == "ready")
+    over = browser.execute_script(
+        "return document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('main *, header *')]"
+        ".filter(it => it.getBoundingClientRect().right > innerWidth && !it.closest('.wide, #graph, pre')).map(it => it.outerHTML.slice(0, 90))"
+    )
+    assert not over, over
+
+
+def asks_nobody_else():
+    wanted = [entry["message"] for entry in browser.get_log("performance") if '"Network.requestWillBeSent"' in entry["message"]]
+    assert wanted
+    for message in wanted:
+        url = message.split('"url":"')[-1].split('"')[0]
+        assert url.startswith(("http://127.0.0.1:", "data:", "blob:", "chrome")), url
+    problems = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE" and "status of 4" not in entry["message"]]
+    assert not problems, problems
+
+
+try:
+    for step in (is_open_and_live, shows_the_graph, hears_and_reads_the_answer, sends_a_picture, reads_numbers, sends_a_voice,
+                 says_what_is_wrong, aborts, can_be_pasted, asks_for_a_key, fits_a_phone, asks_nobody_else):
+        step()
+        browser.save_screenshot(str(folder / f"{step.__name__}.png"))
+        print(f"{step.__name__.replace('_', ' ')}: as expected", flush=True)
+    print("all as expected")
+finally:
+    browser.quit()

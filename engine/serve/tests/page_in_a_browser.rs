@@ -1,0 +1,106 @@
+//! The status page in a browser: headless Chromium opens it, sees the graph, and asks what a newcomer would ask.
+//!
+//! What is done and expected is in `page_in_a_browser.py`, which drives Debian's `chromium` through `chromium-driver`.
+//! Where they are not installed, the test says so and checks nothing.
+
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use corn_serve::Keys;
+use support::{PROGRAM, Server};
+use tokio::process::Command;
+
+/// How long all of it may take; a browser begins slowly on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+const CLIENT: &str = "selenium==4.39.0";
+
+async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().await.map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// Where the first of `names` is installed.
+fn installed(names: &[&str]) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
+    names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()))
+}
+
+/// Python with the client, made once for each target folder.
+async fn python() -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("selenium");
+    let python = folder.join("bin/python");
+    let has_client =
+        format!("import importlib.metadata as m; assert 'selenium=='+m.version('selenium') == '{CLIENT}'");
+    if runs(&python, &["-c", &has_client]).await.is_err() {
+        runs(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]).await?;
+        runs(&python, &["-m", "pip", "install", "--quiet", CLIENT]).await?;
+    }
+    Ok(python)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_finds_what_there_is_and_tries_it() {
+    let browser =
+        installed(&["chromium", "chromium-browser", "google-chrome"]).zip(installed(&["chromedriver"]));
+    let Some((chromium, driver)) = browser else {
+        eprintln!(
+            "SKIPPED: no chromium with chromedriver is installed here, so the page was opened by no browser"
+        );
+        return;
+    };
+    let python = match python().await {
+        Ok(python) => python,
+        Err(why) => {
+            eprintln!(
+                "SKIPPED: {CLIENT} cannot be installed here, so the page was opened by no browser: {why}"
+            );
+            return;
+        }
+    };
+    let open = Server::start(PROGRAM, 4, None).await;
+    let locked = Server::start(PROGRAM, 4, Some(Keys::parse("open-sesame").unwrap())).await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page_in_a_browser.py"));
+    command.arg(open.address.to_string()).arg(locked.address.to_string());
+    command.args([chromium, driver]).arg(&folder).kill_on_drop(true);
+    // To a file, so that what it said is known even if it never ends.
+    let log = folder.join("said.log");
+    let file = std::fs::File::create(&log).unwrap();
+    command.stdout(file.try_clone().unwrap()).stderr(file);
+    let status = tokio::time::timeout(PATIENCE, command.status()).await;
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(status.is_ok_and(|status| status.unwrap().success()), "{said}");
+    assert!(said.trim_end().ends_with("all as expected"), "{said}");
+    open.idle().await;
+    open.stop().await;
+    locked.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_is_for_everybody_and_what_it_reads_is_for_those_with_a_key() {
+    let locked = Server::start(PROGRAM, 4, Some(Keys::parse("open-sesame").unwrap())).await;
+    let page = locked.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .starts_with("default-src 'none'; script-src 'sha256-")
+    );
+    for foreign in ["src=\"http", "href=\"http", "url(http", "@import"] {
+        assert!(!page.text().contains(foreign), "the page has {foreign}");
+    }
+    for path in ["/corn/v1/plan", "/corn/v1/status"] {
+        assert_eq!(locked.get(path).await.status, 401, "{path}");
+        let known = locked.ask("GET", path, &[("authorization", "Bearer open-sesame")], b"").await;
+        assert_eq!(known.status, 200, "{path}");
+    }
+    assert_eq!(locked.post("/corn/v1/infer", &serde_json::json!({})).await.status, 401);
+    locked.stop().await;
+}
