@@ -6,7 +6,7 @@
 # (400 MB, once); with --small they are reference components, which download nothing and answer exactly.
 # CORN=path takes a binary instead of building one.
 #
-# Exit codes: 0 all as it should be · 1 a check failed · 2 the command line is wrong · 4 this machine lacks something.
+# Exit codes: 0 all as it should be · 1 a check or the server failed · 2 the command line is wrong · 4 this machine lacks something.
 set -euo pipefail
 
 clients=(
@@ -25,6 +25,22 @@ kept=${CARGO_TARGET_DIR:-$root/target}/conformance
 lacks() {
     echo "conformance: $*" >&2
     exit 4
+}
+
+fails() {
+    echo "conformance: $*" >&2
+    exit 1
+}
+
+# The server ended before it was ready. Real models may be out of reach, which is no fault of it: it ends with 4 then.
+ended() {
+    local status=0
+    wait "$server" || status=$?
+    cat "$log" >&2
+    if [ "$models" = real ] && [ "$status" = 4 ]; then
+        lacks "the models cannot be had (see above)"
+    fi
+    fails "the server ended before it was ready, with $status (see above)"
 }
 
 models=real
@@ -46,10 +62,10 @@ command -v curl >/dev/null || lacks "curl is not installed"
 command -v python3 >/dev/null || lacks "python3 is not installed; it runs the clients"
 
 if [ -z "${CORN:-}" ]; then
-    (cd "$root" && cargo build --locked -p corn "${features[@]}") || lacks "corn does not build here (see above)"
+    (cd "$root" && cargo build --locked -p corn "${features[@]}") || fails "corn does not build (see above)"
     CORN=${CARGO_TARGET_DIR:-$root/target}/debug/corn
 fi
-[ -x "$CORN" ] || lacks "there is no binary at $CORN; CORN names another, or leave it out to build one"
+[ -x "$CORN" ] || fails "there is no binary at $CORN; CORN names another, or leave it out to build one"
 
 mkdir -p "$kept"
 python=$kept/clients/bin/python
@@ -62,14 +78,16 @@ if [ "$(cat "$kept/clients/pins" 2>/dev/null)" != "${clients[*]}" ]; then
 fi
 
 log=$kept/serve.log
-"$CORN" serve "$here/$models.corn" --http 127.0.0.1:0 --grpc 127.0.0.1:0 2>"$log" &
+# Emptied before the server starts, so that nothing is read of the one before.
+: >"$log"
+"$CORN" serve "$here/$models.corn" --http 127.0.0.1:0 --grpc 127.0.0.1:0 2>>"$log" &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true' EXIT
 
 # Weights are fetched before it says where it listens.
 echo "conformance: loads $models models; what the server says is in $log"
 until address=$(sed -n 's|.*over gRPC at \(http://\)\?||p' "$log") && [ -n "$address" ]; do
-    kill -0 "$server" 2>/dev/null || { cat "$log" >&2; lacks "the server ended before it was ready (see above)"; }
+    kill -0 "$server" 2>/dev/null || ended
     sleep 0.2
 done
 http=$(sed -n 's|.*over HTTP at http://\(.*\)/v1|\1|p' "$log")
