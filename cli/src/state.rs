@@ -116,14 +116,18 @@ impl State {
         }
     }
 
-    /// The token of its processes; made and written down if there is none.
-    pub(crate) fn make_token(&self) -> Result<Token, Failure> {
+    /// The token of its processes; made and written down if there is none that encrypts, or does not.
+    pub(crate) fn make_token(&self, encrypts: bool) -> Result<Token, Failure> {
         if let Ok(token) = fs::read_to_string(self.token())
             && !token.trim().is_empty()
         {
-            return Ok(Token::new(token));
+            let token = Token::new(token);
+            if token.encrypts() == encrypts {
+                return Ok(token);
+            }
         }
-        let token = Token::random().map_err(|error| Failure::setup(format!("no random numbers: {error}")))?;
+        let token = if encrypts { Token::encrypting() } else { Token::random() };
+        let token = token.map_err(|error| Failure::setup(format!("no random numbers: {error}")))?;
         write_secret(&self.token(), token.secret())?;
         Ok(token)
     }

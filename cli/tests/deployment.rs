@@ -15,6 +15,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -195,22 +196,18 @@ fn processes_answer_as_threads_do() {
 
 /// Stages in a row, each in a process of its own.
 fn chain(stages: usize) -> String {
-    let mut program = String::new();
-    let (mut value, mut places) = ("text".to_owned(), String::new());
+    let (mut program, mut value, mut places) = (String::new(), "text".to_owned(), String::new());
     for stage in 0..stages {
         // Equal components would be one, so each has a declaration of its own.
-        program += &format!(
-            "component Stage{stage}() {{\n    in  text: text\n    out text: text\n    run reference \"text.upper\"\n}}\n\
-             let s{stage} = Stage{stage}()\n"
-        );
+        let run = "in text: text out text: text run reference \"text.upper\"";
+        let _ = writeln!(program, "component Stage{stage}() {{ {run} }}\nlet s{stage} = Stage{stage}()");
+        let _ = writeln!(places, "    s{stage}: apart");
         value = format!("s{stage}({value})");
-        places += &format!("    s{stage}: apart\n");
     }
-    program
-        + &format!(
-            "graph chain(text: text max 64B) -> text {{ {value} }}\nroute go = chain(text) -> result\n\
-             cluster one {{ node here {{ cpu 16 memory 8GiB }} }}\nplace chain on one {{\n{places}}}\n"
-        )
+    let graph =
+        format!("graph chain(text: text max 64B) -> text {{ {value} }}\nroute go = chain(text) -> result");
+    let place = format!("place chain on one {{\n{places}}}");
+    format!("{program}{graph}\ncluster one {{ node here {{ cpu 16 memory 8GiB }} }}\n{place}\n")
 }
 
 /// R1: a request is one message to the worker that takes its input, one from worker to worker for each edge, one with
@@ -263,6 +260,27 @@ fn a_killed_worker_takes_nothing_with_it() {
     assert!(failed <= 5 * 16, "{failed} failed: {said}");
     up.wait_for_rest();
     assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
+}
+
+/// A load that somebody ends says what it measured until then, and gives up what is under way.
+#[test]
+fn an_interrupted_load_says_what_it_measured() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let load = up.load(10_000_000, 4);
+    // Six words are handed over for each request, and four requests are asked at once.
+    let handed = |up: &Up| -> u64 {
+        up.workers().iter().map(|worker| worker["by_shared_memory"].as_u64().unwrap_or_default()).sum()
+    };
+    up.wait("a hundred answers", |up| handed(up) > 600);
+    signal("-INT", &load.id().to_string());
+    let (figures, said) = figures(load);
+    let done = figures["done"].as_u64().unwrap();
+    assert!(figures["interrupted"] == true && done >= 50, "{said}");
+    let buckets = figures["histogram_us"].as_array().unwrap();
+    let counted: u64 = buckets.iter().map(|bucket| bucket["count"].as_u64().unwrap()).sum();
+    assert_eq!(counted, done, "{said}");
+    assert!(said.contains(&format!("interrupted when {done} of 10000000 requests had ended")), "{said}");
+    up.wait_for_rest();
 }
 
 /// S5, F2: every worker gets another process while requests go on, and no request is lost.

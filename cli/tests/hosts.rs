@@ -64,8 +64,8 @@ fn ip(args: &[&str]) -> bool {
 
 impl Hosts {
     /// `None`, and says why, where they cannot be made.
-    fn new() -> Option<Self> {
-        let hosts = Self { prefix: format!("corn{}", std::process::id()) };
+    fn new(name: &str) -> Option<Self> {
+        let hosts = Self { prefix: format!("corn{name}{}", std::process::id()) };
         let hub = hosts.namespace("hub");
         if !ip(&["netns", "add", &hub]) || !ip(&["-n", &hub, "link", "add", "hub", "type", "bridge"]) {
             eprintln!("SKIPPED: several hosts need root and iproute2, to make network namespaces");
@@ -144,15 +144,28 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 /// cut off is left out, and takes part again by itself when it is back.
 #[test]
 fn a_plan_spans_hosts_and_survives_a_cut() {
-    let Some(hosts) = Hosts::new() else { return };
+    spans_hosts_and_survives_a_cut(false);
+}
+
+/// The same, encrypted.
+#[test]
+fn a_plan_spans_hosts_that_encrypt() {
+    spans_hosts_and_survives_a_cut(true);
+}
+
+fn spans_hosts_and_survives_a_cut(encrypts: bool) {
+    let name = if encrypts { "e" } else { "o" };
+    let Some(hosts) = Hosts::new(name) else { return };
     let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (program, state, token) = (path("lab.corn"), path("state"), path("state/lab/token"));
     fs::write(&program, PROGRAM).unwrap();
-    let up = ["up", &program, "--host", "a", "--listen", "10.77.0.1:7070", "--inflight", "4"];
+    let mut up = vec!["up", &program, "--host", "a", "--listen", "10.77.0.1:7070", "--inflight", "4"];
+    up.extend(encrypts.then_some("--encrypt"));
     let log = fs::File::create(path("up.log")).unwrap();
     let _up = Ends(hosts.corn("a", &state, &up).stderr(log).spawn().unwrap());
     wait("the token", || fs::metadata(&token).is_ok_and(|file| file.len() > 0));
+    assert_eq!(fs::read_to_string(&token).unwrap().starts_with("tls-"), encrypts);
     let join = |host: &str, worker: &str, address: &str| {
         let listen = format!("{address}:0");
         let args = [

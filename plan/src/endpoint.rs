@@ -76,6 +76,16 @@ pub const FACES: &[Face] = &[
         takes: &[slot("audio"), maybe(slot("text"))],
         makes: &[stream("text")],
     },
+    Face {
+        path: "realtime",
+        takes: &[
+            maybe(Slot { or: Some("messages"), ..slot("text") }),
+            maybe(slot("audio")),
+            maybe(list("image")),
+            maybe(list("media")),
+        ],
+        makes: &[maybe(stream("text")), Slot { with: Some("audio"), ..stream("audio") }],
+    },
     Face { path: "images.generations", takes: &[slot("text")], makes: &[several("image")] },
     Face { path: "images.edits", takes: &[slot("text"), list("image")], makes: &[several("image")] },
 ];

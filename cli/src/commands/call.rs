@@ -1,8 +1,11 @@
 //! `corn call`: a request to a deployment that is up, or many for a look at its latency.
 
-mod figures;
+mod histogram;
 mod load;
+mod measured;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +15,8 @@ use corn_engine::Ask;
 use corn_plan::{RecordingId, Verified};
 use serde_json::json;
 
+use crate::commands::call::load::load;
+use crate::commands::call::measured::Measured;
 use crate::commands::ps::local;
 use crate::commands::{print, told_to_stop};
 use crate::failure::Failure;
@@ -27,8 +32,8 @@ Examples:
   corn call hello --in prompt=\"Name three colours\"
   corn call shout --in text=hello --repeat 10000 --concurrency 64
 
-With --repeat nothing of the answers is kept: how long they took is printed. Ctrl-C ends it, and prints
-what was measured so far.")]
+With --repeat nothing of the answers is kept: how long they took is printed, and what failed. Ctrl-C prints what
+was measured until then.")]
 pub(crate) struct Call {
     /// The deployment.
     name: String,
@@ -69,7 +74,7 @@ fn priority(text: &str) -> Result<Priority, String> {
 
 pub(crate) fn call(args: &Call) -> Result<(), Failure> {
     let state = State::of(&args.name)?;
-    let interrupted = || Failure::Fault(Fault::new(Blame::Cancelled, "interrupted; no file was written"));
+    let measured = Rc::new(RefCell::new(Measured::default()));
     local(async {
         let work = async {
             let plan = state.connected().await?.plan().await?;
@@ -78,21 +83,28 @@ pub(crate) fn call(args: &Call) -> Result<(), Failure> {
             let recording = choose(plan.plan(), args.route.as_deref(), &given, &asked)?;
             let inputs = inputs::read(&plan.plan().recordings[recording], &given)?;
             match args.repeat {
-                None => once(args, &state, &plan, recording, inputs).await.map(|()| None),
-                Some(repeat) => Ok(Some((repeat, ask(args, recording, inputs)))),
+                None => once(args, &state, &plan, recording, inputs).await,
+                Some(repeat) => many(args, &state, &ask(args, recording, inputs), repeat, &measured).await,
             }
         };
-        let many = tokio::select! {
+        tokio::select! {
             biased;
-            () = told_to_stop() => return Err(interrupted()),
-            outcome = work => outcome?,
-        };
-        // A load ends in another way: what was measured is said.
-        match many {
-            Some((repeat, ask)) => load::many(args, &state, &ask, repeat).await,
-            None => Ok(()),
+            () = told_to_stop() => Err(interrupted(args, &measured.borrow())?),
+            outcome = work => outcome,
         }
     })
+}
+
+/// Says what was measured until somebody said stop.
+fn interrupted(args: &Call, measured: &Measured) -> Result<Failure, Failure> {
+    let message = match args.repeat {
+        None => "interrupted; no file was written".to_owned(),
+        Some(repeat) => {
+            report(args, measured, true)?;
+            format!("interrupted when {} of {repeat} requests had ended", measured.ended())
+        }
+    };
+    Ok(Failure::Fault(Fault::new(Blame::Cancelled, message)))
 }
 
 fn ask(args: &Call, recording: RecordingId, inputs: Vec<(String, Datum)>) -> Ask {
@@ -116,4 +128,26 @@ async fn once(
         print(&format!("{}\n", json!({ "route": route, "outputs": report })))?;
     }
     Ok(())
+}
+
+async fn many(
+    args: &Call,
+    state: &State,
+    ask: &Ask,
+    repeat: u32,
+    measured: &Rc<RefCell<Measured>>,
+) -> Result<(), Failure> {
+    let outcome = load(state, ask, repeat, args.concurrency, measured).await;
+    let measured = measured.borrow();
+    report(args, &measured, false)?;
+    outcome?;
+    measured.fault().map_or(Ok(()), |fault| Err(Failure::Fault(fault.clone())))
+}
+
+fn report(args: &Call, measured: &Measured, interrupted: bool) -> Result<(), Failure> {
+    let elapsed = measured.elapsed();
+    if args.json {
+        return print(&format!("{}\n", measured.json(elapsed, interrupted)));
+    }
+    print(&measured.text(elapsed))
 }

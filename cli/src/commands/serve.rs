@@ -8,7 +8,7 @@ use corn_core::executor::Progress;
 use corn_engine::{Engine, NoObserver};
 use corn_executors::Executors;
 use corn_plan::{Plan, RecordingId, Verified};
-use corn_serve::{Bound, Keys, Listening, MediaSources, Served, Sockets};
+use corn_serve::{Bound, Bounds, Keys, Listening, MediaSources, Notices, Served, Sockets, Tls};
 
 use crate::args::Placement;
 use crate::commands::models::{open_store, pins};
@@ -28,6 +28,7 @@ const GRPC: &str = "127.0.0.1:8001";
 Examples:
   corn serve assistant.corn                 over HTTP at 127.0.0.1:8000 and over gRPC at 127.0.0.1:8001
   corn serve assistant.corn --http 0.0.0.0:8000 --grpc 0.0.0.0:8001
+  corn serve assistant.corn --tls-cert cert.pem --tls-key key.pem --keys keys.txt
 
 It listens at once, and answers requests with 503 until everything is loaded. Ctrl-C takes no new requests and lets those under way end;
 a second one ends at once.")]
@@ -52,9 +53,23 @@ pub(crate) struct Faces {
     /// Where Corn's gRPC service and KServe v2 listen.
     #[arg(long, value_name = "HOST:PORT")]
     grpc: Option<String>,
-    /// A file of keys, one a line, of which each client must bring one as `Authorization: Bearer KEY`.
+    /// A file of keys, one a line, of which each client must bring one as `Authorization: Bearer KEY`. Behind a key may
+    /// stand what it allows: `name=lab concurrency=4 rate=60/min`. It is read again when it changes.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// A certificate in PEM, followed by those that vouch for it: both faces speak TLS then. It is read again when it
+    /// changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Certificates in PEM of which one must vouch for that of each client.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Connections of clients at once, over HTTP and over gRPC each [default: 4096].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: Option<u32>,
     /// Domains from which media are fetched that requests name by URL: example.org, *.example.org, store:9000 or *.
     /// Without, nothing is fetched.
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
@@ -74,7 +89,30 @@ impl Faces {
     pub(crate) fn listening(&self) -> Result<Listening, Failure> {
         let keys = self.keys.as_deref().map(Keys::read).transpose()?;
         let media = MediaSources::new(&self.media_domains, self.media_private)?;
-        Ok(Listening { http: self.http.clone(), grpc: self.grpc.clone(), keys, media })
+        let client_ca = self.tls_client_ca.as_deref();
+        let tls = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
+        let tls = tls.map(|(certificate, key)| Tls::read(certificate, key, client_ca)).transpose()?;
+        let (http, grpc) = (self.http.clone(), self.grpc.clone());
+        let bounds = self.max_connections.map_or_else(Bounds::default, |most| Bounds::of(most as usize));
+        take_all_files();
+        Ok(Listening { http, grpc, keys, media, tls, bounds, notices: Notices(say) })
+    }
+
+    /// Says what is served, and where.
+    pub(crate) fn say_bound(&self, plan: &Plan, bound: &Bound) {
+        let name = &plan.name;
+        let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
+        if let Some(http) = bound.http {
+            say(&format!("{name} is served over HTTP at {scheme}://{http}/v1"));
+        }
+        if let Some(grpc) = bound.grpc {
+            say(&format!("{name} is served over gRPC at {scheme}://{grpc}"));
+        }
+        if let Some((certificate, http)) = self.tls_cert.as_ref().zip(bound.http) {
+            let client = if self.tls_client_ca.is_some() { " --cert YOUR.pem --key YOUR.key" } else { "" };
+            let certificate = certificate.display();
+            say(&format!("  curl --cacert {certificate}{client} https://{http}/health"));
+        }
     }
 }
 
@@ -98,7 +136,7 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
             match load(&plan, executors).await {
                 Ok(engine) => {
                     served.begin(Arc::new(engine));
-                    say_bound(plan.plan(), &bound);
+                    args.faces.say_bound(plan.plan(), &bound);
                 }
                 // Told to stop, and so did as it was told.
                 Err(_) if interrupt.is_raised() => {}
@@ -132,20 +170,19 @@ async fn load(plan: &Arc<Verified>, executors: Arc<Executors>) -> Result<Engine,
     Ok(engine?)
 }
 
+/// A connection is an open file, and many systems let a process have few of those unless it asks for more.
+fn take_all_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Who may not have them says so when there are none left.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+}
+
 /// Ends at the second word to stop.
 pub(crate) async fn told_twice() {
     told_to_stop().await;
     say("stops: requests under way may end; once more ends at once");
     told_to_stop().await;
-}
-
-/// Says what is served, and where.
-pub(crate) fn say_bound(plan: &Plan, bound: &Bound) {
-    let name = &plan.name;
-    if let Some(http) = bound.http {
-        say(&format!("{name} is served over HTTP at http://{http}/v1"));
-    }
-    if let Some(grpc) = bound.grpc {
-        say(&format!("{name} is served over gRPC at {grpc}"));
-    }
 }

@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 
 use crate::args::Placement;
 use crate::commands::models::pins;
-use crate::commands::serve::{Faces, say_bound, told_twice};
+use crate::commands::serve::{Faces, told_twice};
 use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::program;
@@ -54,6 +54,9 @@ pub(crate) struct Up {
     /// Where workers of other hosts join.
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Encrypt what goes to other hosts, by TLS 1.3. Workers know that from the token.
+    #[arg(long)]
+    encrypt: bool,
     #[command(flatten)]
     faces: Faces,
     /// Use only weights that are in the cache.
@@ -106,7 +109,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let is_served = args.faces.are_any();
     let sockets = Sockets::bind(&args.faces.listening()?).await?;
     let bound = sockets.bound();
-    let token = state.make_token()?;
+    let token = state.make_token(args.encrypt)?;
     let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token };
     let deployment = Arc::new(Deployment::start(&plan, &listening, Arc::new(NoObserver))?);
     let (orders, obeyed) = unbounded_channel();
@@ -118,7 +121,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let begun = async {
         ready(&deployment).await?;
         say_ready(state, plan.plan(), &deployment);
-        say_bound(plan.plan(), &bound);
+        args.faces.say_bound(plan.plan(), &bound);
         std::future::pending().await
     };
     // Until its components are ready, a request is told to come again.

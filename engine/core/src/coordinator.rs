@@ -9,6 +9,7 @@
 mod intake;
 mod queue;
 mod roster;
+mod shares;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use corn_plan::{RecordingId, Signature, StageId, Verified, WorkerId};
 use crate::coordinator::intake::{Ask, Part, check, parts};
 use crate::coordinator::queue::Queue;
 use crate::coordinator::roster::{Roster, Silence};
+use crate::coordinator::shares::Shares;
 use crate::datum::Datum;
 use crate::fault::{Blame, Fault};
 use crate::look_up::{self, Routes};
@@ -40,6 +42,7 @@ pub struct Coordinator {
     /// By recording, then one for each stage that takes part.
     parts: Vec<Vec<Part>>,
     flights: BTreeMap<u64, Flight>,
+    shares: Shares,
     waiting: Queue,
     deadlines: BTreeSet<(u64, u64)>,
     roster: Roster,
@@ -84,6 +87,7 @@ impl Coordinator {
             routes: Routes::new(plan.plan()),
             parts: parts(plan.plan()),
             flights: BTreeMap::new(),
+            shares: Shares::new(plan.plan()),
             waiting: Queue::default(),
             deadlines: BTreeSet::new(),
             roster: Roster::new(plan.plan(), patience),
@@ -164,7 +168,7 @@ impl Coordinator {
             CoordinatorEvent::Tick => self.tick(now_us, actions),
         }
         while self.flights.len() < self.plan.plan().inflight as usize
-            && let Some(next) = self.waiting.pop()
+            && let Some(next) = self.waiting.pop(|share| self.shares.has_room(share))
         {
             self.admit(now_us, next, actions);
         }
@@ -199,14 +203,11 @@ impl Coordinator {
         if let Some(stage) = self.roster.lacking(self.plan.plan(), &self.parts[ask.recording.index()]) {
             return refuse(request, self.unavailable(stage), actions);
         }
-        let inflight = self.plan.plan().inflight as usize;
-        let is_free = self.waiting.is_empty() && self.flights.len() < inflight;
-        if !is_free && self.waiting.len() >= inflight * WAITING_PER_INFLIGHT {
-            let message = format!(
-                "{inflight} requests are in flight and {} wait; the plan admits no more: try again later",
-                self.waiting.len()
-            );
-            return refuse(request, Fault::new(Blame::Busy, message), actions);
+        // Who waits, waits for another share or for room in all, since whoever could be admitted has been.
+        let share = self.shares.of(ask.recording);
+        let is_free = self.shares.has_room(share) && self.flights.len() < self.plan.plan().inflight as usize;
+        if !is_free && let Err(fault) = self.shares.check_waiting(share, self.waiting.len_of(share)) {
+            return refuse(request, fault, actions);
         }
         if let Some(deadline_us) = ask.deadline_us {
             self.deadlines.insert((deadline_us, request.number));
@@ -214,7 +215,7 @@ impl Coordinator {
         if is_free {
             self.admit(now_us, ask, actions);
         } else {
-            self.waiting.push(now_us, ask);
+            self.waiting.push(now_us, share, ask);
         }
     }
 
@@ -229,6 +230,7 @@ impl Coordinator {
             }
         };
         let number = ask.request.number;
+        self.shares.begin(ask.recording);
         let flight = Flight {
             ask,
             replicas,
@@ -432,6 +434,7 @@ impl Coordinator {
         }
         if let Some(flight) = self.flights.remove(&number) {
             self.forget_deadline(&flight.ask);
+            self.shares.end(flight.ask.recording);
             actions.push(CoordinatorAction::Finished(flight.ask.request));
         }
     }

@@ -10,7 +10,7 @@ use corn_core::message::{
     WorkerAction, WorkerEvent,
 };
 use corn_core::{Blame, Coordinator, Datum, Fault, Patience, Worker};
-use corn_plan::{Plan, RecordingId, StageId, ValueId, Verified, WorkerId, verify};
+use corn_plan::{Endpoint, Limits, Plan, RecordingId, Serve, StageId, ValueId, Verified, WorkerId, verify};
 
 const TALK: RecordingId = RecordingId(0);
 const CHAT: RecordingId = RecordingId(1);
@@ -278,6 +278,46 @@ fn priority_is_worth_some_waiting() {
         order.push(lines[1].split(' ').nth(1).unwrap().to_owned());
     }
     assert_eq!(order, ["q12", "q11", "q14", "q10", "q15"]);
+}
+
+/// W6: a graph has as many in flight as its limit says, and a crowd at it keeps nobody from another.
+#[test]
+fn what_waits_for_the_limit_of_its_graph_is_in_nobodys_way() {
+    let mut plan = plan().plan().clone();
+    plan.recordings[CHAT].graph = "other".to_owned();
+    plan.serves.push(Serve {
+        graph: "assistant".to_owned(),
+        endpoints: vec![Endpoint::Grpc],
+        limits: Limits { inflight: Some(1), ..Limits::default() },
+        deadline_ms: None,
+    });
+    let plan = Arc::new(verify(plan).unwrap());
+    let mut desk = Desk { coordinator: Coordinator::new(plan, None), now_us: 0 };
+    for worker in 0..4 {
+        desk.tell(CoordinatorEvent::Joined(seat(worker, 0)));
+    }
+    assert!(desk.talk(0)[0].starts_with("open q0"));
+    for number in 1..5 {
+        assert!(desk.talk(number).is_empty(), "it waits");
+    }
+    let lines = desk.talk(5);
+    let refused = "q5 fails: Busy: 1 requests of graph 'assistant' are in flight and 4 wait";
+    assert!(lines[0].starts_with(refused), "{lines:?}");
+    let chat = |desk: &mut Desk, number| desk.submit(number, CHAT, Priority::Normal);
+    for number in 10..13 {
+        assert!(chat(&mut desk, number)[0].starts_with(&format!("open q{number}")));
+    }
+    assert!(chat(&mut desk, 13).is_empty(), "the plan admits four in all");
+    desk.close(RequestId::first(10), THINK, Ok(()));
+    assert_eq!(
+        (desk.coordinator.in_flight(), desk.coordinator.waiting()),
+        (4, 4),
+        "the other graph's has begun"
+    );
+    desk.close(Q0, THINK, Ok(()));
+    let lines = desk.close(Q0, SAY, Ok(()));
+    assert!(lines.iter().any(|line| line.starts_with("open q1 ")), "{lines:?}");
+    assert_eq!((desk.coordinator.in_flight(), desk.coordinator.waiting()), (4, 3));
 }
 
 /// Equal replicas take turns; a link that broke is kept away from; a broken link's unheard work is given up.

@@ -6,6 +6,7 @@ mod inputs;
 mod kserve;
 mod native;
 mod nearest;
+mod patient;
 pub mod proto;
 mod routes;
 mod status;
@@ -14,50 +15,46 @@ mod value;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use corn_core::Fault;
 use corn_plan::Plan;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::Served;
 use crate::grpc::kserve::Kserve;
 use crate::grpc::native::Native;
 use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::corn::corn_server::CornServer;
 use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-use crate::keys::Keys;
-use crate::{Served, stopped};
+use crate::keys::{Keys, Pass};
 
 /// Bytes of a request as it comes, where the plan sets no limit.
 const BODY_BYTES: u64 = 64 << 20;
 
-/// A client that does not answer for so long has gone: its requests are given up.
-const GONE_AFTER: Duration = Duration::from_secs(20);
+/// How much later than the engine a call is ended that has passed its deadline: what the engine says of it says more.
+const LATE: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether every component is ready.
 const LOOKS_EVERY: Duration = Duration::from_millis(250);
 
-/// Serves until told to stop, and until what is under way has ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    served: Arc<Served>,
-    keys: Option<Keys>,
-    stop: watch::Receiver<bool>,
-) -> Result<(), Fault> {
+/// What answers calls, and what is told of health.
+pub(crate) fn router(served: &Arc<Served>, keys: Option<Keys>) -> Result<(Router, HealthReporter), Fault> {
     let body_bytes = usize::try_from(body_bytes(served.plan())).unwrap_or(usize::MAX);
-    let native = CornServer::new(Native::new(Arc::clone(&served)))
+    let native = CornServer::new(Native::new(Arc::clone(served)))
         .max_decoding_message_size(body_bytes)
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
-    let kserve = GrpcInferenceServiceServer::new(Kserve::new(Arc::clone(&served)))
+    let kserve = GrpcInferenceServiceServer::new(Kserve::new(Arc::clone(served)))
         .max_decoding_message_size(body_bytes)
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(Gzip)
@@ -71,36 +68,43 @@ pub(crate) async fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let no_reflection = |error| Fault::setup(format!("the services cannot be described: {error}"));
-    // Small pieces of an answer go out at once, each for itself.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = Server::builder()
-        .http2_keepalive_interval(Some(GONE_AFTER / 2))
-        .http2_keepalive_timeout(Some(GONE_AFTER / 2))
-        .add_service(native)
+    let routes = Routes::new(native)
         .add_service(kserve)
         .add_service(health)
         .add_service(descriptors().build_v1().map_err(no_reflection)?)
-        .add_service(descriptors().build_v1alpha().map_err(no_reflection)?)
-        .serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
-    tokio::select! {
-        outcome = serving => outcome.map_err(|error| Fault::setup(format!("gRPC ended: {error}"))),
-        () = report(&served, &reporter, stop) => unreachable!("health is reported for as long as there is a server"),
+        .add_service(descriptors().build_v1alpha().map_err(no_reflection)?);
+    let router = routes.into_axum_router().layer(from_fn(in_time)).layer(from_fn(patient::within_reason));
+    Ok((router, reporter))
+}
+
+/// Ends a call whose deadline passes before its request has come whole; later the engine holds it.
+async fn in_time(request: axum::extract::Request, next: Next) -> Response {
+    let Some(timeout) = request.headers().get(ask::TIMEOUT) else { return next.run(request).await };
+    match ask::timeout_of(timeout.as_bytes()) {
+        Ok(timeout) => match tokio::time::timeout(timeout + LATE, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Status::deadline_exceeded("the deadline passed").into_http(),
+        },
+        Err(status) => status.into_http(),
     }
 }
 
-/// Lets only those in who bring a key, if there are keys. Health and reflection are for everybody.
+/// Lets only those in who bring a key, if there are keys; what they ask for counts by it. Health and reflection are for
+/// everybody.
 fn door(keys: Option<Keys>) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone {
-    move |request| {
+    move |mut request| {
         let Some(keys) = &keys else { return Ok(request) };
         let brought = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let key = brought.and_then(|brought| brought.split_once(' '));
-        match key {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") && keys.knows(key.trim()) => {
-                Ok(request)
-            }
-            _ => Err(Status::unauthenticated("a key is needed: metadata `authorization: Bearer KEY`")),
-        }
+        let wanted = || Status::unauthenticated("a key is needed: metadata `authorization: Bearer KEY`");
+        let pass = keys.pass(brought).ok_or_else(wanted)?;
+        request.extensions_mut().insert(pass);
+        Ok(request)
     }
+}
+
+/// What the client of a call has shown.
+fn pass_of(extensions: &Extensions) -> Pass {
+    extensions.get().cloned().unwrap_or_default()
 }
 
 /// The most that a request may hold as it comes: the largest limit of a graph.
@@ -114,7 +118,7 @@ fn body_bytes(plan: &Plan) -> u64 {
 }
 
 /// Tells those who ask for health whether every component is ready.
-async fn report(served: &Served, reporter: &HealthReporter, stop: watch::Receiver<bool>) {
+pub(crate) async fn report(served: &Served, reporter: &HealthReporter, stop: watch::Receiver<bool>) {
     let names = ["", CornServer::<Native>::NAME, GrpcInferenceServiceServer::<Kserve>::NAME];
     let mut said = None;
     loop {

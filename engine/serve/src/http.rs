@@ -16,6 +16,7 @@ mod images;
 mod media;
 mod metrics;
 mod models;
+mod realtime;
 mod refusal;
 mod sound;
 mod speech;
@@ -27,22 +28,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use corn_core::Fault;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::Served;
+use crate::accept::Held;
 use crate::fetch::{Fetcher, MediaSources};
-use crate::keys::Keys;
-use crate::{Served, stopped};
+use crate::keys::{Keys, Pass, Slot, Standing};
 use answer::Outputs;
 use metrics::{Meter, Metrics};
+use realtime::AllEnded;
 use refusal::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,6 +58,7 @@ struct Face {
     keys: Option<Keys>,
     metrics: Arc<Metrics>,
     fetcher: Arc<Fetcher>,
+    sessions: realtime::Sessions,
     /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
     decoding: Arc<Semaphore>,
     began_s: u64,
@@ -67,18 +71,19 @@ struct Face {
 #[derive(Clone)]
 struct RequestName(Arc<str>);
 
-/// Serves until told to stop, and until what is under way has ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
+/// What answers requests at the paths of the API, until `stop` says so; and when sessions, which are no requests, have ended.
+pub(crate) fn router(
     served: Arc<Served>,
     keys: Option<Keys>,
     media: MediaSources,
     stop: watch::Receiver<bool>,
-) -> Result<(), Fault> {
+) -> Result<(Router, AllEnded), Fault> {
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
-    let face = Arc::new(Face {
+    let (sessions, all_ended) = realtime::Sessions::new(stop);
+    let face = Face {
         served,
+        sessions,
         keys,
         metrics: Arc::new(Metrics::new()),
         fetcher: Arc::new(Fetcher::new(media)?),
@@ -86,12 +91,11 @@ pub(crate) async fn serve(
         began_s: now_s(),
         life: u32::from_le_bytes(life),
         next: AtomicU64::new(0),
-    });
-    let served = axum::serve(listener, router(face)).with_graceful_shutdown(stopped(stop)).await;
-    served.map_err(|error| Fault::setup(format!("HTTP ended: {error}")))
+    };
+    Ok((routes(Arc::new(face)), all_ended))
 }
 
-fn router(face: Arc<Face>) -> Router {
+fn routes(face: Arc<Face>) -> Router {
     Router::new()
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
@@ -106,27 +110,42 @@ fn router(face: Arc<Face>) -> Router {
         .route("/v1/images/generations", post(images::generate))
         .route("/v1/images/edits", post(images::edit))
         .route("/v1/embeddings", post(embeddings::answer))
+        .route("/v1/realtime", get(realtime::answer))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&face), enter))
         .with_state(face)
 }
 
-/// Names a request, and asks for its key.
+/// Names a request, asks for its key, and holds what the key allows until the answer has gone out.
 async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) -> Response {
     let number = face.next.fetch_add(1, Ordering::Relaxed);
     let name: Arc<str> = format!("{:08x}{number:08x}", face.life).into();
     let is_asking = request.uri().path().starts_with("/v1/");
     request.extensions_mut().insert(RequestName(Arc::clone(&name)));
-    let mut response = if is_asking && !face.is_known(&request) {
-        Refusal::key().into_response()
-    } else {
-        next.run(request).await
+    let slot = if is_asking { face.admit(&mut request) } else { Ok(Slot::default()) };
+    let mut response = match slot {
+        Ok(slot) => held(next.run(request).await, slot),
+        Err(refusal) => refusal.into_response(),
     };
     if let Ok(value) = HeaderValue::try_from(format!("req_{name}")) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The answer, with what is left of its key's rate in headers as the API has them, and the key's slot until it has
+/// gone out.
+fn held(mut response: Response, slot: Slot) -> Response {
+    if let Some(Standing { limit, remaining, whole_in }) = slot.standing() {
+        let headers = response.headers_mut();
+        headers.insert("x-ratelimit-limit-requests", HeaderValue::from(limit));
+        headers.insert("x-ratelimit-remaining-requests", HeaderValue::from(remaining));
+        if let Ok(reset) = HeaderValue::try_from(format!("{}ms", whole_in.as_millis())) {
+            headers.insert("x-ratelimit-reset-requests", reset);
+        }
+    }
+    if slot.is_any() { response.map(|body| Body::new(Held::new(body, slot))) } else { response }
 }
 
 async fn nowhere(request: Request) -> Refusal {
@@ -158,11 +177,24 @@ async fn one_model(State(face): State<Arc<Face>>, Path(id): Path<String>) -> Res
 }
 
 impl Face {
-    fn is_known(&self, request: &Request) -> bool {
-        let Some(keys) = &self.keys else { return true };
-        let brought = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = brought.and_then(|value| value.split_once(' '));
-        key.is_some_and(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && keys.knows(key.trim()))
+    /// What the key of a request allows, if it brings one that is known.
+    fn pass(&self, headers: &HeaderMap) -> Result<Pass, Refusal> {
+        let Some(keys) = &self.keys else { return Ok(Pass::default()) };
+        let brought = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let of_browser = || realtime::key(headers).and_then(|key| keys.pass_of(key));
+        keys.pass(brought).or_else(of_browser).ok_or_else(Refusal::key)
+    }
+
+    /// A place among those that a key allows. Who only looks at what there is takes none, and sessions take one for
+    /// each answer.
+    fn admit(&self, request: &mut Request) -> Result<Slot, Refusal> {
+        let pass = self.pass(request.headers())?;
+        request.extensions_mut().insert(pass.clone());
+        let path = request.uri().path();
+        if path.starts_with("/v1/models") || path == "/v1/realtime" {
+            return Ok(Slot::default());
+        }
+        pass.begin().map_err(|over| Refusal::over(&over))
     }
 
     fn model(&self, name: &str) -> Value {

@@ -4,6 +4,7 @@
 //! and KServe v2, `http` the OpenAI-compatible API. What a request may bring and ask for comes from the plan, so a
 //! client's mistake is answered with what the plan says.
 
+mod accept;
 mod fetch;
 mod grpc;
 mod http;
@@ -23,11 +24,17 @@ use corn_plan::{Plan, RecordingId, Verified};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use accept::{Bounds, Tls};
 pub use fetch::MediaSources;
 pub use keys::Keys;
 
+use accept::{Entrance, Speaks};
+
 /// How long requests under way may take to end after the faces have been told to stop.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often files are looked at that may be replaced while the faces serve.
+const LOOKS_EVERY: Duration = Duration::from_secs(2);
 
 /// What is served: every route of a plan, by an engine that may still be loading its components.
 pub struct Served {
@@ -46,6 +53,29 @@ pub struct Listening {
     pub keys: Option<Keys>,
     /// From where media are fetched that requests name by URL.
     pub media: MediaSources,
+    /// What both are known by; without, they are not encrypted.
+    pub tls: Option<Tls>,
+    /// What the clients of each face may take together.
+    pub bounds: Bounds,
+    /// Who hears of what happens while they serve.
+    pub notices: Notices,
+}
+
+/// Takes what is said to whoever runs the faces, line by line.
+#[derive(Clone, Copy, Debug)]
+pub struct Notices(pub fn(&str));
+
+impl Default for Notices {
+    /// Nobody hears.
+    fn default() -> Self {
+        Self(|_| ())
+    }
+}
+
+impl Notices {
+    fn say(self, line: &str) {
+        (self.0)(line);
+    }
 }
 
 /// Where they do listen.
@@ -94,6 +124,13 @@ impl Served {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         self.plan.plan()
+    }
+
+    /// Requests of `graph` that may be in flight at once.
+    fn admits(&self, graph: &str) -> u32 {
+        let declared = self.plan().serves.iter().find(|serve| serve.graph == graph);
+        let own = declared.and_then(|serve| serve.limits.inflight);
+        own.unwrap_or(self.plan().inflight).clamp(1, self.plan().inflight.max(1))
     }
 
     /// Whether every component is ready on some worker.
@@ -161,25 +198,29 @@ impl Sockets {
 
     /// Serves until `stop` ends; then takes no new requests and lets those under way end.
     pub async fn serve(self, served: Arc<Served>, stop: impl Future<Output = ()>) -> Result<(), Fault> {
-        let Self { http, grpc, listening: Listening { keys, media, .. } } = self;
+        let Self { http, grpc, listening } = self;
+        let Listening { keys, media, tls, bounds, notices, .. } = listening;
         let (stopping, stopped) = watch::channel(false);
+        let entrance = |speaks| Entrance { speaks, tls: tls.clone(), bounds, notices };
         let faces = async {
             tokio::try_join!(
                 async {
-                    match http {
-                        Some(listener) => {
-                            let (served, keys) = (Arc::clone(&served), keys.clone());
-                            http::serve(listener, served, keys, media, stopped.clone()).await
-                        }
-                        None => Ok(()),
-                    }
+                    let Some(listener) = http else { return Ok(()) };
+                    let (router, all_ended) =
+                        http::router(Arc::clone(&served), keys.clone(), media, stopped.clone())?;
+                    entrance(Speaks::Http).serve(listener, router, stopped.clone()).await;
+                    all_ended.wait().await;
+                    Ok(())
                 },
                 async {
-                    match grpc {
-                        Some(listener) => {
-                            grpc::serve(listener, Arc::clone(&served), keys.clone(), stopped.clone()).await
+                    let Some(listener) = grpc else { return Ok(()) };
+                    let (router, health) = grpc::router(&served, keys.clone())?;
+                    let serving = entrance(Speaks::Grpc).serve(listener, router, stopped.clone());
+                    tokio::select! {
+                        () = serving => Ok(()),
+                        () = grpc::report(&served, &health, stopped.clone()) => {
+                            unreachable!("health is reported for as long as there is a server")
                         }
-                        None => Ok(()),
                     }
                 },
             )
@@ -188,6 +229,7 @@ impl Sockets {
         let mut faces = std::pin::pin!(faces);
         tokio::select! {
             outcome = &mut faces => return outcome,
+            () = look_again(tls.as_ref(), keys.as_ref(), notices) => {}
             () = stop => {}
         }
         let _ = stopping.send(true);
@@ -206,6 +248,23 @@ pub async fn serve(
     let sockets = Sockets::bind(listening).await?;
     bound(sockets.bound());
     sockets.serve(served, stop).await
+}
+
+/// Looks at the files that the faces were told of, for as long as they serve: what was replaced is used from then on.
+async fn look_again(tls: Option<&Tls>, keys: Option<&Keys>, notices: Notices) {
+    loop {
+        tokio::time::sleep(LOOKS_EVERY).await;
+        let (tls, keys) = (tls.cloned(), keys.cloned());
+        let looked = tokio::task::spawn_blocking(move || {
+            [tls.and_then(|tls| tls.look_again()), keys.and_then(|keys| keys.look_again())]
+        });
+        for found in looked.await.into_iter().flatten().flatten() {
+            match found {
+                Ok(what) => notices.say(&what),
+                Err(fault) => notices.say(&format!("what was there before is used: {fault}")),
+            }
+        }
+    }
 }
 
 async fn bind(address: Option<&str>) -> Result<Option<TcpListener>, Fault> {

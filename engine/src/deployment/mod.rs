@@ -29,6 +29,7 @@ use crate::counts::Sent;
 use crate::engine::Engine;
 use crate::observe::Observer;
 use crate::wire::Frame;
+use crate::wire::cipher::Side;
 use crate::wire::control::{Address, Control, Join, read, write};
 use crate::wire::greet::{Token, hear, listen, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
@@ -261,6 +262,7 @@ async fn end_all(shared: &Arc<Shared>) {
 
 /// Listens to a stranger, who may be a worker that joins.
 async fn serve(socket: Socket, shared: Arc<Shared>) {
+    let Ok(socket) = socket.secured(&shared.token, Side::Listens).await else { return };
     let Ok((out, mut inbox)) = socket.split() else { return };
     let greeted = timeout(GREETS_WITHIN, listen(&out, &mut inbox, &shared.token)).await;
     let Ok(Ok(Control::Join(join))) = greeted else { return };

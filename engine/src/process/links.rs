@@ -24,6 +24,7 @@ use crate::arena::{Arena, Foreign};
 use crate::clock::Clock;
 use crate::counts::Counts;
 use crate::observe::HandOverTrace;
+use crate::wire::cipher::Side;
 use crate::wire::control::{Address, Called, Control, Handed, Host, write};
 use crate::wire::greet::{Token, greet, listen};
 use crate::wire::lanes::{LANES, Lanes};
@@ -341,8 +342,11 @@ impl Links {
         };
         let from = self.inner.seat.get().ok_or_else(|| "this worker's life is over".to_owned())?;
         let is_shared = host.boot == self.inner.host.boot;
-        let socket =
-            if is_shared { Socket::unix(Path::new(&host.unix)).await } else { Socket::tcp(&host.tcp).await };
+        let socket = if is_shared {
+            Socket::unix(Path::new(&host.unix)).await
+        } else {
+            Socket::tcp(&host.tcp, &self.inner.token).await
+        };
         let socket = socket.map_err(|error| error.to_string())?;
         let arena = self.inner.arena.borrow().clone().filter(|_| is_shared);
         if let Some(arena) = &arena {
@@ -374,7 +378,7 @@ impl Links {
         let host = self.inner.known.borrow().get(&to).cloned();
         let (Some(host), Some(from)) = (host, self.inner.seat.get()) else { return };
         let lane = async |lane| {
-            let socket = Socket::tcp(&host.tcp).await.and_then(Socket::split);
+            let socket = Socket::tcp(&host.tcp, &self.inner.token).await.and_then(Socket::split);
             let (out, mut inbox) = socket.map_err(|error| error.to_string())?;
             let greeting =
                 |nonce, proof| Control::Lane { nonce, proof, from: from.into(), to: to.into(), link, lane };
@@ -439,10 +443,12 @@ impl Links {
     async fn take_from(&self, socket: Socket) -> Result<(), String> {
         let fd = match &socket {
             Socket::Unix(_) => Some(socket.take_fd().await.map_err(|error| error.to_string())?),
-            Socket::Tcp(_) => None,
+            Socket::Tcp(_) | Socket::Concealed(..) => None,
         };
-        let (out, mut inbox) = socket.split().map_err(|error| error.to_string())?;
-        let greeted = tokio::time::timeout(REACHED_WITHIN, listen(&out, &mut inbox, &self.inner.token)).await;
+        let token = &self.inner.token;
+        let socket = socket.secured(token, Side::Listens).await.and_then(Socket::split);
+        let (out, mut inbox) = socket.map_err(|error| error.to_string())?;
+        let greeted = tokio::time::timeout(REACHED_WITHIN, listen(&out, &mut inbox, token)).await;
         let greeted = greeted.map_err(|_| "it said nothing".to_owned())??;
         let (from, to, link, arena_bytes) = match greeted {
             Control::Peer { from, to, link, arena_bytes, .. } => (Seat::from(from), to, link, arena_bytes),

@@ -172,7 +172,7 @@ impl Process<'_> {
     async fn try_join(&self) -> Result<(Outbox, Inbox), TryAgain> {
         let socket = match self.membership.coordinator.strip_prefix("unix:") {
             Some(path) => Socket::unix(Path::new(path)).await,
-            None => Socket::tcp(&self.membership.coordinator).await,
+            None => Socket::tcp(&self.membership.coordinator, &self.membership.token).await,
         };
         let (out, mut inbox) = socket.and_then(Socket::split).map_err(|error| TryAgain(error.to_string()))?;
         let greeting = |nonce, proof| {

@@ -1,40 +1,69 @@
 //! How two processes find out that they belong together: each proves to the other that it knows the
-//! deployment's token, without saying it. HMAC-SHA256 over both sides' nonces (RFC 2104).
+//! deployment's token, without saying it. HMAC-SHA256 (RFC 2104) over both sides' nonces, and over what the connection is
+//! known by where it is encrypted ([`cipher`](super::cipher)).
+
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::cipher::Cipher;
 use super::control::{Control, VERSION, read, write};
 use super::frame::Frame;
 use super::link::{Inbox, Outbox};
 
-/// What the processes of a deployment know and nobody else does.
+/// What the processes of a deployment know and nobody else does. It says as well whether they encrypt what goes to other
+/// hosts, so that all of them do or none.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct Token {
+    secret: String,
+    cipher: Option<Arc<Cipher>>,
+}
+
+/// How a token begins whose bearers encrypt.
+const ENCRYPTS: &str = "tls-";
 
 impl Token {
     /// A new one.
     pub fn random() -> Result<Self, getrandom::Error> {
-        Ok(Self(nonce()?))
+        Ok(Self::new(nonce()?))
+    }
+
+    /// A new one whose bearers encrypt what goes to other hosts.
+    pub fn encrypting() -> Result<Self, getrandom::Error> {
+        Ok(Self::new(format!("{ENCRYPTS}{}", nonce()?)))
     }
 
     /// One that was written down.
     pub fn new(token: impl Into<String>) -> Self {
-        Self(token.into().trim().to_owned())
+        let secret = token.into().trim().to_owned();
+        let cipher = secret.starts_with(ENCRYPTS).then(Arc::default);
+        Self { secret, cipher }
+    }
+
+    /// Whether its bearers encrypt what goes to other hosts.
+    pub const fn encrypts(&self) -> bool {
+        self.cipher.is_some()
+    }
+
+    pub(crate) fn cipher(&self) -> Option<&Cipher> {
+        self.cipher.as_deref()
     }
 
     /// To be written down where only its owner can read it.
     pub fn secret(&self) -> &str {
-        &self.0
+        &self.secret
     }
 
-    fn proof(&self, role: &str, one: &str, other: &str) -> String {
-        hex(&self.mac(role, one, other).finalize().into_bytes())
+    fn proof(&self, role: &str, one: &str, other: &str, bound: &str) -> String {
+        hex(&self.mac(role, one, other, bound).finalize().into_bytes())
     }
 
-    fn mac(&self, role: &str, one: &str, other: &str) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).expect("any length is a key");
-        for part in [role, one, other] {
+    fn mac(&self, role: &str, one: &str, other: &str, bound: &str) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).expect("any length is a key");
+        // A connection that is not encrypted is bound to nothing.
+        let bound = Some(bound).filter(|bound| !bound.is_empty());
+        for part in [role, one, other].into_iter().chain(bound) {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part.as_bytes());
         }
@@ -42,8 +71,8 @@ impl Token {
     }
 
     /// Compared in constant time.
-    fn is_proof(&self, proof: &str, role: &str, one: &str, other: &str) -> bool {
-        unhex(proof).is_some_and(|proof| self.mac(role, one, other).verify_slice(&proof).is_ok())
+    fn is_proof(&self, proof: &str, role: &str, one: &str, other: &str, bound: &str) -> bool {
+        unhex(proof).is_some_and(|proof| self.mac(role, one, other, bound).verify_slice(&proof).is_ok())
     }
 }
 
@@ -76,12 +105,12 @@ pub(crate) async fn listen(out: &Outbox, inbox: &mut Inbox, token: &Token) -> Re
     else {
         return Err("it did not say who it is".to_owned());
     };
-    if !token.is_proof(proof, "connects", &ours, nonce) {
+    if !token.is_proof(proof, "connects", &ours, nonce, inbox.bound_to()) {
         let reason = "its token is not that of this deployment".to_owned();
         say(out, &Control::Refused { reason: reason.clone() });
         return Err(reason);
     }
-    say(out, &Control::Welcome { proof: token.proof("listens", nonce, &ours) });
+    say(out, &Control::Welcome { proof: token.proof("listens", nonce, &ours, inbox.bound_to()) });
     inbox.trust();
     Ok(asked)
 }
@@ -100,9 +129,9 @@ pub(crate) async fn greet(
         return Err(format!("it speaks version {version} of the protocol, and this corn speaks {VERSION}"));
     }
     let ours = nonce().map_err(|error| error.to_string())?;
-    say(out, &greeting.with(ours.clone(), token.proof("connects", &theirs, &ours)));
+    say(out, &greeting.with(ours.clone(), token.proof("connects", &theirs, &ours, inbox.bound_to())));
     match hear(inbox).await? {
-        Control::Welcome { proof } if token.is_proof(&proof, "listens", &ours, &theirs) => {
+        Control::Welcome { proof } if token.is_proof(&proof, "listens", &ours, &theirs, inbox.bound_to()) => {
             inbox.trust();
             Ok(())
         }
@@ -135,7 +164,7 @@ fn nonce() -> Result<String, getrandom::Error> {
     Ok(hex(&bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -118,6 +118,7 @@ mod tests {
 
     use super::{CUT_FROM_BYTES, LANES, Lanes, announced, heard, pieces};
     use crate::wire::codec::Writer;
+    use crate::wire::greet::Token;
     use crate::wire::link::{Inbox, Outbox, Socket};
 
     #[test]
@@ -142,7 +143,8 @@ mod tests {
     /// A connection over loopback: where it is written and where it is read.
     async fn connection(listener: &TcpListener) -> (Outbox, Inbox) {
         let address = listener.local_addr().unwrap().to_string();
-        let (there, here) = tokio::join!(Socket::tcp(&address), listener.accept());
+        let token = Token::new("nobody asks");
+        let (there, here) = tokio::join!(Socket::tcp(&address, &token), listener.accept());
         let (out, _) = there.unwrap().split().unwrap();
         let (_, mut inbox) = Socket::of_tcp(here.unwrap().0).and_then(Socket::split).unwrap();
         inbox.trust();

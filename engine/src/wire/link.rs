@@ -22,7 +22,9 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{TcpStream, UnixStream, tcp};
 use tokio::sync::Notify;
 
+use super::cipher::Side;
 use super::codec::Writer;
+use super::greet::Token;
 use super::lanes::{CUT_FROM_BYTES, Lanes, announced, heard, pieces};
 use super::quiet::{self, QuietRead, QuietWrite};
 
@@ -44,6 +46,8 @@ const WRITE_SLICES: usize = 64;
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
+    /// To another host, encrypted beyond this end; and what proofs are bound to over it.
+    Concealed(UnixStream, String),
 }
 
 impl Socket {
@@ -51,8 +55,20 @@ impl Socket {
         UnixStream::connect(path).await.map(Self::Unix)
     }
 
-    pub(crate) async fn tcp(address: &str) -> io::Result<Self> {
-        Self::of_tcp(TcpStream::connect(address).await?)
+    /// Connects to another host, as bearers of `token` do.
+    pub(crate) async fn tcp(address: &str, token: &Token) -> io::Result<Self> {
+        Self::of_tcp(TcpStream::connect(address).await?)?.secured(token, Side::Connects).await
+    }
+
+    /// The connection, encrypted if it goes to another host and bearers of `token` encrypt.
+    pub(crate) async fn secured(self, token: &Token, side: Side) -> io::Result<Self> {
+        match (self, token.cipher()) {
+            (Self::Tcp(stream), Some(cipher)) => {
+                let (near, binding) = cipher.conceal(stream, side).await?;
+                Ok(Self::Concealed(near, binding))
+            }
+            (socket, _) => Ok(socket),
+        }
     }
 
     /// A connection to another host. If the host or the way to it is gone, both ends find out within some seconds,
@@ -103,20 +119,20 @@ impl Socket {
 
     /// Its two directions.
     pub(crate) fn split(self) -> io::Result<(Outbox, Inbox)> {
-        let (read, write) = match self {
-            Self::Unix(stream) => {
-                let (read, write) = quiet::halves(stream.into_std()?)?;
-                (ReadHalf::Unix(read), WriteHalf::Unix(write))
-            }
+        let of_unix = |stream: UnixStream| {
+            let (read, write) = quiet::halves(stream.into_std()?)?;
+            io::Result::Ok((ReadHalf::Unix(read), WriteHalf::Unix(write)))
+        };
+        let ((half, write), bound_to) = match self {
+            Self::Unix(stream) => (of_unix(stream)?, String::new()),
+            Self::Concealed(stream, binding) => (of_unix(stream)?, binding),
             Self::Tcp(stream) => {
                 let (read, write) = stream.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+                ((ReadHalf::Tcp(read), WriteHalf::Tcp(write)), String::new())
             }
         };
-        Ok((
-            Outbox::new(write),
-            Inbox { half: read, buffer: Vec::new(), at: 0, is_known: false, lanes: None },
-        ))
+        let inbox = Inbox { half, buffer: Vec::new(), at: 0, is_known: false, lanes: None, bound_to };
+        Ok((Outbox::new(write), inbox))
     }
 }
 
@@ -320,6 +336,7 @@ pub(crate) struct Inbox {
     is_known: bool,
     /// Where pieces of large payloads come, if the other end may cut them.
     lanes: Option<Rc<Lanes>>,
+    bound_to: String,
 }
 
 /// A frame as it came.
@@ -332,6 +349,11 @@ impl Inbox {
     /// Whoever is at the other end has shown that he knows the token: his frames may be large.
     pub(crate) const fn trust(&mut self) {
         self.is_known = true;
+    }
+
+    /// What proofs of the token are bound to over this connection; nothing, if it is not encrypted.
+    pub(crate) fn bound_to(&self) -> &str {
+        &self.bound_to
     }
 
     /// Pieces of large payloads may come over `lanes`.

@@ -5,6 +5,7 @@
 //! serializer: between processes of one host they lie in an arena and a frame says where, otherwise
 //! they follow the frame's head as they are.
 
+pub(crate) mod cipher;
 mod codec;
 pub(crate) mod control;
 mod frame;

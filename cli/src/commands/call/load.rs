@@ -1,86 +1,83 @@
-//! Many requests to a deployment, so many at the same time, for a look at how long they take.
+//! Many requests at once, for a look at latency: each client has a connection and asks again when it is answered.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use corn_core::{Blame, Fault};
-use corn_engine::{Ask, Piece, Remote};
+use corn_engine::{Ask, Piece, Remote, RemoteAnswer};
+use tokio::task::JoinSet;
 
-use super::Call;
-use super::figures::Taken;
-use crate::commands::{print, told_to_stop};
+use crate::commands::call::measured::Measured;
 use crate::failure::Failure;
 use crate::state::State;
 
-/// What the clients of a load share. All of them are driven by one thread.
-struct Load {
+/// Asks `repeat` times, `concurrency` at once. What has ended is in `measured` at any time: dropping this gives up
+/// the requests that are under way, and keeps what was measured.
+pub(super) async fn load(
+    state: &State,
+    ask: &Ask,
+    repeat: u32,
+    concurrency: u32,
+    measured: &Rc<RefCell<Measured>>,
+) -> Result<(), Failure> {
+    let left = Rc::new(Cell::new(repeat));
+    let mut clients = JoinSet::new();
+    measured.borrow_mut().begin();
+    for _ in 0..concurrency.min(repeat) {
+        let remote = state.connected().await?;
+        clients.spawn_local(client(
+            state.clone(),
+            remote,
+            ask.clone(),
+            Rc::clone(&left),
+            Rc::clone(measured),
+        ));
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.map_err(|error| Failure::setup(error.to_string()))??;
+    }
+    Ok(())
+}
+
+/// One client; it ends when nothing is left to ask, and fails when the deployment is gone.
+async fn client(
+    state: State,
+    mut remote: Remote,
     ask: Ask,
-    /// Requests that nobody has made yet.
-    left: Cell<u32>,
-    taken: RefCell<Taken>,
+    left: Rc<Cell<u32>>,
+    measured: Rc<RefCell<Measured>>,
+) -> Result<(), Failure> {
+    while left.get() > 0 {
+        left.set(left.get() - 1);
+        let mut answer = remote.call(ask.clone());
+        drain(&mut answer, &measured).await;
+        remote = match answer.into_remote() {
+            Some(remote) => remote,
+            None => state.connected().await?,
+        };
+    }
+    Ok(())
 }
 
-/// Asks `repeat` times and says how long it took; an interrupt ends it, and says how long it took so far.
-pub(super) async fn many(args: &Call, state: &State, ask: &Ask, repeat: u32) -> Result<(), Failure> {
-    let load = Rc::new(Load { ask: ask.clone(), left: Cell::new(repeat), taken: RefCell::default() });
-    let mut stopped = std::pin::pin!(told_to_stop());
-    let mut clients = tokio::task::JoinSet::new();
-    for _ in 0..args.concurrency.min(repeat) {
-        clients.spawn_local(client(Rc::clone(&load), state.connected().await?));
-    }
-    let begun = Instant::now();
-    let interrupted = loop {
-        tokio::select! {
-            biased;
-            () = &mut stopped => break true,
-            ended = clients.join_next() => match ended {
-                Some(ended) => ended.map_err(|error| Failure::setup(error.to_string()))?,
-                None => break false,
-            },
-        }
-    };
-    let elapsed = begun.elapsed();
-    // Their connections go with them, and with these what they still wait for.
-    drop(clients);
-    let taken = load.taken.take();
-    let first_failed = taken.failed.first().cloned();
-    let figures = taken.figures(elapsed);
-    print(&if args.json { format!("{}\n", figures.to_json()) } else { figures.to_string() })?;
-    if interrupted {
-        let asked = repeat - load.left.get();
-        let message = format!("interrupted, when {asked} of {repeat} requests had been made");
-        return Err(Failure::Fault(Fault::new(Blame::Cancelled, message)));
-    }
-    match (first_failed, load.left.get()) {
-        (Some(fault), _) => Err(Failure::Fault(fault)),
-        (None, 0) => Ok(()),
-        (None, left) => {
-            let message = format!("{left} requests could not be made: the deployment's connections are lost");
-            Err(Failure::Fault(Fault::new(Blame::Lost, message)))
-        }
-    }
-}
-
-/// Makes one request after the other while any are left, and the connection lasts.
-async fn client(load: Rc<Load>, mut remote: Remote) {
-    while let Some(left) = load.left.get().checked_sub(1) {
-        load.left.set(left);
-        let from = Instant::now();
-        let mut answer = remote.call(load.ask.clone());
-        let (mut first, mut failed) = (None, None);
-        while let Some(piece) = answer.next().await {
-            match piece {
-                Piece::Failed(fault) => failed = Some(fault),
-                Piece::Item { .. } | Piece::End { .. } => {
-                    first.get_or_insert_with(|| from.elapsed());
-                }
+/// Takes an answer, keeps nothing of it, and notes how long it took.
+async fn drain(answer: &mut RemoteAnswer, measured: &RefCell<Measured>) {
+    let from = Instant::now();
+    let (mut first, mut failed, mut items) = (None, None, 0);
+    while let Some(piece) = answer.next().await {
+        match piece {
+            Piece::Failed(fault) => failed = Some(fault),
+            Piece::Item { .. } => {
+                items += 1;
+                first.get_or_insert_with(|| from.elapsed());
+            }
+            Piece::End { .. } => {
+                first.get_or_insert_with(|| from.elapsed());
             }
         }
-        load.taken.borrow_mut().add(from.elapsed(), first, failed);
-        match answer.into_remote() {
-            Some(connected) => remote = connected,
-            None => return,
-        }
+    }
+    let mut measured = measured.borrow_mut();
+    match failed {
+        Some(fault) => measured.failed(fault),
+        None => measured.answered(first, from.elapsed(), items),
     }
 }

@@ -16,6 +16,8 @@ use corn_media::{Format, write_image};
 const KITTY_CHUNK: usize = 4096;
 /// Most columns of a picture in half blocks.
 const MOST_COLUMNS: u32 = 100;
+/// Most pixels from top to bottom of one; what is very tall becomes narrow.
+const MOST_HEIGHT: u32 = 400;
 /// Pixels of a column, about: pictures that are wider than the terminal are brought to its width.
 const COLUMN_PIXELS: u32 = 8;
 
@@ -93,8 +95,10 @@ fn blocks(image: &Image, columns: u32, colour: fn([u8; 3]) -> String) -> String 
     if image.width == 0 || image.height == 0 || columns == 0 {
         return String::new();
     }
-    let width = image.width.min(columns);
-    let height = (u64::from(image.height) * u64::from(width)).div_ceil(u64::from(image.width)) as u32;
+    let scaled =
+        |pixels: u32, by: u32, of: u32| (u64::from(pixels) * u64::from(by)).div_ceil(u64::from(of)) as u32;
+    let width = image.width.min(columns).min(scaled(image.width, MOST_HEIGHT, image.height));
+    let height = scaled(image.height, width, image.width).min(MOST_HEIGHT);
     let mut shown = String::new();
     for row in (0..height).step_by(2) {
         for column in 0..width {

@@ -2,7 +2,8 @@
 //!
 //! A class of priority is worth a time of waiting: a request goes before one of the class above that came so much
 //! later. So order inside a class is order of arrival, no class starves, and a place in the queue never changes
-//! while time passes: it needs no timer, and joining and leaving cost the logarithm of its length.
+//! while time passes: it needs no timer, and joining and leaving cost the logarithm of its length. Those of one share
+//! of the admission stand in a row of their own, so that whoever waits for its share is in nobody's way.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,10 @@ const CLASS_US: u64 = 2_000_000;
 /// The waiting requests.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    asks: BTreeMap<Place, Ask>,
-    places: BTreeMap<u64, Place>,
+    /// By share.
+    rows: BTreeMap<usize, BTreeMap<Place, Ask>>,
+    /// By the number of the request, with its share.
+    places: BTreeMap<u64, (usize, Place)>,
     arrivals: u64,
 }
 
@@ -27,18 +30,19 @@ type Place = (u64, u64);
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.asks.len()
+        self.places.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.asks.is_empty()
+    /// Those of one share.
+    pub(super) fn len_of(&self, share: usize) -> usize {
+        self.rows.get(&share).map_or(0, BTreeMap::len)
     }
 
     pub(super) fn contains(&self, number: u64) -> bool {
         self.places.contains_key(&number)
     }
 
-    pub(super) fn push(&mut self, now_us: u64, ask: Ask) {
+    pub(super) fn push(&mut self, now_us: u64, share: usize, ask: Ask) {
         let classes = match ask.priority {
             Priority::High => 0,
             Priority::Normal => 1,
@@ -46,25 +50,31 @@ impl Queue {
         };
         let place = (now_us.saturating_add(classes * CLASS_US), self.arrivals);
         self.arrivals += 1;
-        self.places.insert(ask.request.number, place);
-        self.asks.insert(place, ask);
+        self.places.insert(ask.request.number, (share, place));
+        self.rows.entry(share).or_default().insert(place, ask);
     }
 
-    pub(super) fn pop(&mut self) -> Option<Ask> {
-        let (_, ask) = self.asks.pop_first()?;
+    /// The most urgent of the shares that have room.
+    pub(super) fn pop(&mut self, has_room: impl Fn(usize) -> bool) -> Option<Ask> {
+        let rows = self.rows.iter_mut().filter(|(share, _)| has_room(**share));
+        let (_, row) =
+            rows.filter(|(_, row)| !row.is_empty()).min_by_key(|(_, row)| row.keys().next().copied())?;
+        let (_, ask) = row.pop_first()?;
         self.places.remove(&ask.request.number);
         Some(ask)
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Ask> {
-        let place = self.places.remove(&number)?;
-        self.asks.remove(&place)
+        let (share, place) = self.places.remove(&number)?;
+        self.rows.get_mut(&share)?.remove(&place)
     }
 
     /// Takes out every request for one of `recordings`, the most urgent first.
     pub(super) fn remove_all(&mut self, recordings: &[RecordingId]) -> Vec<Ask> {
-        let asks = self.asks.values().filter(|ask| recordings.contains(&ask.recording));
-        let numbers: Vec<u64> = asks.map(|ask| ask.request.number).collect();
-        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+        let asks = self.rows.values().flatten().filter(|(_, ask)| recordings.contains(&ask.recording));
+        let mut numbers: Vec<(Place, u64)> = asks.map(|(place, ask)| (*place, ask.request.number)).collect();
+        numbers.sort_unstable();
+        let numbers = numbers.into_iter().map(|(_, number)| number);
+        numbers.filter_map(|number| self.remove(number)).collect()
     }
 }

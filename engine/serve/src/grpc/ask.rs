@@ -14,10 +14,13 @@ use tonic::metadata::MetadataMap;
 use crate::grpc::nearest;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::status;
+use crate::keys::Slot;
 use crate::{Request, Served};
 
 /// Most bytes of an answer that is collected whole. What is larger can be had piece by piece.
 const WHOLE_MAX_BYTES: u64 = 1 << 30;
+/// Says how long a call may take.
+pub(super) const TIMEOUT: &str = "grpc-timeout";
 
 /// What a client asks for, whichever way it said so.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Asked {
     pub(super) outputs: Vec<String>,
     pub(super) deadline: Option<Duration>,
     pub(super) priority: Priority,
+    /// Its place among what the client's key allows.
+    pub(super) slot: Slot,
 }
 
 /// Something of an answer.
@@ -41,6 +46,7 @@ pub(super) enum Event {
 /// The answer to a request. Dropping it cancels the request on every worker.
 pub(super) struct Asking {
     answer: Answer,
+    _slot: Slot,
     pub(super) route: String,
     pub(super) outputs: Vec<Wanted>,
 }
@@ -73,7 +79,7 @@ pub(super) fn submit(served: &Served, routes: &Routes, asked: Asked) -> Result<A
         priority: asked.priority,
     };
     let answer = served.submit(request).map_err(|fault| status::of(&fault))?;
-    Ok(Asking { answer, route, outputs })
+    Ok(Asking { answer, _slot: asked.slot, route, outputs })
 }
 
 /// The recording that takes what is brought and makes what is asked for; what it makes beyond that is the least.
@@ -260,24 +266,29 @@ fn joined(ty: &Type, items: Vec<Datum>) -> Datum {
 /// What is left until the call's deadline when the request is given up: so much earlier than the client gives up that
 /// it learns why from us.
 pub(super) fn deadline(metadata: &MetadataMap) -> Result<Option<Duration>, Status> {
-    let Some(timeout) = metadata.get("grpc-timeout") else { return Ok(None) };
+    let Some(timeout) = metadata.get(TIMEOUT) else { return Ok(None) };
+    let timeout = timeout_of(timeout.as_bytes())?;
+    Ok(Some(timeout.saturating_sub((timeout / 10).min(Duration::from_millis(5)))))
+}
+
+/// The time that a header of the name [`TIMEOUT`] says.
+pub(super) fn timeout_of(said: &[u8]) -> Result<Duration, Status> {
     let refused =
         || status::refused("the header 'grpc-timeout' is at most 8 digits and one of H, M, S, m, u, n");
-    let text = timeout.to_str().map_err(|_| refused())?;
+    let text = std::str::from_utf8(said).map_err(|_| refused())?;
     let unit = text.char_indices().last().ok_or_else(refused)?;
     let digits = &text[..unit.0];
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(refused());
     }
     let count: u64 = digits.parse().map_err(|_| refused())?;
-    let timeout = match unit.1 {
-        'H' => Duration::from_secs(count * 3600),
-        'M' => Duration::from_secs(count * 60),
-        'S' => Duration::from_secs(count),
-        'm' => Duration::from_millis(count),
-        'u' => Duration::from_micros(count),
-        'n' => Duration::from_nanos(count),
-        _ => return Err(refused()),
-    };
-    Ok(Some(timeout.saturating_sub((timeout / 10).min(Duration::from_millis(5)))))
+    match unit.1 {
+        'H' => Ok(Duration::from_secs(count * 3600)),
+        'M' => Ok(Duration::from_secs(count * 60)),
+        'S' => Ok(Duration::from_secs(count)),
+        'm' => Ok(Duration::from_millis(count)),
+        'u' => Ok(Duration::from_micros(count)),
+        'n' => Ok(Duration::from_nanos(count)),
+        _ => Err(refused()),
+    }
 }

@@ -29,7 +29,8 @@ use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceS
 use crate::grpc::proto::inference::infer_parameter::ParameterChoice;
 use crate::grpc::proto::inference::model_infer_request::InferInputTensor;
 use crate::grpc::routes::{Input, Route, Routes};
-use crate::grpc::{apart, inputs, status};
+use crate::grpc::{apart, inputs, pass_of, status};
+use crate::keys::Pass;
 
 /// A request of more bytes than that is read where it keeps no other waiting.
 const LARGE_BYTES: usize = 64 << 10;
@@ -65,7 +66,9 @@ impl Kserve {
         &self,
         mut request: pb::ModelInferRequest,
         deadline: Option<Duration>,
+        pass: &Pass,
     ) -> Result<Called, Status> {
+        let slot = pass.begin().map_err(|over| status::over(&over))?;
         let bytes = request.encoded_len();
         let route = models::find(&self.routes, &request.model_name, &request.model_version)?;
         let text_output = generate::renamed(&mut request, route);
@@ -107,6 +110,7 @@ impl Kserve {
             outputs: outputs.into_iter().map(|output| output.name).collect(),
             deadline: timeout.into_iter().chain(deadline).min(),
             priority,
+            slot,
         };
         let mut asking = ask::submit(&self.served, &self.routes, asked)?;
         for output in asking.outputs.iter_mut().filter(|output| Some(&output.name) == text_output.as_ref()) {
@@ -292,7 +296,8 @@ impl GrpcInferenceService for Kserve {
         request: Request<pb::ModelInferRequest>,
     ) -> Result<Response<pb::ModelInferResponse>, Status> {
         let deadline = ask::deadline(request.metadata())?;
-        let mut called = self.submit(request.into_inner(), deadline).await?;
+        let pass = pass_of(request.extensions());
+        let mut called = self.submit(request.into_inner(), deadline, &pass).await?;
         let outputs = called.asking.whole().await?;
         let outputs = outputs.into_iter().filter_map(|(wanted, datum)| Some((wanted, datum?)));
         let response = filled(called.response([]), outputs.collect()).await?;
@@ -307,8 +312,8 @@ impl GrpcInferenceService for Kserve {
         &self,
         request: Request<Streaming<pb::ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
-        let deadline = ask::deadline(request.metadata())?;
-        Ok(Response::new(stream::answer(self.clone(), request.into_inner(), deadline)))
+        let (deadline, pass) = (ask::deadline(request.metadata())?, pass_of(request.extensions()));
+        Ok(Response::new(stream::answer(self.clone(), pass, request.into_inner(), deadline)))
     }
 
     async fn repository_index(

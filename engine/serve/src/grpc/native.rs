@@ -21,7 +21,8 @@ use crate::grpc::proto::corn::corn_server::Corn;
 use crate::grpc::proto::corn::stream_response::Event as Said;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::value::{self, Formats};
-use crate::grpc::{apart, describe, inputs, nearest, status};
+use crate::grpc::{apart, describe, inputs, nearest, pass_of, status};
+use crate::keys::Pass;
 
 /// Corn's own service, for every route that is served natively.
 #[derive(Clone)]
@@ -42,7 +43,13 @@ impl Native {
     }
 
     /// What a client asks for, read and submitted.
-    async fn submit(&self, metadata: &MetadataMap, request: pb::InferRequest) -> Result<Asking, Status> {
+    async fn submit(
+        &self,
+        metadata: &MetadataMap,
+        pass: &Pass,
+        request: pb::InferRequest,
+    ) -> Result<Asking, Status> {
+        let slot = pass.begin().map_err(|over| status::over(&over))?;
         let deadline = ask::deadline(metadata)?;
         let priority = match known(request.priority, "priority")? {
             pb::Priority::Normal => Priority::Normal,
@@ -66,7 +73,11 @@ impl Native {
             inputs::read(&routes, &of, given, limits)
         };
         let inputs = if is_work { apart(read).await? } else { read() }?;
-        ask::submit(&self.served, &self.routes, Asked { graph, route, inputs, outputs, deadline, priority })
+        ask::submit(
+            &self.served,
+            &self.routes,
+            Asked { graph, route, inputs, outputs, deadline, priority, slot },
+        )
     }
 
     /// The graph and the route that a request means.
@@ -202,9 +213,9 @@ async fn told_to_cancel(mut later: Streaming<pb::ConverseRequest>, wrong: onesho
 #[tonic::async_trait]
 impl Corn for Native {
     async fn infer(&self, request: Request<pb::InferRequest>) -> Result<Response<pb::InferResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let formats = formats(&request)?;
-        let mut asking = self.submit(&metadata, request).await?;
+        let mut asking = self.submit(&metadata, &pass_of(&extensions), request).await?;
         let mut outputs = Vec::new();
         for (wanted, datum) in asking.whole().await? {
             let value = match datum {
@@ -221,9 +232,9 @@ impl Corn for Native {
     type StreamStream = Answers;
 
     async fn stream(&self, request: Request<pb::InferRequest>) -> Result<Response<Answers>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let formats = formats(&request)?;
-        let asking = self.submit(&metadata, request).await?;
+        let asking = self.submit(&metadata, &pass_of(&extensions), request).await?;
         Ok(respond(asking.request(), answers(asking, formats, None)))
     }
 
@@ -233,13 +244,13 @@ impl Corn for Native {
         &self,
         request: Request<Streaming<pb::ConverseRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let (metadata, _, mut spoken) = request.into_parts();
+        let (metadata, extensions, mut spoken) = request.into_parts();
         let first = spoken.message().await?.and_then(|first| first.message);
         let Some(Spoken::Request(request)) = first else {
             return Err(status::refused("the first message of a client is its request"));
         };
         let formats = formats(&request)?;
-        let asking = self.submit(&metadata, request).await?;
+        let asking = self.submit(&metadata, &pass_of(&extensions), request).await?;
         let (wrong, said_wrong) = oneshot::channel();
         let cancelled: Cancelled = Box::pin(told_to_cancel(spoken, wrong));
         let request = asking.request();

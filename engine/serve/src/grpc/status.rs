@@ -5,8 +5,13 @@ use corn_core::{Blame, Fault};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
+use crate::keys::Over;
+
 /// Names the request, in the headers of every answer and of every status of a request that was taken.
 pub(super) const REQUEST_ID: &str = "corn-request-id";
+
+/// When to ask again, in milliseconds, as clients of gRPC that try again by themselves read it.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Most bytes of a message. It travels as a header, and clients take only so much of those.
 const MESSAGE_MAX_BYTES: usize = 4 << 10;
@@ -34,6 +39,16 @@ pub(super) fn of(fault: &Fault) -> Status {
     // A component's name is a word of the program, so it can be a header.
     if let Some(component) = fault.component.as_deref().and_then(|name| MetadataValue::try_from(name).ok()) {
         metadata.insert("corn-component", component);
+    }
+    status
+}
+
+/// The client's key allows no more.
+pub(super) fn over(over: &Over) -> Status {
+    let mut status = of(&Fault::new(Blame::Busy, &over.message));
+    let pushback = over.again.as_millis().max(1).to_string();
+    if let Ok(pushback) = MetadataValue::try_from(pushback) {
+        status.metadata_mut().insert(PUSHBACK, pushback);
     }
     status
 }

@@ -89,7 +89,7 @@ impl<'f> InOrder<'f> {
 
     /// What the next of them gets. None when all have been answered.
     pub(super) fn next(&mut self) -> Result<Option<Outputs>, Refusal> {
-        let at_once = self.served.plan().inflight.max(1) as usize;
+        let at_once = self.requests.front().map_or(0, |request| self.served.admits(&request.graph)) as usize;
         while self.under_way.len() < at_once
             && let Some(request) = self.requests.pop_front()
         {

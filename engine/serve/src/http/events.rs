@@ -70,7 +70,7 @@ impl<S: Say> Saying<S> {
 }
 
 /// What `work` makes of an item. All but texts take a while to write, and are written where that keeps nobody waiting.
-async fn written<W: Send + 'static, T: Send + 'static>(
+pub(super) async fn written<W: Send + 'static, T: Send + 'static>(
     writer: &mut Option<W>,
     datum: Datum,
     work: impl FnOnce(&mut W, &Datum) -> Result<T, Refusal> + Send + 'static,

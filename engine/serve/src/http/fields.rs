@@ -33,6 +33,9 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("quality", &["\"auto\""]),
     ("background", &["\"auto\"", "\"opaque\""]),
     ("moderation", &["\"auto\""]),
+    ("truncation", &["\"auto\""]),
+    ("include", &["[]"]),
+    ("parallel_tool_calls", &["true", "false"]),
 ];
 
 /// The fields of a request that nobody has taken yet.
@@ -55,6 +58,11 @@ impl Fields {
         // A field that is null is one that is not there.
         let fields = object.into_iter().filter(|(_, value)| !value.is_null()).collect();
         Ok(Self { fields, is_form: false })
+    }
+
+    /// Of fields that have been read.
+    pub(super) fn from_values(fields: BTreeMap<String, Value>) -> Self {
+        Self { fields, is_form: false }
     }
 
     /// Of a form.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use corn_core::{Datum, Frame, Video};
+use corn_core::{Audio, Datum, Frame, Video};
 use corn_media::{AudioLimits, ImageLimits, MediaKind, read_audio, read_image, read_video, sniff};
 use corn_plan::plan::Limits;
 use corn_plan::{Kind, Modality};
@@ -43,6 +43,8 @@ pub(super) enum Content {
     Away(String),
     /// As it is.
     Raw(axum::body::Bytes),
+    /// Sound as 16-bit samples, little-endian, at this rate.
+    Samples(u32, axum::body::Bytes),
 }
 
 /// What may still come of a request's media.
@@ -94,6 +96,20 @@ impl Medium {
             return apart(text, *max_bytes).map_err(wrong);
         }
         let (bytes, format) = match content {
+            Content::Samples(rate_hz, samples) => {
+                let Kind::Audio { max_ms, .. } = kind else {
+                    return Err(wrong("it is a sound, and no sound is taken there".to_owned()));
+                };
+                let audio = from_samples(rate_hz, &samples);
+                let most_ms = (*max_ms).min(room.left_ms());
+                if audio.duration_ms() > most_ms {
+                    let message =
+                        format!("it is {} ms long; at most {most_ms} ms are taken", audio.duration_ms());
+                    return Err(wrong(message));
+                }
+                room.heard_ms += audio.duration_ms();
+                return Ok(Datum::Audio(audio.into()));
+            }
             Content::Raw(bytes) => (bytes, None),
             Content::Away(_) => return Err(Refusal::ours(format!("'{param}' was not fetched"))),
             Content::Base64(text, format) => {
@@ -113,7 +129,7 @@ impl Medium {
                 image.map(|image| Datum::Image(image.into())).map_err(|error| wrong(error.to_string()))
             }
             (Modality::Audio, Kind::Audio { max_ms, .. }) => {
-                let left_ms = room.audio_ms.map_or(u64::MAX, |max_ms| max_ms.saturating_sub(room.heard_ms));
+                let left_ms = room.left_ms();
                 if left_ms == 0 {
                     return Err(wrong("the sounds before it are as long as all may be together".to_owned()));
                 }
@@ -216,6 +232,16 @@ impl Room {
         }
         Ok(Self { audio_ms: limits.audio_ms, heard_ms: 0 })
     }
+
+    fn left_ms(&self) -> u64 {
+        self.audio_ms.map_or(u64::MAX, |max_ms| max_ms.saturating_sub(self.heard_ms))
+    }
+}
+
+fn from_samples(rate_hz: u32, samples: &[u8]) -> Audio {
+    let one = |bytes: &[u8]| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 32_768.0;
+    let samples: Vec<f32> = samples.chunks_exact(2).map(one).collect();
+    Audio { rate_hz, samples: samples.into() }
 }
 
 /// What one of the media of kind `modality` may be where `kind` is declared.

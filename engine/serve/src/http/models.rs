@@ -195,6 +195,11 @@ impl<'p> Model<'p> {
         Refusal::param(param, message)
     }
 
+    /// Every recording that can answer with `with` in addition, whatever a request brings.
+    pub(super) fn choices(self, with: Option<&str>) -> impl Iterator<Item = Choice<'p>> {
+        self.fitting(with).map(move |recording| Choice { model: self, recording })
+    }
+
     /// Whether some recording takes something called `word`.
     pub(super) fn takes(self, with: Option<&str>, word: &str) -> bool {
         let is = |recording: &Recording, input: &Input| {
@@ -241,6 +246,14 @@ impl<'p> Choice<'p> {
             Some(ty) if ty.kind.word() != "messages" => (ty.kind.clone(), ty.max_items()),
             _ => (Kind::Media { max_bytes: DEFAULT_MEDIA_MAX_BYTES }, u32::MAX),
         }
+    }
+
+    /// Whether media of this kind are taken, by themselves or among others.
+    pub(super) fn has_room_for(&self, kind: Modality) -> bool {
+        filled(self.recording).any(|input| {
+            let is_kind = ty(self.recording, input).is_some_and(|ty| ty.kind.word() == kind.name());
+            is_kind || input.media.as_ref().is_some_and(|media| media.kinds.contains(&kind))
+        })
     }
 
     /// The type of the input that a field called `name` sets.

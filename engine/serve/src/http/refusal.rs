@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use corn_core::{Blame, Fault};
 use serde_json::{Value, json};
 
+use crate::keys::Over;
+
 /// Clients try some statuses again by themselves, unless this header says that it cannot help.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// When to ask again whoever came when everything was in use, in seconds.
@@ -49,6 +51,14 @@ impl Refusal {
         Self { code: Some("invalid_api_key"), ..Self::request(StatusCode::UNAUTHORIZED, message) }
     }
 
+    /// More than the key allows.
+    pub(super) fn over(over: &Over) -> Self {
+        let (code, kind) = (Some("rate_limit_exceeded"), "rate_limit_error");
+        let seconds = over.again.as_secs_f64().ceil().clamp(1.0, f64::from(u16::MAX));
+        let retry_after_s = Some(seconds as u16);
+        Self { kind, code, retry_after_s, ..Self::request(StatusCode::TOO_MANY_REQUESTS, &over.message) }
+    }
+
     /// What was made is not what the plan promised, which is a mistake of ours.
     pub(super) fn ours(message: impl Into<String>) -> Self {
         let (status, kind) = (StatusCode::INTERNAL_SERVER_ERROR, "server_error");
@@ -58,6 +68,18 @@ impl Refusal {
     /// With a word for programs.
     pub(super) fn code(self, code: &'static str) -> Self {
         Self { code: Some(code), ..self }
+    }
+
+    /// The same, and what is wrong stands in `place`.
+    pub(super) fn within(self, place: &str) -> Self {
+        let param = self.param.map_or_else(|| place.to_owned(), |param| format!("{place}.{param}"));
+        Self { param: Some(param), ..self }
+    }
+
+    /// The same, and a place called `name` is called `other`.
+    pub(super) fn called(self, name: &str, other: &str) -> Self {
+        let param = self.param.map(|param| if param == name { other.to_owned() } else { param });
+        Self { param, ..self }
     }
 
     /// What a client finds under `error`, in an answer or in the middle of a stream.

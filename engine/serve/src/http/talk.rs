@@ -139,14 +139,15 @@ fn input_audio(part: &mut Map<String, Value>, at: &str) -> Result<Medium, Refusa
 }
 
 /// The fields of an object, without those that are null.
-fn object(at: &str, value: Value) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn object(at: &str, value: Value) -> Result<Map<String, Value>, Refusal> {
     match value {
         Value::Object(fields) => Ok(fields.into_iter().filter(|(_, value)| !value.is_null()).collect()),
         other => Err(wrong(at, "an object", &other)),
     }
 }
 
-fn needed_text(fields: &mut Map<String, Value>, at: &str, name: &str) -> Result<String, Refusal> {
+/// A field of an object that is a text and must be there.
+pub(super) fn needed_text(fields: &mut Map<String, Value>, at: &str, name: &str) -> Result<String, Refusal> {
     let param = format!("{at}.{name}");
     match fields.remove(name) {
         Some(Value::String(text)) => Ok(text),
@@ -155,7 +156,8 @@ fn needed_text(fields: &mut Map<String, Value>, at: &str, name: &str) -> Result<
     }
 }
 
-fn unknown(at: &str, name: &str) -> Refusal {
+/// Nothing takes the field `name` of the object at `at`.
+pub(super) fn unknown(at: &str, name: &str) -> Refusal {
     let param = format!("{at}.{name}");
     let message = format!("'{param}' is not taken");
     Refusal::param(param, message)

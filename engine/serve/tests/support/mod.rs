@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
+pub(crate) mod certificates;
+pub(crate) mod changes;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,6 +72,8 @@ pub(crate) async fn engine(plan: Arc<Verified>) -> Engine {
 pub(crate) struct Server {
     engine: Option<Arc<Engine>>,
     pub(crate) address: SocketAddr,
+    /// Where gRPC listens, if it was told to.
+    pub(crate) grpc: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     faces: tokio::task::JoinHandle<()>,
 }
@@ -92,13 +97,14 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         let listening = Listening { http: Some("127.0.0.1:0".to_owned()), ..listening };
         let faces = tokio::spawn(async move {
-            let tell = |at: corn_serve::Bound| bound.send(at.http.unwrap()).unwrap();
+            let tell = |at: corn_serve::Bound| bound.send(at).unwrap();
             let stopped = async {
                 let _ = stopped.await;
             };
             corn_serve::serve(served, &listening, tell, stopped).await.unwrap();
         });
-        Self { engine: None, address: address.await.unwrap(), stop: Some(stop), faces }
+        let at = address.await.unwrap();
+        Self { engine: None, address: at.http.unwrap(), grpc: at.grpc, stop: Some(stop), faces }
     }
 
     /// The engine in this process that answers.
@@ -174,7 +180,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|it| it == b"\r\n\r\n").expect("an answer has a head");
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let mut lines = head.lines();

@@ -39,10 +39,10 @@ pub(super) fn renamed(request: &mut ModelInferRequest, route: &Route) -> Option<
 }
 
 /// The only one that is a text, whole or streamed, unless one is called `name` already.
-fn only_text<'r>(all: impl Iterator<Item = (&'r str, &'r Type)> + Clone, name: &str) -> Option<&'r str> {
+fn only_text<'r>(mut all: impl Iterator<Item = (&'r str, &'r Type)> + Clone, name: &str) -> Option<&'r str> {
     let is_text = |ty: &Type| matches!(ty.kind, Kind::Text { .. }) && !matches!(ty.form, Form::List { .. });
     let mut texts = all.clone().filter(|(_, ty)| is_text(ty));
-    match (texts.next(), texts.next(), all.clone().any(|(own, _)| own == name)) {
+    match (texts.next(), texts.next(), all.any(|(own, _)| own == name)) {
         (Some((only, _)), None, false) => Some(only),
         _ => None,
     }

@@ -14,6 +14,7 @@ use crate::grpc::ask::Event;
 use crate::grpc::kserve::{Called, Kserve, filled, models, output};
 use crate::grpc::proto::inference::infer_parameter::ParameterChoice;
 use crate::grpc::proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
+use crate::keys::Pass;
 
 /// Requests of one stream that are answered at once. More are not read until some have ended.
 const AT_ONCE: usize = 64;
@@ -39,6 +40,7 @@ impl Stream for Answers {
 /// Answers the requests of `requests`, which has until `deadline`.
 pub(super) fn answer(
     kserve: Kserve,
+    pass: Pass,
     requests: Streaming<ModelInferRequest>,
     deadline: Option<Duration>,
 ) -> Responses {
@@ -46,12 +48,13 @@ pub(super) fn answer(
     let (sender, responses) = mpsc::channel(1);
     let mut answering = JoinSet::new();
     let until = deadline.map(|deadline| Instant::now() + deadline);
-    answering.spawn(answer_all(kserve, requests, until, sender));
+    answering.spawn(answer_all(kserve, pass, requests, until, sender));
     Box::pin(Answers { responses, _answering: answering })
 }
 
 async fn answer_all(
     kserve: Kserve,
+    pass: Pass,
     mut requests: Streaming<ModelInferRequest>,
     until: Option<Instant>,
     responses: Sender<Response>,
@@ -66,7 +69,7 @@ async fn answer_all(
         match request {
             Ok(Some(request)) => {
                 let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-                under_way.spawn(answer_one(kserve.clone(), request, left, responses.clone()));
+                under_way.spawn(answer_one(kserve.clone(), pass.clone(), request, left, responses.clone()));
             }
             Ok(None) => break,
             // What could not be read may be a message that is too large: the client is told.
@@ -82,12 +85,13 @@ async fn answer_all(
 /// Answers one request. Whatever goes wrong is said in a response: the stream goes on for others.
 async fn answer_one(
     kserve: Kserve,
+    pass: Pass,
     request: ModelInferRequest,
     left: Option<Duration>,
     responses: Sender<Response>,
 ) {
     let (model, id) = (request.model_name.clone(), request.id.clone());
-    let mut called = match kserve.submit(request, left).await {
+    let mut called = match kserve.submit(request, left, &pass).await {
         Ok(called) => called,
         Err(status) => {
             let _ = responses.send(Ok(failed(model, id, &status))).await;
