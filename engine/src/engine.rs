@@ -302,7 +302,8 @@ impl Engine {
         let (in_flight, waiting) = (coordinator.in_flight(), coordinator.waiting());
         drop(coordinator);
         let submitted = self.next_request.load(Ordering::Relaxed);
-        let mut status = Status { submitted, in_flight, waiting, sent: BTreeMap::new(), workers: Vec::new() };
+        let mut status =
+            Status { version: 0, submitted, in_flight, waiting, sent: BTreeMap::new(), workers: Vec::new() };
         match self.members.get() {
             Some(members) => members(&mut status),
             None => status.workers = self.threads_as_members(),

@@ -250,12 +250,9 @@ pub(crate) fn drain(args: &Drain) -> Result<(), Failure> {
     local(async {
         let mut remote = state.connected().await?;
         remote.drain(args.worker).await?;
-        loop {
-            let member = remote.status().await?.workers.swap_remove(args.worker.0 as usize);
-            if member.standing != Standing::Draining {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut status = remote.status().await?;
+        while status.workers[args.worker.0 as usize].standing == Standing::Draining {
+            status = remote.changed(status.version).await?;
         }
         print(&format!(
             "{} takes no requests, and has none; `corn restart {} {}` brings it back\n",
@@ -277,8 +274,8 @@ pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
             let lives = |status: &Status| status.workers[worker.0 as usize].restarts;
             let before = remote.status().await?;
             remote.restart(worker).await?;
+            let mut now = remote.status().await?;
             loop {
-                let now = remote.status().await?;
                 let member = &now.workers[worker.0 as usize];
                 if lives(&now) > lives(&before) && member.standing == Standing::Ready {
                     break;
@@ -286,7 +283,7 @@ pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
                 if let Standing::Failed(why) = &member.standing {
                     return Err(Failure::setup(format!("{worker} did not come back: {why}")));
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                now = remote.changed(now.version).await?;
             }
             print(&format!("{worker} is ready again\n"))?;
         }
@@ -308,10 +305,13 @@ pub(crate) fn scale(args: &Scale) -> Result<(), Failure> {
 pub(crate) fn down(args: &Down) -> Result<(), Failure> {
     let state = State::of(&args.name)?;
     local(async {
-        state.connected().await?.down().await?;
+        let mut remote = state.connected().await?;
+        remote.down().await?;
         let gone = async {
+            remote.ended().await;
+            // A process that ends closes its files one after the other, and the lock is another than the connection.
             while state.lock()?.is_none() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Ok(())
         };

@@ -12,6 +12,7 @@ use corn_core::Fault;
 use corn_engine::{Deployment, Listening, Standing, serve_control};
 use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
 use corn_serve::{Served, Sockets};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::LocalSet;
 
@@ -48,6 +49,9 @@ pub(crate) struct Up {
     /// Return when everything is ready, and go on in the background.
     #[arg(long)]
     detach: bool,
+    /// Say on standard output what is up, once it is, followed by an empty line.
+    #[arg(long, hide = true)]
+    for_detached: bool,
     /// The host of the plan that this is [default: the one host of the plan, or the first].
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -125,8 +129,12 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     say_awaited(args, state, host, plan.plan());
     let begun = async {
         ready(&deployment).await?;
-        say_ready(state, plan.plan(), &deployment);
+        let up = what_is_up(state, plan.plan(), &deployment);
+        say(&up);
         args.faces.say_bound(plan.plan(), &bound);
+        if args.for_detached {
+            print(&format!("{up}\n\n"))?;
+        }
         std::future::pending().await
     };
     // Until its components are ready, a request is told to come again.
@@ -158,14 +166,15 @@ async fn ready(deployment: &Deployment) -> Result<(), Failure> {
     let bars = Bars::new(false);
     let shown = async {
         loop {
-            deployment.changed().await;
-            for worker in deployment.status().workers {
+            let status = deployment.status();
+            for worker in status.workers {
                 if let Standing::Loading { what, done, total } = worker.standing
                     && !what.is_empty()
                 {
                     corn_core::executor::Progress::advance(&bars, &what, done, total);
                 }
             }
+            deployment.changed(status.version).await;
         }
     };
     let outcome = tokio::select! {
@@ -198,11 +207,12 @@ fn say_awaited(args: &Up, state: &State, host: &str, plan: &Plan) {
     }
 }
 
-fn say_ready(state: &State, plan: &Plan, deployment: &Deployment) {
+/// What is up, and how it is called, line by line.
+fn what_is_up(state: &State, plan: &Plan, deployment: &Deployment) -> String {
     let status = deployment.status();
     let ready = status.workers.iter().filter(|worker| worker.standing == Standing::Ready).count();
     let (name, all) = (&state.name, status.workers.len());
-    say(&format!("{name} is up: {ready} of {all} workers are ready"));
+    let mut lines = vec![format!("{name} is up: {ready} of {all} workers are ready")];
     let mut routes: Vec<&str> = Vec::new();
     for recording in &plan.recordings {
         if routes.contains(&recording.route.as_str()) {
@@ -211,8 +221,9 @@ fn say_ready(state: &State, plan: &Plan, deployment: &Deployment) {
         routes.push(&recording.route);
         let inputs = recording.inputs.iter().filter(|input| input.default.is_none());
         let inputs: Vec<String> = inputs.map(|input| format!("--in {}=…", input.name)).collect();
-        say(&format!("  corn call {name} --route {} {}", recording.route, inputs.join(" ")));
+        lines.push(format!("  corn call {name} --route {} {}", recording.route, inputs.join(" ")));
     }
+    lines.join("\n")
 }
 
 /// Starts the same command in the background, and waits until it is ready or has failed.
@@ -221,28 +232,31 @@ async fn detach(state: &State, args: &Up) -> Result<(), Failure> {
     let file = std::fs::File::create(&log)
         .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", log.display())))?;
     let own = std::env::current_exe().map_err(|error| Failure::setup(format!("who am I: {error}")))?;
-    let same = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
+    let same = std::env::args_os().skip(1).map(|argument| match argument.to_str() {
+        Some("--detach") => "--for-detached".into(),
+        _ => argument,
+    });
     let mut command = tokio::process::Command::new(own);
-    command.args(same).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(file));
+    command.args(same).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(file));
     #[cfg(unix)]
     command.process_group(0);
     let mut child = command.spawn().map_err(|error| Failure::setup(format!("no process: {error}")))?;
-    loop {
-        tokio::select! {
-            _ = child.wait() => {
-                let said = std::fs::read_to_string(&log).unwrap_or_default();
-                let last = said.lines().rfind(|line| line.starts_with("error")).unwrap_or("it ended at once");
-                return Err(Failure::Fault(Fault::setup(last.trim_start_matches("error: "))));
-            }
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
-        }
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        if said.contains(&format!("{} is up: ", state.name)) {
+    let mut up = String::new();
+    let mut lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+    while let Some(lines) = &mut lines
+        && let Ok(Some(line)) = lines.next_line().await
+    {
+        if line.is_empty() {
             let name = args.name.as_deref().unwrap_or(&state.name);
-            let up = said.lines().skip_while(|line| !line.contains(" is up: ")).collect::<Vec<_>>();
-            return print(&format!("{}\n`corn logs {name}` shows what it says\n", up.join("\n")));
+            return print(&format!("{up}`corn logs {name}` shows what it says\n"));
         }
+        up += &line;
+        up.push('\n');
     }
+    let _ = child.wait().await;
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    let last = said.lines().rfind(|line| line.starts_with("error")).unwrap_or("it ended at once");
+    Err(Failure::Fault(Fault::setup(last.trim_start_matches("error: "))))
 }
 
 /// A plan for threads of one process hands pointers over, and processes have none in common.

@@ -1,6 +1,7 @@
-//! Where outputs go: text to the terminal as it comes, files whole or not at all.
+//! Where outputs go: text and pictures to the terminal as they come, files whole or not at all.
 
 pub(crate) mod file;
+mod picture;
 mod text;
 
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ struct Sink {
 }
 
 enum Target {
-    /// Standard output, as text.
+    /// Standard output, as text, or as a picture where the terminal shows such.
     Terminal,
     /// A file, written when everything is there.
     Whole(Pending),
@@ -65,6 +66,9 @@ impl Outputs {
             let ty = &recording.values[output.value].ty;
             let name = output.name.clone();
             let target = match (bound.get(name.as_str()), &ty.kind) {
+                (None | Some(&"-"), Kind::Image { .. }) if !json && picture::can_be_shown() => {
+                    Target::Terminal
+                }
                 (None | Some(&"-"), Kind::Audio { .. } | Kind::Image { .. }) => {
                     return Err(needs_a_file(&recording.route, &name, &ty.kind));
                 }
@@ -92,6 +96,13 @@ impl Outputs {
             (Target::Terminal, Datum::Text(text)) if !self.json && !several => {
                 self.in_line = !text.ends_with('\n');
                 show(text)
+            }
+            (Target::Terminal, Datum::Image(image)) if !self.json => {
+                let shown = picture::shown(image).map_err(|problem| cannot_write(&sink.name, &problem))?;
+                if several {
+                    show(&format!("{}:\n", sink.name))?;
+                }
+                show(&shown)
             }
             (Target::Terminal, datum) if !self.json && !matches!(datum, Datum::Text(_)) => {
                 let label = if several { format!("{}: ", sink.name) } else { String::new() };

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Describe,
     /// How it is.
     Status,
+    /// How it is, as soon as that is another version than this one.
+    Changed(u64),
     /// No new requests to a worker.
     Drain(u32),
     /// Another process for a worker, once it is drained.
@@ -95,6 +97,13 @@ async fn answer(socket: Socket, deployment: Arc<Deployment>, orders: UnboundedSe
         match Frame::read(&came.head, came.payloads, 0, None) {
             Ok(Frame::Control(json)) => {
                 let reply = match read(&json) {
+                    Ok(Command::Changed(version)) => {
+                        tokio::select! {
+                            () = deployment.changed(version) => Reply::Status(deployment.status()),
+                            // Nothing is asked meanwhile; so this is the end of the connection.
+                            _ = inbox.next() => return,
+                        }
+                    }
                     Ok(command) => obey(command, &deployment, &orders),
                     Err(problem) => Reply::Refused(problem.to_string()),
                 };
@@ -124,7 +133,7 @@ fn obey(command: Command, deployment: &Deployment, orders: &UnboundedSender<Orde
     };
     match command {
         Command::Describe => Reply::Described(plan.to_text()),
-        Command::Status => Reply::Status(deployment.status()),
+        Command::Status | Command::Changed(_) => Reply::Status(deployment.status()),
         Command::Drain(id) => worker(id).map_or_else(
             |refused| refused,
             |worker| {

@@ -15,6 +15,8 @@ use crate::wire::control::{Address, Control, Host, Join};
 /// How a deployment is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
+    /// How often something about the workers has changed.
+    pub version: u64,
     /// Requests that came, since the start.
     pub submitted: u64,
     /// Requests that are replayed.

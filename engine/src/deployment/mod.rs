@@ -20,7 +20,7 @@ use corn_plan::{RecordingId, Verified, WorkerId};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
@@ -75,7 +75,8 @@ pub(crate) struct Shared {
     plan_text: String,
     token: Token,
     members: Mutex<Members>,
-    changed: Notify,
+    /// How often something about the workers has changed.
+    changes: watch::Sender<u64>,
     sent: Sent,
     observer: Arc<dyn Observer>,
 }
@@ -111,7 +112,7 @@ impl Deployment {
             plan_text: plan.plan().to_text(),
             token: listening.token.clone(),
             members: Mutex::new(Members::new(plan.plan().workers.len())),
-            changed: Notify::new(),
+            changes: watch::Sender::new(0),
             sent: Sent::default(),
             observer,
         });
@@ -161,7 +162,7 @@ impl Deployment {
     /// Ends when every worker of the plan is ready, or with what a worker could not load.
     pub async fn ready(&self) -> Result<(), Fault> {
         loop {
-            let changed = self.shared.changed.notified();
+            let mut changes = self.shared.changes.subscribe();
             {
                 let members = self.shared.lock();
                 if let Some(fault) = members.failure() {
@@ -171,13 +172,16 @@ impl Deployment {
                     return Ok(());
                 }
             }
-            changed.await;
+            // It is there as long as this is.
+            let _ = changes.changed().await;
         }
     }
 
-    /// Ends when something about the workers has changed: joined, ready, lost, drained.
-    pub async fn changed(&self) {
-        self.shared.changed.notified().await;
+    /// Ends when something about the workers has changed since it was `version` of [`Status`]: joined, loading, ready,
+    /// lost, drained.
+    pub async fn changed(&self, version: u64) {
+        // It is there as long as this is.
+        let _ = self.shared.changes.subscribe().wait_for(|changes| *changes != version).await;
     }
 
     /// The workers, and what is under way.
@@ -247,7 +251,7 @@ async fn accept(unix: UnixListener, tcp: Option<TcpListener>, shared: &Arc<Share
 async fn note_drained(drains: &mut UnboundedReceiver<WorkerId>, shared: &Arc<Shared>) {
     while let Some(worker) = drains.recv().await {
         shared.lock().drained(worker);
-        shared.changed.notify_waiters();
+        shared.note_change();
     }
     // The coordinator is gone; so is everything else, soon.
     std::future::pending::<()>().await;
@@ -260,7 +264,10 @@ async fn end_all(shared: &Arc<Shared>) {
     // The connections' tasks send it, and end when the workers close.
     let _ = timeout(Duration::from_secs(2), async {
         while shared.lock().is_anyone_here() {
-            shared.changed.notified().await;
+            let mut changes = shared.changes.subscribe();
+            if shared.lock().is_anyone_here() {
+                let _ = changes.changed().await;
+            }
         }
     })
     .await;
@@ -299,7 +306,7 @@ async fn life(
         match hear(inbox).await {
             Ok(Control::Loading { what, done, total }) => {
                 shared.lock().loading(seat, what, done, total);
-                shared.changed.notify_waiters();
+                shared.note_change();
             }
             Ok(Control::Ready) => break,
             Ok(Control::Failed { message, component }) => {
@@ -405,7 +412,7 @@ impl Shared {
             self.engine.ports.close(before);
         }
         drop(members);
-        self.changed.notify_waiters();
+        self.note_change();
         Ok(seat)
     }
 
@@ -417,17 +424,22 @@ impl Shared {
             let _ = out.send(Control::Peers { peers: peers.clone() });
         }
         drop(members);
-        self.changed.notify_waiters();
+        self.note_change();
     }
 
     pub(crate) fn drain(&self, worker: WorkerId) {
         self.lock().drain(worker);
         let _ = self.engine.events.send(CoordinatorEvent::Drain(worker));
-        self.changed.notify_waiters();
+        self.note_change();
+    }
+
+    fn note_change(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Adds how the workers are, and what was said to them.
     fn read(&self, status: &mut Status) {
+        status.version = *self.changes.borrow();
         status.workers = self.lock().read(self.engine.plan().plan());
         status.sent = self.sent.read();
     }

@@ -42,6 +42,19 @@ impl Remote {
         }
     }
 
+    /// How it is, as soon as something about its workers has changed since it was `version`.
+    pub async fn changed(&mut self, version: u64) -> Result<Status, Fault> {
+        match self.ask(&Command::Changed(version)).await? {
+            Reply::Status(status) => Ok(status),
+            _ => Err(nonsense()),
+        }
+    }
+
+    /// Ends when the deployment has.
+    pub async fn ended(mut self) {
+        while let Ok(Some(_)) = self.inbox.next().await {}
+    }
+
     /// No new requests to `worker`; see [`Status`] for when it is drained.
     pub async fn drain(&mut self, worker: WorkerId) -> Result<(), Fault> {
         self.order(&Command::Drain(worker.0)).await

@@ -263,7 +263,7 @@ mod tests {
     }
 
     /// Stands between, and writes down what passes. With a cipher it deciphers and enciphers.
-    async fn between(to: String, cipher: Option<Cipher>, heard: Arc<Mutex<Vec<u8>>>) -> String {
+    async fn between(to: String, cipher: Option<Arc<Cipher>>, heard: Arc<Mutex<Vec<u8>>>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::task::spawn_local(async move {
@@ -327,7 +327,9 @@ mod tests {
             let token = Token::new("tls-a");
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let to = listener.local_addr().unwrap().to_string();
-            let through = between(to, Some(Cipher::default()), Arc::default()).await;
+            // What it has taken it passes on to the end, also once one side has gone.
+            let cipher = Arc::new(Cipher::default());
+            let through = between(to, Some(Arc::clone(&cipher)), Arc::default()).await;
             let (listens, connects) = meet(&listener, &through, &token, &token).await;
             let reason = "its token is not that of this deployment";
             assert_eq!((listens.err().as_deref(), connects.err().as_deref()), (Some(reason), Some(reason)));

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use corn_engine::{Deployment, Order, Standing};
 use corn_plan::{Plan, WorkerId};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::commands::say;
 use crate::failure::Failure;
 use crate::state::State;
 
-/// How often everything is looked at.
+/// How often a process is looked at that another one has started: nobody is told when it ends.
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
 /// The first pause before a process is started again; each one after doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -80,17 +81,36 @@ impl Supervisor {
 
     /// Looks after the workers until ordered to end.
     pub(super) async fn supervise(&mut self, mut orders: UnboundedReceiver<Order>) -> Result<(), Failure> {
+        let mut ended = signal(SignalKind::child())
+            .map_err(|error| Failure::setup(format!("the ends of processes cannot be heard of: {error}")))?;
+        let deployment = Arc::clone(&self.deployment);
         loop {
-            self.look()?;
+            let version = self.look()?;
+            let due = self.next_due();
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Down) | None => return Ok(()),
                     Some(Order::Restart(worker)) => self.restart(worker),
                     Some(Order::Keep { kept, gone }) => self.keep(&kept, &gone),
                 },
-                () = tokio::time::sleep(LOOKS_EVERY) => {}
+                _ = ended.recv() => {}
+                () = deployment.changed(version) => {}
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {}
             }
         }
+    }
+
+    /// When something is to be done though nothing happens until then.
+    fn next_due(&self) -> Option<Instant> {
+        let due = self.workers.values().filter_map(|kept| {
+            let (since, within) = kept.away?;
+            match kept.process {
+                Process::None => kept.is_wanted.then_some(kept.not_before),
+                Process::Ours(..) => Some(since + within),
+                Process::Found(_) => Some(Instant::now() + LOOKS_EVERY),
+            }
+        });
+        due.min()
     }
 
     fn restart(&mut self, worker: WorkerId) {
@@ -116,8 +136,8 @@ impl Supervisor {
         }
     }
 
-    /// Ends what is drained, notes what ended, and starts what is not there.
-    fn look(&mut self) -> Result<(), Failure> {
+    /// Ends what is drained, notes what ended, and starts what is not there. As it was at this version of the deployment.
+    fn look(&mut self) -> Result<u64, Failure> {
         let status = self.deployment.status();
         for (worker, kept) in &mut self.workers {
             let member = &status.workers[worker.0 as usize];
@@ -171,7 +191,7 @@ impl Supervisor {
                 kept.away = Some((Instant::now(), JOINS_WITHIN));
             }
         }
-        Ok(())
+        Ok(status.version)
     }
 
     /// Waits for every process to end, as it was told to; kills those that do not.

@@ -3,6 +3,7 @@
 //! What clients send and expect is not all in the protocol's text: contents are answered raw, texts have their length
 //! before them, and a stream of responses says which is the last of a request.
 
+mod generate;
 mod messages;
 mod models;
 mod output;
@@ -63,13 +64,14 @@ impl Kserve {
     /// Reads and submits a request, which has until `deadline`.
     async fn submit(
         &self,
-        request: pb::ModelInferRequest,
+        mut request: pb::ModelInferRequest,
         deadline: Option<Duration>,
         pass: &Pass,
     ) -> Result<Called, Status> {
         let slot = pass.begin().map_err(|over| status::over(&over))?;
         let bytes = request.encoded_len();
         let route = models::find(&self.routes, &request.model_name, &request.model_version)?;
+        let text_output = generate::renamed(&mut request, route);
         let limits = inputs::limits(self.served.plan(), &route.graph, bytes)?;
         let pb::ModelInferRequest {
             model_name: model,
@@ -110,7 +112,10 @@ impl Kserve {
             priority,
             slot,
         };
-        let asking = ask::submit(&self.served, &self.routes, asked)?;
+        let mut asking = ask::submit(&self.served, &self.routes, asked)?;
+        for output in asking.outputs.iter_mut().filter(|output| Some(&output.name) == text_output.as_ref()) {
+            generate::OUTPUT.clone_into(&mut output.name);
+        }
         Ok(Called { asking, model, id, wants_final })
     }
 }

@@ -124,6 +124,48 @@ async fn typed_contents_are_answered_raw() {
     host.all_given_back().await;
 }
 
+/// Clients of generate endpoints call the text of any model by the same names, in tensors or parameters, whole or in
+/// pieces. W2.
+#[tokio::test]
+async fn the_only_text_has_the_names_of_generate_endpoints() {
+    let host = host(PROGRAM).await;
+    let mut client = client(&host).await;
+    let names = |answer: &ModelInferResponse| -> Vec<String> {
+        answer.outputs.iter().map(|output| output.name.clone()).collect()
+    };
+    let by_tensor = typed("say", vec![("text_input", "BYTES", vec![1], texts(&["One two."]))]);
+    let text = ParameterChoice::StringParam("One two.".to_owned());
+    let by_parameter = with(typed("say", Vec::new()), "text_input", text);
+    for request in [by_tensor.clone(), by_parameter] {
+        let answer = client.model_infer(request).await.unwrap().into_inner();
+        assert_eq!(names(&answer), ["text_output"]);
+        assert_eq!(elements(&answer.raw_output_contents[0]), ["One two. "]);
+    }
+    // Beside its own names: what is asked by one of the two is answered by it.
+    let asked = |name: &str| InferRequestedOutputTensor { name: name.to_owned(), parameters: HashMap::new() };
+    let mut talk = prompt("talk", "Hi.");
+    talk.outputs = vec![asked("voice"), asked("text_output")];
+    let answer = client.model_infer(talk).await.unwrap().into_inner();
+    assert_eq!(names(&answer), ["text_output", "voice"]);
+    let answer = client.model_infer(prompt("talk", "Hi.")).await.unwrap().into_inner();
+    assert_eq!(names(&answer), ["reply", "voice"]);
+    let mut pieces = client.model_stream_infer(tokio_stream::iter([by_tensor])).await.unwrap().into_inner();
+    let mut words = 0;
+    while let Some(piece) = pieces.message().await.unwrap() {
+        assert_eq!(names(&piece.infer_response.unwrap()), ["text_output"], "{}", piece.error_message);
+        words += 1;
+    }
+    assert_eq!(words, 2);
+    // A list of texts is not one, and what is brought twice is said to be.
+    let lines = typed("shout", vec![("text_input", "BYTES", vec![1], texts(&["a"]))]);
+    let status = client.model_infer(lines).await.unwrap_err();
+    assert!(status.message().contains("'text_input' is not an input of model 'shout.shout'"), "{status:?}");
+    let twice = with(prompt("say", "x"), "text_input", ParameterChoice::StringParam("y".to_owned()));
+    let status = client.model_infer(twice).await.unwrap_err();
+    assert!(status.message().starts_with("input 'prompt' is brought twice"), "{status:?}");
+    host.all_given_back().await;
+}
+
 #[tokio::test]
 async fn mistakes_are_refused_by_name() {
     let host = host(PROGRAM).await;
