@@ -90,7 +90,8 @@ until address=$(sed -n 's|.*over gRPC at \(http://\)\?||p' "$log") && [ -n "$add
     kill -0 "$server" 2>/dev/null || ended
     sleep 0.2
 done
-http=$(sed -n 's|.*over HTTP at http://\(.*\)/v1|\1|p' "$log")
+http=$(sed -n 's|.*over HTTP at http://\([^/ ]*\)/v1.*|\1|p' "$log")
+[ -n "$http" ] || fails "the server does not say where it listens for HTTP in $log"
 
 env -i PATH="$PATH" HOME="$HOME" PYTHONDONTWRITEBYTECODE=1 \
     "$python" "$here/checks.py" --http "$http" --grpc "$address" --models "$models"
