@@ -186,7 +186,7 @@ impl Coordinator {
             self.give_up(number, &deadline_passed(), actions);
         }
         while let Some(stall) = self.stalled.remove_due(now_us) {
-            self.stall(now_us, stall.since_us, stall.ask, actions);
+            self.stall(now_us, stall.ask, actions);
         }
         while let Some(silence) = self.roster.silence(now_us) {
             match silence {
@@ -204,7 +204,7 @@ impl Coordinator {
         let is_known = self.waiting.contains(request.number) || self.stalled.contains(request.number);
         let is_new = !self.flights.contains_key(&request.number) && !is_known;
         assert!(is_new, "the caller chooses new ids");
-        let ask = match check(&self.plan.plan().recordings[submission.recording], submission) {
+        let ask = match check(now_us, &self.plan.plan().recordings[submission.recording], submission) {
             Ok(ask) => ask,
             Err(fault) => return refuse(request, fault, actions),
         };
@@ -223,25 +223,24 @@ impl Coordinator {
         if is_free {
             self.admit(now_us, ask, actions);
         } else if is_ready {
-            self.waiting.push(now_us, share, ask);
+            self.waiting.push(share, ask);
         } else {
-            self.stall(now_us, now_us, ask, actions);
+            self.stall(now_us, ask, actions);
         }
     }
 
-    /// A request that needs a stage which nobody would take waits for a while, since `since_us`, and is refused if that is
-    /// over.
-    fn stall(&mut self, now_us: u64, since_us: u64, ask: Ask, actions: &mut Vec<CoordinatorAction>) {
+    /// A request that needs a stage which nobody would take waits for a while, and is refused if that is over.
+    fn stall(&mut self, now_us: u64, ask: Ask, actions: &mut Vec<CoordinatorAction>) {
         let share = self.shares.of(ask.recording);
         let Some(stage) = self.roster.lacking(self.plan.plan(), &self.parts[ask.recording.index()]) else {
-            return self.waiting.push(since_us, share, ask);
+            return self.waiting.push(share, ask);
         };
         let until_us = self.roster.waits_until_us(stage);
         if until_us <= now_us {
             self.forget_deadline(&ask);
             return refuse(ask.request, self.unavailable(stage), actions);
         }
-        self.stalled.push(Stall { ask, share, since_us, until_us });
+        self.stalled.push(Stall { ask, share, until_us });
     }
 
     /// Begins a request's first attempt, or its next one if it had to wait for that.
@@ -249,7 +248,7 @@ impl Coordinator {
         let parts = &self.parts[ask.recording.index()];
         let avoided = ask.before.as_ref().map_or(&[][..], |before| &before.avoided);
         let Ok(replicas) = self.roster.choose(now_us, self.plan.plan(), parts, avoided) else {
-            return self.stall(now_us, now_us, ask, actions);
+            return self.stall(now_us, ask, actions);
         };
         if ask.before.is_some() {
             ask.request = ask.request.next();
@@ -363,8 +362,8 @@ impl Coordinator {
         let Self { plan, roster, parts, stalled, waiting, .. } = self;
         let is_ready =
             |recording: RecordingId| roster.lacking(plan.plan(), &parts[recording.index()]).is_none();
-        for Stall { ask, share, since_us, .. } in stalled.remove_ready(is_ready) {
-            waiting.push(since_us, share, ask);
+        for Stall { ask, share, .. } in stalled.remove_ready(is_ready) {
+            waiting.push(share, ask);
         }
     }
 
@@ -494,7 +493,7 @@ impl Coordinator {
         let Some(Flight { mut ask, loss, avoided, .. }) = self.flights.remove(&number) else { return };
         self.shares.end(ask.recording);
         ask.before = Some(Before { loss: loss.unwrap_or_else(Fault::cut_short), avoided });
-        self.stall(now_us, now_us, ask, actions);
+        self.stall(now_us, ask, actions);
     }
 
     fn give_up(&mut self, number: u64, fault: &Fault, actions: &mut Vec<CoordinatorAction>) {
@@ -529,7 +528,7 @@ impl Coordinator {
         let recordings: Vec<RecordingId> =
             recordings.filter(|recording| !self.is_ready(*recording)).collect();
         for ask in self.waiting.remove_all(&recordings) {
-            self.stall(now_us, now_us, ask, actions);
+            self.stall(now_us, ask, actions);
         }
     }
 

@@ -242,6 +242,28 @@ fn requests_wait_for_a_worker_to_come_back() {
     assert_eq!(desk.talk(5)[0], refused.replace("q4", "q5"), "nobody waits for what has been away so long");
 }
 
+/// B6: who waits for a worker to come back loses no time by it: those that came later are still behind it.
+#[test]
+fn waiting_for_a_worker_counts_as_waiting() {
+    let mut desk = Desk::empty(Some(Patience { suspect_us: 1_000, eject_us: 2_000, wait_us: 500 }));
+    for worker in 0..4 {
+        desk.tell(CoordinatorEvent::Joined(seat(worker, 0)));
+    }
+    for number in 0..4 {
+        desk.submit(number, CHAT, Priority::Normal);
+    }
+    assert!(desk.talk(4).is_empty(), "there is no room");
+    desk.now_us = 50;
+    assert!(desk.submit(5, CHAT, Priority::Normal).is_empty());
+    desk.now_us = 100;
+    desk.tell(CoordinatorEvent::Lost(seat(2, 0)));
+    desk.tell(CoordinatorEvent::Lost(seat(3, 0)));
+    desk.now_us = 200;
+    desk.tell(CoordinatorEvent::Joined(seat(3, 1)));
+    let lines = desk.close(Q0, THINK, Ok(()));
+    assert!(lines[1].starts_with("open q4 "), "{lines:?}");
+}
+
 /// F2: silence makes a worker suspect, then lost; whoever is heard of again serves again.
 #[test]
 fn silence_is_suspect_and_then_ejected() {

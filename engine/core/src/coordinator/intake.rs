@@ -16,6 +16,8 @@ pub(super) struct Ask {
     /// The attempt that is under way, or the first.
     pub(super) request: RequestId,
     pub(super) recording: RecordingId,
+    /// When it came: whoever waits longer, for whatever, goes first.
+    pub(super) since_us: u64,
     /// What it brings, defaults filled in.
     pub(super) inputs: BTreeMap<ValueId, Datum>,
     pub(super) deadline_us: Option<u64>,
@@ -75,10 +77,10 @@ pub(super) fn parts(plan: &Plan) -> Vec<Vec<Part>> {
     plan.recordings.iter().map(of).collect()
 }
 
-/// A request whose inputs are those of its recording, taken apart into the values that they become.
-pub(super) fn check(recording: &Recording, submission: &Submission) -> Result<Ask, Fault> {
+/// A request whose inputs are those of its recording, taken apart into the values that they become. It came at `now_us`.
+pub(super) fn check(now_us: u64, recording: &Recording, submission: &Submission) -> Result<Ask, Fault> {
     intake::check(recording, &submission.inputs)?;
     let inputs = intake::values(recording, &submission.inputs);
     let Submission { request, recording, deadline_us, priority, is_traced, .. } = *submission;
-    Ok(Ask { request, recording, inputs, deadline_us, priority, is_traced, before: None })
+    Ok(Ask { request, recording, since_us: now_us, inputs, deadline_us, priority, is_traced, before: None })
 }

@@ -42,13 +42,13 @@ impl Queue {
         self.places.contains_key(&number)
     }
 
-    pub(super) fn push(&mut self, now_us: u64, share: usize, ask: Ask) {
+    pub(super) fn push(&mut self, share: usize, ask: Ask) {
         let classes = match ask.priority {
             Priority::High => 0,
             Priority::Normal => 1,
             Priority::Low => 2,
         };
-        let place = (now_us.saturating_add(classes * CLASS_US), self.arrivals);
+        let place = (ask.since_us.saturating_add(classes * CLASS_US), self.arrivals);
         self.arrivals += 1;
         self.places.insert(ask.request.number, (share, place));
         self.rows.entry(share).or_default().insert(place, ask);

@@ -21,8 +21,6 @@ pub(super) struct Stall {
     pub(super) ask: Ask,
     /// Its share of the admission.
     pub(super) share: usize,
-    /// Since when it waits.
-    pub(super) since_us: u64,
     /// Until when.
     pub(super) until_us: u64,
 }
