@@ -9,7 +9,6 @@ use corn_serve::proto::inference::{
     InferParameter, InferTensorContents, LogSettingsRequest, ModelConfigRequest, ModelInferRequest,
     ModelInferResponse, ModelMetadataRequest, ModelReadyRequest, RepositoryIndexRequest,
 };
-use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -244,8 +243,12 @@ async fn requests_of_a_stream_do_not_wait_for_each_other() {
         final_wanted("wrong", prompt("sai", "x")),
         final_wanted("words", prompt("say", "One two.")),
     ];
-    let requests = tokio_stream::iter(requests).chain(tokio_stream::pending());
-    let mut responses = client.model_stream_infer(requests).await.unwrap().into_inner();
+    let (asks, asked) = tokio::sync::mpsc::channel(requests.len());
+    for request in requests {
+        asks.try_send(request).unwrap();
+    }
+    let asked = tokio_stream::wrappers::ReceiverStream::new(asked);
+    let mut responses = client.model_stream_infer(asked).await.unwrap().into_inner();
     let mut said: HashMap<String, Vec<(String, ModelInferResponse)>> = HashMap::new();
     let is_all = |said: &HashMap<String, Vec<(String, ModelInferResponse)>>| {
         let words = said.get("words").and_then(|said| said.last());
@@ -263,7 +266,8 @@ async fn requests_of_a_stream_do_not_wait_for_each_other() {
     assert_eq!(words.concat(), "One two. ");
     assert!(said["words"].iter().rev().skip(1).all(|(_, response)| !is_final(response)));
     assert!(said["wrong"][0].0.starts_with("there is no model 'sai'"), "{:?}", said["wrong"]);
-    drop(responses);
+    // The client library gives the call up only when nothing is left of either side of it.
+    drop((asks, responses));
     host.all_given_back().await;
 }
 
