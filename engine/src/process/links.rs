@@ -5,6 +5,8 @@
 //! another host it is TCP, and contents follow the frame. A link that breaks is a peer that was lost: the
 //! core decides what that means. Everything here runs on the worker's one thread.
 
+mod ends;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -53,6 +55,7 @@ struct Inner {
     arena: RefCell<Option<Arc<Arena>>>,
     host: Host,
     known: RefCell<BTreeMap<Seat, Host>>,
+    /// Of who is known, or of a link.
     changed: Notify,
     peers: RefCell<BTreeMap<Seat, Peer>>,
     /// Who hands over to this worker, and by which of the links that it ever had.
@@ -324,6 +327,7 @@ impl Links {
             open.out.flush();
             peers.insert(to, Peer::Open(open));
         }
+        self.inner.changed.notify_waiters();
         while let Ok(Some(came)) = inbox.next().await {
             let frame = Frame::read(&came.head, came.payloads, self.inner.clock.now_us(), None);
             let Ok(Frame::Released(lease)) = frame else { break };
@@ -410,6 +414,7 @@ impl Links {
 
     fn lose(&self, peer: Seat) {
         let was_there = self.inner.peers.borrow_mut().remove(&peer).is_some();
+        self.inner.changed.notify_waiters();
         if was_there && self.inner.seat.get().is_some() {
             let _ = self.inner.events.send(WorkerEvent::PeerLost(peer));
         }
@@ -421,6 +426,7 @@ impl Links {
         if let Some(Peer::Open(open)) = peers.get_mut(&peer) {
             open.leases.remove(&lease);
         }
+        let mut has_moved = false;
         for peer in peers.values_mut() {
             let Peer::Open(open) = peer else { continue };
             while let Some(hand_over) = open.waiting.pop_front() {
@@ -429,8 +435,12 @@ impl Links {
                     break;
                 }
                 open.since = Instant::now();
+                has_moved = true;
             }
             open.out.flush();
+        }
+        if has_moved {
+            self.inner.changed.notify_waiters();
         }
     }
 
@@ -475,6 +485,7 @@ impl Links {
         let taken = Taken { number, link, lanes };
         // A link in place of one that broke: that it did must be known before anything comes over this one.
         if self.inner.takes_from.borrow_mut().insert(from, taken).is_some() {
+            self.inner.changed.notify_waiters();
             let _ = self.inner.events.send(WorkerEvent::PeerLost(from));
         }
         loop {
@@ -496,6 +507,7 @@ impl Links {
         }
         if self.is_newest(from, number) {
             self.inner.takes_from.borrow_mut().remove(&from);
+            self.inner.changed.notify_waiters();
             let _ = self.inner.events.send(WorkerEvent::PeerLost(from));
         }
         Ok(())

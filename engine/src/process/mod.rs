@@ -42,6 +42,8 @@ const ARENA_SLACK: u64 = 2;
 const MIN_ARENA_BYTES: u64 = 1 << 20;
 /// How long a coordinator may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a worker that ends may take to write what it handed over.
+const WRITES_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a worker joins.
 #[derive(Clone, Debug)]
@@ -143,6 +145,10 @@ impl Process<'_> {
         say(&out, &Control::Ready);
         (self.told)(&format!("{seat} is ready"));
         let ended = self.session(&mut inbox).await;
+        if matches!(ended, Ended::Told) {
+            // What was handed over before is still under way, and its replays count as over here.
+            let _ = timeout(WRITES_WITHIN, self.links.written()).await;
+        }
         self.links.stand_up();
         let _ = self.events.send(WorkerEvent::Forsaken);
         match ended {
@@ -271,7 +277,10 @@ impl Process<'_> {
                 Ok(Frame::Consumed { request, stage, value, count }) => {
                     WorkerEvent::Consumed { request, stage, value, count }
                 }
-                Ok(Frame::PeerLost(seat)) => WorkerEvent::PeerLost(seat),
+                Ok(Frame::PeerLost(seat)) => {
+                    self.links.lost(seat);
+                    continue;
+                }
                 Ok(Frame::Control(json)) => match read(&json) {
                     Ok(Control::Peers { peers }) => {
                         self.links.know(peers);

@@ -250,6 +250,16 @@ impl Outbox {
             self.inner.written.notified().await;
         }
     }
+
+    /// Ends when everything that was queued has been written, over the lanes as well.
+    pub(crate) async fn all_written(&self) {
+        self.flush();
+        let lanes = self.inner.lanes.borrow().clone();
+        for lane in lanes {
+            lane.room().await;
+        }
+        self.room().await;
+    }
 }
 
 impl Outgoing {
