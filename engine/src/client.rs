@@ -8,7 +8,7 @@ use corn_core::{Datum, Fault};
 use corn_plan::{RecordingId, StageId, ValueId, Verified};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use crate::ports::Ports;
+use crate::coordinator::{Desk, Told};
 
 /// Something of a request's answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,9 +158,8 @@ pub struct Answer {
     pub(crate) recording: RecordingId,
     pub(crate) plan: Arc<Verified>,
     pub(crate) messages: UnboundedReceiver<Message>,
-    pub(crate) clients: Clients,
-    pub(crate) workers: Ports,
-    pub(crate) coordinator: UnboundedSender<CoordinatorEvent>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) told: Told,
     pub(crate) is_over: bool,
 }
 
@@ -187,11 +186,9 @@ impl Answer {
             match message {
                 Message::Failed(fault) => return Some(Piece::Failed(fault)),
                 Message::Output { worker, request, stage, value, item } => {
-                    match self.clients.take(request) {
+                    match self.desk.clients.take(request) {
                         Taken::Stale => continue,
-                        Taken::First => {
-                            let _ = self.coordinator.send(CoordinatorEvent::Answered(request));
-                        }
+                        Taken::First => self.told.tell(CoordinatorEvent::Answered(request)),
                         Taken::Another => {}
                     }
                     return Some(self.piece(worker, request, stage, value, item));
@@ -214,7 +211,7 @@ impl Answer {
         let Some(datum) = item else { return Piece::End { output } };
         // A whole value is over as soon as it is sent: nothing waits for room.
         if recording.values[value].ty.is_stream() {
-            self.workers.send(worker, WorkerEvent::Consumed { request, stage, value, count: 1 });
+            self.desk.ports.send(worker, WorkerEvent::Consumed { request, stage, value, count: 1 });
         }
         Piece::Item { output, datum }
     }
@@ -226,7 +223,7 @@ impl Answer {
 
     /// Gives the request up. What is left of the answer is the fault that says so.
     pub fn cancel(&self) {
-        let _ = self.coordinator.send(CoordinatorEvent::Cancel(self.request));
+        self.told.tell(CoordinatorEvent::Cancel(self.request));
     }
 }
 

@@ -17,18 +17,16 @@ use corn_core::message::{
 };
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
 use corn_plan::{RecordingId, Signature, StageId, Transport, ValueId, Verified, WorkerId};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::client::{Answer, Clients, Message};
-use crate::clock::Clock;
-use crate::coordinator;
+use crate::client::{Answer, Message};
+use crate::coordinator::{Desk, Told};
 use crate::counts::Counts;
 use crate::deployment::{Member, Status};
 use crate::load::{Loading, Loads, needed};
 use crate::machine;
 use crate::observe::{HandOverTrace, Observer};
-use crate::ports::Ports;
 use crate::worker::{Driver, Outside};
 
 /// Adds to a status how workers are that are processes.
@@ -37,11 +35,8 @@ pub(crate) type Members = Box<dyn Fn(&mut Status) + Send + Sync>;
 /// A plan being replayed.
 pub struct Engine {
     plan: Arc<Verified>,
-    pub(crate) coordinator: Arc<Mutex<Coordinator>>,
-    pub(crate) events: UnboundedSender<CoordinatorEvent>,
-    pub(crate) ports: Ports,
-    pub(crate) clients: Clients,
-    pub(crate) clock: Clock,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) told: Told,
     ledgers: Vec<Arc<Mutex<Ledger>>>,
     /// Of the workers that are threads of this process.
     counts: Vec<Arc<Counts>>,
@@ -72,12 +67,9 @@ pub struct Ask {
 /// A worker that is a thread of this process, and everybody else around it.
 struct Inside {
     seat: Seat,
-    ports: Ports,
-    coordinator: UnboundedSender<CoordinatorEvent>,
-    clients: Clients,
+    desk: Arc<Desk>,
     counts: Arc<Counts>,
     observer: Arc<dyn Observer>,
-    clock: Clock,
 }
 
 impl Outside for Inside {
@@ -85,24 +77,25 @@ impl Outside for Inside {
         if let Body::Item(datum) = &hand_over.body {
             self.counts.edge(hand_over.from, hand_over.to, Transport::Pointer, datum.bytes());
             // It is there as soon as it is sent.
-            let now_us = self.clock.now_us();
+            let now_us = self.desk.clock.now_us();
             if let Some(trace) = HandOverTrace::of(&hand_over, Transport::Pointer, now_us, now_us) {
                 self.observer.hand_over(&trace);
             }
         }
-        self.ports.send(to, WorkerEvent::HandOver(hand_over));
+        self.desk.ports.send(to, WorkerEvent::HandOver(hand_over));
     }
 
     fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>) {
-        self.clients.send(request, Message::Output { worker: self.seat, request, stage, value, item });
+        let output = Message::Output { worker: self.seat, request, stage, value, item };
+        self.desk.clients.send(request, output);
     }
 
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
-        let _ = self.coordinator.send(CoordinatorEvent::Closed { request, stage, outcome });
+        self.desk.hear(CoordinatorEvent::Closed { request, stage, outcome });
     }
 
     fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
-        let _ = self.coordinator.send(CoordinatorEvent::Parted { worker: self.seat, peer, kept });
+        self.desk.hear(CoordinatorEvent::Parted { worker: self.seat, peer, kept });
     }
 
     fn trace(&mut self, trace: CallTrace) {
@@ -125,57 +118,49 @@ impl Engine {
         if let Some(first) = problems.into_iter().next().or_else(|| machine::not_embedded(plan.plan())) {
             return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
         }
-        let (mut engine, driver) =
-            Self::without_workers(plan, recordings, None, Arc::clone(&observer), |_| ());
+        let desk = desk(&plan, None, Arc::clone(&observer), |_| ());
+        let mut engine = Self::around(plan, recordings, &desk, Told::Here(Arc::clone(&desk)));
         let stopped = engine.stop.subscribe();
-        engine.spawn_driver("corn-coordinator", move || driver.drive(stopped_by(stopped)))?;
-        let loading = Loading { loader, progress, observer, clock: engine.clock, memory: None };
+        engine.spawn_driver("corn-coordinator", move || async move {
+            tokio::select! {
+                () = stopped_by(stopped) => {}
+                () = desk.tick_on() => {}
+            }
+        })?;
+        let loading = Loading { loader, progress, observer, clock: engine.desk.clock, memory: None };
         engine.embed(recordings, &loading).await?;
         Ok(engine)
     }
 
-    /// An engine whose workers have yet to join, and what drives its coordinator.
+    /// An engine whose workers have yet to join, and what it tells its coordinator, which waits to be
+    /// [heard](Desk::hear_all).
     pub(crate) fn without_workers(
         plan: Arc<Verified>,
         recordings: &[RecordingId],
-        patience: Option<Patience>,
+        patience: Patience,
         observer: Arc<dyn Observer>,
-        drained: impl Fn(WorkerId) + Send + 'static,
-    ) -> (Self, coordinator::Driver) {
-        let (events, coordinator_events) = unbounded_channel();
+        drained: impl Fn(WorkerId) + Send + Sync + 'static,
+    ) -> (Self, UnboundedReceiver<CoordinatorEvent>) {
+        let (tell, told) = unbounded_channel();
+        let desk = desk(&plan, Some(patience), observer, drained);
+        (Self::around(plan, recordings, &desk, Told::There(tell)), told)
+    }
+
+    fn around(plan: Arc<Verified>, recordings: &[RecordingId], desk: &Arc<Desk>, told: Told) -> Self {
         let (stop, _) = watch::channel(false);
         let workers = plan.plan().workers.len();
-        let engine = Self {
-            coordinator: Arc::new(Mutex::new(Coordinator::new(Arc::clone(&plan), patience))),
+        Self {
+            desk: Arc::clone(desk),
+            told,
             ledgers: (0..workers).map(|_| Arc::default()).collect(),
             counts: (0..workers).map(|_| Arc::default()).collect(),
             members: OnceLock::new(),
-            ports: Ports::new(workers),
             plan,
-            events,
-            clients: Clients::default(),
-            clock: Clock::new(),
             next_request: AtomicU64::new(0),
             served: recordings.iter().copied().collect(),
             stop,
             threads: Vec::new(),
-        };
-        let driver = coordinator::Driver {
-            coordinator: Arc::clone(&engine.coordinator),
-            clock: engine.clock,
-            events: coordinator_events,
-            ports: engine.ports.clone(),
-            clients: engine.clients.clone(),
-            observer,
-            drained: Box::new(drained),
-        };
-        (engine, driver)
-    }
-
-    /// A driver panicked, which is a bug of ours. Its requests would never end; so they fail, now and from now on.
-    pub(crate) fn broke(&self, how: &str) {
-        let message = format!("the coordinator panicked, which is a bug of corn: {how}");
-        self.clients.close(&Fault::component(message));
+        }
     }
 
     /// Makes every worker of the plan a thread of this process, and lets it join.
@@ -193,26 +178,23 @@ impl Engine {
             let seat = Seat { worker, epoch: 0 };
             let (executors, threads) = loads.ready().await?;
             self.threads.extend(threads);
-            self.ports.open(seat, port);
+            self.desk.ports.open(seat, port);
             let driver = Driver {
                 worker: Worker::new(seat, Arc::clone(&plan)),
-                clock: self.clock,
+                clock: self.desk.clock,
                 events,
                 executors,
                 outside: Inside {
                     seat,
-                    ports: self.ports.clone(),
-                    coordinator: self.events.clone(),
-                    clients: self.clients.clone(),
+                    desk: Arc::clone(&self.desk),
                     counts,
                     observer: Arc::clone(&loading.observer),
-                    clock: self.clock,
                 },
                 ledger: Arc::clone(&self.ledgers[worker.0 as usize]),
             };
             let stopped = self.stop.subscribe();
             self.spawn_driver(&format!("corn-{worker}"), move || driver.drive(stopped_by(stopped)))?;
-            let _ = self.events.send(CoordinatorEvent::Joined(seat));
+            self.told.tell(CoordinatorEvent::Joined(seat));
         }
         Ok(())
     }
@@ -224,59 +206,56 @@ impl Engine {
 
     /// µs since the engine started: the clock of what an [`Observer`] is told.
     pub fn now_us(&self) -> u64 {
-        self.clock.now_us()
+        self.desk.clock.now_us()
     }
 
     /// What a recording is looked up by, for a request that brings `inputs` and asks for `outputs` of `graph`.
     pub fn signature(&self, graph: &str, inputs: &[(String, Datum)], outputs: &[String]) -> Signature {
-        let coordinator = self.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
-        coordinator.signature(graph, inputs, outputs)
+        self.desk.ask(|coordinator| coordinator.signature(graph, inputs, outputs))
     }
 
     /// The recording for what a request brings and asks for.
     pub fn look_up(&self, signature: &Signature) -> Result<RecordingId, Fault> {
-        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).look_up(signature)
+        self.desk.ask(|coordinator| coordinator.look_up(signature))
     }
 
     /// Whether every component of `recording` is ready on some worker.
     pub fn is_ready(&self, recording: RecordingId) -> bool {
-        self.served.contains(&recording)
-            && self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).is_ready(recording)
+        self.served.contains(&recording) && self.desk.ask(|coordinator| coordinator.is_ready(recording))
     }
 
     /// The components of `recording` that no worker has ready: those of one stage, if several lack.
     pub fn lacking(&self, recording: RecordingId) -> Option<String> {
-        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).lacking(recording)
+        self.desk.ask(|coordinator| coordinator.lacking(recording))
     }
 
     /// Submits a request. Its outputs come as they are made, and its faults as well.
     pub fn submit(&self, ask: Ask) -> Answer {
         let request = RequestId::first(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (client, messages) = unbounded_channel();
-        self.clients.add(request, client);
+        self.desk.clients.add(request, client);
         if !self.served.contains(&ask.recording) {
             let route = &self.plan.plan().recordings[ask.recording].route;
             let message = format!("route '{route}' is not served: its components were not loaded");
-            self.clients.fail(request, Fault::setup(message));
-            self.clients.remove(request);
+            self.desk.clients.fail(request, Fault::setup(message));
+            self.desk.clients.remove(request);
         }
         let deadline_us = ask.deadline.map(|deadline| {
-            self.clock.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
+            self.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
         });
         let Ask { recording, mut inputs, priority, is_traced, .. } = ask;
         if self.served.contains(&recording) {
             self.bring_to_rate(recording, &mut inputs);
             let submission = Submission { request, recording, inputs, deadline_us, priority, is_traced };
-            let _ = self.events.send(CoordinatorEvent::Submit(submission));
+            self.told.tell(CoordinatorEvent::Submit(submission));
         }
         Answer {
             request,
             recording,
             plan: Arc::clone(&self.plan),
             messages,
-            clients: self.clients.clone(),
-            workers: self.ports.clone(),
-            coordinator: self.events.clone(),
+            desk: Arc::clone(&self.desk),
+            told: self.told.clone(),
             is_over: false,
         }
     }
@@ -298,9 +277,8 @@ impl Engine {
 
     /// What is under way, how the workers are and what they have done.
     pub fn status(&self) -> Status {
-        let coordinator = self.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
-        let (in_flight, waiting) = (coordinator.in_flight(), coordinator.waiting());
-        drop(coordinator);
+        let (in_flight, waiting) =
+            self.desk.ask(|coordinator| (coordinator.in_flight(), coordinator.waiting()));
         let submitted = self.next_request.load(Ordering::Relaxed);
         let mut status =
             Status { version: 0, submitted, in_flight, waiting, sent: BTreeMap::new(), workers: Vec::new() };
@@ -337,12 +315,13 @@ impl Engine {
     ) -> Result<(), Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| Fault::setup(format!("no event loop for {name}: {error}")))?;
-        let clients = self.clients.clone();
+        let desk = Arc::clone(&self.desk);
         self.spawn(name, move || {
             // A driver that panics is a bug of ours. Its requests would never end; so they fail, now
             // and from now on.
             if catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver()))).is_err() {
-                clients.close(&Fault::component("a thread of the engine panicked; this is a bug of corn"));
+                desk.clients
+                    .close(&Fault::component("a thread of the engine panicked; this is a bug of corn"));
             }
         })
     }
@@ -355,6 +334,16 @@ impl Engine {
     }
 }
 
+fn desk(
+    plan: &Arc<Verified>,
+    patience: Option<Patience>,
+    observer: Arc<dyn Observer>,
+    drained: impl Fn(WorkerId) + Send + Sync + 'static,
+) -> Arc<Desk> {
+    let coordinator = Coordinator::new(Arc::clone(plan), patience);
+    Arc::new(Desk::new(coordinator, plan.plan().workers.len(), observer, drained))
+}
+
 /// Ends when the engine stops.
 async fn stopped_by(mut stop: watch::Receiver<bool>) {
     // An engine that is gone has stopped as well.
@@ -363,7 +352,8 @@ async fn stopped_by(mut stop: watch::Receiver<bool>) {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.clients
+        self.desk
+            .clients
             .close(&Fault::new(Blame::Cancelled, "the engine was stopped before the request was done"));
         // Workers end first; with them the executors' commands end, and so their threads.
         let _ = self.stop.send(true);

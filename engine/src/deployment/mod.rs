@@ -96,16 +96,11 @@ impl Deployment {
             wait_us: micros(listening.waits),
         };
         let (drained, mut drains) = unbounded_channel();
-        let told = move |worker| {
+        let idle = move |worker| {
             let _ = drained.send(worker);
         };
-        let (engine, driver) = Engine::without_workers(
-            Arc::clone(plan),
-            &recordings,
-            Some(patience),
-            Arc::clone(&observer),
-            told,
-        );
+        let (engine, told) =
+            Engine::without_workers(Arc::clone(plan), &recordings, patience, Arc::clone(&observer), idle);
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             engine: Arc::clone(&engine),
@@ -139,9 +134,9 @@ impl Deployment {
                 };
                 let _ = bound.send(Ok(()));
                 // Beside the connections: what comes in moves the coordinator and goes out without waking a thread.
-                let coordinator = tokio::task::spawn_local(driver.drive(std::future::pending()));
+                let desk = Arc::clone(&inside.engine.desk);
+                tokio::task::spawn_local(async move { desk.hear_all(told).await });
                 tokio::select! {
-                    Err(panicked) = coordinator => inside.engine.broke(&panicked.to_string()),
                     () = accept(unix, tcp, &inside) => {}
                     () = note_drained(&mut drains, &inside) => {}
                     () = stopped_by(stopped) => end_all(&inside).await,
@@ -286,8 +281,8 @@ async fn serve(socket: Socket, shared: Arc<Shared>) {
     };
     say(&out, &Control::Replay { worker: seat.into(), plan: shared.plan_text.clone() });
     let failure = life(seat, &join, &out, &mut inbox, said, &shared).await.err();
-    shared.engine.ports.close(seat);
-    let _ = shared.engine.events.send(CoordinatorEvent::Lost(seat));
+    shared.engine.desk.ports.close(seat);
+    shared.engine.told.tell(CoordinatorEvent::Lost(seat));
     shared.lock().leave(seat, failure);
     shared.tell_peers();
 }
@@ -316,8 +311,8 @@ async fn life(
         }
     }
     let (port, mut events) = unbounded_channel();
-    shared.engine.ports.open(seat, port);
-    let _ = shared.engine.events.send(CoordinatorEvent::Joined(seat));
+    shared.engine.desk.ports.open(seat, port);
+    shared.engine.told.tell(CoordinatorEvent::Joined(seat));
     shared.lock().ready(seat, join.host.clone());
     shared.tell_peers();
     let outgoing = async {
@@ -373,12 +368,13 @@ fn frame_of(event: WorkerEvent) -> Frame {
 /// What a worker says, until it is gone or talks nonsense.
 async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
     let engine = &shared.engine;
-    let tell = |event| drop(engine.events.send(event));
+    let tell = |event| engine.told.tell(event);
     while let Ok(Some(came)) = inbox.next().await {
         tell(CoordinatorEvent::Heard(seat));
         match Frame::read(&came.head, came.payloads, engine.now_us(), None) {
             Ok(Frame::Output { request, stage, value, item }) => {
-                engine.clients.send(request, Message::Output { worker: seat, request, stage, value, item });
+                let output = Message::Output { worker: seat, request, stage, value, item };
+                engine.desk.clients.send(request, output);
             }
             Ok(Frame::Closed { request, stage, outcome }) => {
                 tell(CoordinatorEvent::Closed { request, stage, outcome });
@@ -387,8 +383,8 @@ async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
             Ok(Frame::Alive(vitals)) => shared.lock().alive(seat, vitals),
             Ok(Frame::Control(json)) => match read(&json) {
                 Ok(Control::Worked(work)) => shared.lock().worked(seat, work),
-                Ok(Control::Called(called)) => shared.observer.call(&called.trace(engine.clock)),
-                Ok(Control::Handed(handed)) => shared.observer.hand_over(&handed.trace(engine.clock)),
+                Ok(Control::Called(called)) => shared.observer.call(&called.trace(engine.desk.clock)),
+                Ok(Control::Handed(handed)) => shared.observer.hand_over(&handed.trace(engine.desk.clock)),
                 _ => return,
             },
             _ => return,
@@ -405,11 +401,9 @@ impl Shared {
     fn seat(&self, join: &Join, control: UnboundedSender<Control>) -> Result<Seat, String> {
         let mut members = self.lock();
         let worker = members.place_for(join)?;
-        let mut coordinator = self.engine.coordinator.lock().unwrap_or_else(PoisonError::into_inner);
-        let seat = coordinator.welcome(worker, join.epochs);
-        drop(coordinator);
+        let seat = self.engine.desk.ask(|coordinator| coordinator.welcome(worker, join.epochs));
         if let Some(before) = members.join(seat, join, control) {
-            self.engine.ports.close(before);
+            self.engine.desk.ports.close(before);
         }
         drop(members);
         self.note_change();
@@ -429,7 +423,7 @@ impl Shared {
 
     pub(crate) fn drain(&self, worker: WorkerId) {
         self.lock().drain(worker);
-        let _ = self.engine.events.send(CoordinatorEvent::Drain(worker));
+        self.engine.told.tell(CoordinatorEvent::Drain(worker));
         self.note_change();
     }
 
