@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Restart(commands::ps::Restart),
     /// Change how many replicas of a component there are.
     Scale(commands::ps::Scale),
+    /// Give a deployment another plan, while requests go on.
+    Update(commands::update::Update),
     /// End a deployment.
     Down(commands::ps::Down),
     /// Be a worker of a deployment.

@@ -14,6 +14,7 @@ pub(crate) mod ps;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod up;
+pub(crate) mod update;
 pub(crate) mod worker;
 
 use std::io::Write;

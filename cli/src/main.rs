@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Drain(drain) => commands::ps::drain(drain),
         Command::Restart(restart) => commands::ps::restart(restart),
         Command::Scale(scale) => commands::ps::scale(scale),
+        Command::Update(update) => commands::update::update(update),
         Command::Down(down) => commands::ps::down(down),
         Command::Worker(worker) => commands::worker::worker(worker),
         Command::Models(models) => commands::models::models(models),

@@ -11,11 +11,12 @@ use crate::failure::Failure;
 /// Unix sockets have short names: with the longest of ours, a folder may be so long.
 const MAX_FOLDER_BYTES: usize = 80;
 
-/// The folder of a deployment.
+/// The folder of a deployment, as one of its generations sees it: each has a plan and workers of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) name: String,
     folder: PathBuf,
+    generation: u32,
 }
 
 /// Where all deployments of this person are.
@@ -43,13 +44,13 @@ impl State {
             );
             return Err(Failure::Usage(message));
         }
-        Ok(Self { name: name.to_owned(), folder })
+        Ok(Self { name: name.to_owned(), folder, generation: 1 })
     }
 
     /// The deployments that have a folder.
     pub(crate) fn all() -> Vec<Self> {
         let entries = fs::read_dir(root()).into_iter().flatten().flatten();
-        let names = entries.filter(|entry| entry.path().join("plan.plan").exists());
+        let names = entries.filter(|entry| entry.path().join("lock").exists());
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());
         let mut all: Vec<Self> = names.filter_map(|name| Self::of(&name).ok()).collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -72,8 +73,42 @@ impl State {
         })
     }
 
+    /// As the generation sees it that serves, or served last.
+    pub(crate) fn present(&self) -> Self {
+        let said = fs::read_to_string(self.folder.join("generation")).ok();
+        let generation = said.and_then(|said| said.trim().parse().ok()).unwrap_or(1);
+        Self { generation, ..self.clone() }
+    }
+
+    /// As the next generation sees it.
+    pub(crate) fn next(&self) -> Self {
+        Self { generation: self.generation + 1, ..self.clone() }
+    }
+
+    /// This generation serves from now on. A coordinator that comes back finds it, or the one before: nothing between.
+    pub(crate) fn make_present(&self) -> Result<(), Failure> {
+        let (path, new) = (self.folder.join("generation"), self.folder.join("generation.new"));
+        crate::commands::write(&new, &format!("{}\n", self.generation))?;
+        fs::rename(new, &path)
+            .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", path.display())))
+    }
+
+    /// Forgets what is kept of this generation.
+    pub(crate) fn forget(&self) {
+        let _ = fs::remove_file(self.plan());
+        let _ = fs::remove_file(self.workers_socket());
+    }
+
+    /// A name of this generation's own.
+    fn own(&self, stem: &str, ending: &str) -> PathBuf {
+        self.folder.join(match self.generation {
+            1 => format!("{stem}.{ending}"),
+            other => format!("{stem}-{other}.{ending}"),
+        })
+    }
+
     pub(crate) fn plan(&self) -> PathBuf {
-        self.folder.join("plan.plan")
+        self.own("plan", "plan")
     }
 
     pub(crate) fn token(&self) -> PathBuf {
@@ -81,7 +116,7 @@ impl State {
     }
 
     pub(crate) fn workers_socket(&self) -> PathBuf {
-        self.folder.join("coordinator.sock")
+        self.own("coordinator", "sock")
     }
 
     pub(crate) fn control_socket(&self) -> PathBuf {
@@ -99,7 +134,33 @@ impl State {
 
     /// Where the process id of a worker is written down.
     pub(crate) fn pid(&self, worker: u32) -> PathBuf {
-        self.folder.join(format!("w{worker}.pid"))
+        self.own(&format!("w{worker}"), "pid")
+    }
+
+    /// What other generations left when their coordinator was killed: the files in which process ids of their workers
+    /// are, and others.
+    pub(crate) fn strays(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let (workers, plan) = (self.workers_socket(), self.plan());
+        let is_own = |path: &Path| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let number = stem.strip_prefix('w').and_then(|stem| stem.split('-').next()?.parse().ok());
+            path == workers || path == plan || number.is_some_and(|worker| path == self.pid(worker))
+        };
+        let ends = |path: &Path, ending| path.extension().is_some_and(|it| it == ending);
+        let is_plan = |path: &Path| {
+            ends(path, "plan")
+                || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("coordinator"))
+        };
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let others: Vec<PathBuf> = entries.filter(|path| !is_own(path)).collect();
+        let (pids, rest): (Vec<PathBuf>, Vec<PathBuf>) =
+            others.into_iter().partition(|path| ends(path, "pid"));
+        (pids, rest.into_iter().filter(|path| is_plan(path)).collect())
+    }
+
+    /// The folder, as it stands in the command lines of its workers.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The right to be its coordinator, for as long as the file is open; `None` while another process has it.

@@ -13,16 +13,18 @@
 )]
 
 mod common;
+#[path = "common/up.rs"]
+mod up;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Outcome, command, outcome};
 use serde_json::Value as Json;
+use up::{Up, figures, signal};
 
 /// Words on two workers, tones on two others.
 const REPLICAS: &str = r#"
@@ -47,128 +49,6 @@ place speak on one {
     tone: replicas 2, apart
 }
 "#;
-
-/// A deployment that ends with the test.
-struct Up {
-    folder: tempfile::TempDir,
-    name: &'static str,
-    process: Option<Child>,
-}
-
-impl Up {
-    /// Deploys `program`, and waits until it says that it is up.
-    fn new(name: &'static str, program: &str, options: &[&str]) -> Self {
-        // Short, because sockets have short names.
-        let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
-        fs::write(folder.path().join(format!("{name}.corn")), program).unwrap();
-        let mut up = Self { folder, name, process: None };
-        up.start(options);
-        up
-    }
-
-    fn start(&mut self, options: &[&str]) {
-        let program = self.file();
-        let log = fs::File::create(self.folder.path().join("up.log")).unwrap();
-        let mut args = vec!["up", program.to_str().unwrap(), "--inflight", "64"];
-        args.extend(options);
-        self.process = Some(self.corn(&args).stderr(log).spawn().unwrap());
-        self.wait("it is up", |up| up.said().contains(" is up: "));
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join(format!("{}.corn", self.name))
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(self.folder.path().join("up.log")).unwrap_or_default()
-    }
-
-    /// The command, in this deployment's world.
-    fn corn(&self, args: &[&str]) -> Command {
-        let mut command = command(args);
-        command.env("CORN_STATE_DIR", self.folder.path().join("state"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Outcome {
-        outcome(self.corn(args))
-    }
-
-    fn call(&self, prompt: &str) -> Outcome {
-        self.run(&["call", self.name, "--route", "chat", "--in", &format!("prompt={prompt}")])
-    }
-
-    /// Asks again and again in the background.
-    fn load(&self, repeat: u32, concurrency: u32) -> Child {
-        let (repeat, concurrency) = (repeat.to_string(), concurrency.to_string());
-        let args = [
-            "call",
-            self.name,
-            "--route",
-            "talk",
-            "--in",
-            "prompt=One is here. Two is there.",
-            "--repeat",
-            &repeat,
-            "--concurrency",
-            &concurrency,
-            "--json",
-        ];
-        self.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn workers(&self) -> Vec<Json> {
-        let status = self.run(&["ps", self.name, "--json"]).good();
-        let status: Json = serde_json::from_str(&status.stdout).unwrap();
-        status[0]["status"]["workers"].as_array().unwrap().clone()
-    }
-
-    fn pid(&self, worker: usize) -> String {
-        self.workers()[worker]["pid"].to_string()
-    }
-
-    /// Waits for something that takes its time, and not for ever.
-    fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let given_up = Instant::now() + Duration::from_mins(1);
-        while !is_so(self) {
-            assert!(Instant::now() < given_up, "{what} takes too long; it said:\n{}", self.said());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Waits until every worker is ready and holds nothing.
-    fn wait_for_rest(&self) {
-        self.wait("coming to rest", |up| {
-            up.workers().iter().all(|worker| {
-                worker["standing"] == "ready"
-                    && worker["leases"] == 0
-                    && worker["bytes"] == 0
-                    && worker["arena_bytes"] == 0
-            })
-        });
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.run(&["down", self.name]);
-        if let Some(process) = &mut self.process {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
-fn signal(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
-}
-
-fn figures(load: Child) -> (Json, String) {
-    let output = load.wait_with_output().unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let figures = serde_json::from_str(stdout.lines().next().unwrap_or_default()).unwrap_or(Json::Null);
-    (figures, stdout)
-}
 
 /// H8, T1: answers stream from worker processes; what is handed over on one host goes by shared memory.
 #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Desk {
     state: Mutex<State>,
     /// Its timer has to look again.
     sooner: Notify,
+    /// Nothing is under way any more.
+    emptied: Notify,
 }
 
 struct State {
@@ -72,6 +74,7 @@ impl Desk {
             drained: Box::new(drained),
             state: Mutex::new(State { coordinator, actions: Vec::new(), tick_us: None }),
             sooner: Notify::new(),
+            emptied: Notify::new(),
         }
     }
 
@@ -89,6 +92,9 @@ impl Desk {
             actions.drain(..).for_each(|action| self.act(action));
             coordinator.next_deadline_us()
         }));
+        if is_empty(coordinator) {
+            self.emptied.notify_waiters();
+        }
         match moved {
             Ok(Some(due_us)) if tick_us.is_none_or(|tick_us| due_us < tick_us) => {
                 *tick_us = Some(due_us);
@@ -99,6 +105,17 @@ impl Desk {
             Err(_) => {
                 self.clients.close(&Fault::component("the coordinator panicked, which is a bug of corn"));
             }
+        }
+    }
+
+    /// Ends when no request is under way, nor waits.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.ask(|coordinator| is_empty(coordinator)) {
+                return;
+            }
+            emptied.await;
         }
     }
 
@@ -167,4 +184,8 @@ impl Desk {
             CoordinatorAction::Eject(seat) => self.ports.close(seat),
         }
     }
+}
+
+fn is_empty(coordinator: &Coordinator) -> bool {
+    coordinator.in_flight() == 0 && coordinator.waiting() == 0
 }

@@ -280,8 +280,16 @@ impl Engine {
         let (in_flight, waiting) =
             self.desk.ask(|coordinator| (coordinator.in_flight(), coordinator.waiting()));
         let submitted = self.next_request.load(Ordering::Relaxed);
-        let mut status =
-            Status { version: 0, submitted, in_flight, waiting, sent: BTreeMap::new(), workers: Vec::new() };
+        let mut status = Status {
+            version: 0,
+            submitted,
+            in_flight,
+            waiting,
+            sent: BTreeMap::new(),
+            workers: Vec::new(),
+            coming: None,
+            leaving: None,
+        };
         match self.members.get() {
             Some(members) => members(&mut status),
             None => status.workers = self.threads_as_members(),

@@ -22,7 +22,8 @@ mod worker;
 pub use client::{Answer, Piece};
 pub use counts::{ComponentWork, EdgeWork, Times, Work};
 pub use deployment::{
-    Deployment, Listening, Member, Order, Remote, RemoteAnswer, Standing, Status, serve_control,
+    Deployment, Generations, Listening, Member, Order, Remote, RemoteAnswer, Standing, Status, Update,
+    serve_control,
 };
 pub use engine::{Ask, Engine};
 pub use machine::problems;

@@ -12,7 +12,7 @@ use clap::Args;
 use corn_core::message::Priority;
 use corn_core::{Blame, Datum, Fault};
 use corn_engine::Ask;
-use corn_plan::{RecordingId, Verified};
+use corn_plan::{PlanHash, RecordingId, Verified};
 use serde_json::json;
 
 use crate::commands::call::load::load;
@@ -84,7 +84,9 @@ pub(crate) fn call(args: &Call) -> Result<(), Failure> {
             let inputs = inputs::read(&plan.plan().recordings[recording], &given)?;
             match args.repeat {
                 None => once(args, &state, &plan, recording, inputs).await,
-                Some(repeat) => many(args, &state, &ask(args, recording, inputs), repeat, &measured).await,
+                Some(repeat) => {
+                    many(args, &state, plan.hash(), &ask(args, recording, inputs), repeat, &measured).await
+                }
             }
         };
         tokio::select! {
@@ -120,7 +122,7 @@ async fn once(
 ) -> Result<(), Failure> {
     let asked = bindings("out", &args.outputs)?;
     let mut outputs = Outputs::open(&plan.plan().recordings[recording], &asked, args.json)?;
-    let mut answer = state.connected().await?.call(ask(args, recording, inputs));
+    let mut answer = state.connected().await?.call(plan.hash(), ask(args, recording, inputs));
     take(&mut answer, &mut outputs, || ()).await?;
     let report = outputs.finish()?;
     if args.json {
@@ -133,11 +135,12 @@ async fn once(
 async fn many(
     args: &Call,
     state: &State,
+    plan: PlanHash,
     ask: &Ask,
     repeat: u32,
     measured: &Rc<RefCell<Measured>>,
 ) -> Result<(), Failure> {
-    let outcome = load(state, ask, repeat, args.concurrency, measured).await;
+    let outcome = load(state, plan, ask, repeat, args.concurrency, measured).await;
     let measured = measured.borrow();
     report(args, &measured, false)?;
     outcome?;

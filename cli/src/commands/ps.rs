@@ -105,7 +105,16 @@ pub(crate) fn ps(args: &Ps) -> Result<(), Failure> {
         .iter()
         .filter_map(|(state, status)| {
             let status = status.as_ref()?;
-            Some(table(&state.name, status) + &if args.messages { messages(status) } else { String::new() })
+            let mut text = table(&state.name, status);
+            if args.messages {
+                text += &messages(status);
+            }
+            for (beside, how) in [(&status.coming, "coming"), (&status.leaving, "leaving")] {
+                text += &beside
+                    .as_ref()
+                    .map_or_else(String::new, |beside| table(&format!("{}, {how}", state.name), beside));
+            }
+            Some(text)
         })
         .collect();
     let none = || "no deployment is up; `corn up FILE.corn` starts one\n".to_owned();

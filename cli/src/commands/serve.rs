@@ -9,6 +9,7 @@ use corn_engine::{Engine, NoObserver, Observer};
 use corn_executors::Executors;
 use corn_plan::{Plan, RecordingId, Verified};
 use corn_serve::{Bound, Bounds, Keys, Listening, Log, MediaSources, Notices, Served, Sockets, Tls, Traces};
+use tokio::sync::watch;
 
 use crate::args::Placement;
 use crate::commands::models::{open_store, pins};
@@ -169,6 +170,7 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         let sockets = Sockets::bind(&listening).await?;
         let (served, bound) = (Served::awaiting(Arc::clone(&plan)), sockets.bound());
         served.tell(args.faces.log(), traces.clone());
+        let (_served, is_served) = watch::channel(Arc::clone(&served));
         let begun = async {
             match load(&plan, executors, observer(traces.as_ref())).await {
                 Ok(engine) => {
@@ -187,7 +189,7 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
             interrupt.raise();
         };
         tokio::select! {
-            outcome = sockets.serve(Arc::clone(&served), is_told) => outcome.map_err(Failure::Fault),
+            outcome = sockets.serve(is_served, is_told) => outcome.map_err(Failure::Fault),
             outcome = begun => outcome,
             () = told_twice() => Ok(()),
         }

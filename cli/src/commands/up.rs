@@ -1,30 +1,36 @@
 //! `corn up`: a plan's coordinator, and its workers on this host as processes.
 
+mod change;
+mod generation;
 mod supervise;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use corn_core::Fault;
-use corn_engine::{Deployment, Listening, Standing, serve_control};
+use corn_engine::{Deployment, Generations, Order, Standing, serve_control};
 use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
-use corn_serve::{Served, Sockets};
+use corn_serve::Sockets;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::args::Placement;
 use crate::commands::models::pins;
-use crate::commands::serve::{Faces, observer, told_twice};
+use crate::commands::serve::{Faces, told_twice};
 use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::program;
 use crate::progress::Bars;
 use crate::state::State;
-use supervise::Supervisor;
+use change::Change;
+use generation::{Common, Generation};
+use supervise::end_strays;
 
 /// Requests in flight at once, if nobody says how many.
 const INFLIGHT: u32 = 16;
@@ -75,11 +81,7 @@ pub(crate) struct Up {
 
 pub(crate) fn up(args: &Up) -> Result<(), Failure> {
     let inflight = args.placement.inflight.or(Some(INFLIGHT));
-    let placement = Placement { processes: true, inflight, ..args.placement.clone() };
-    let plan = program::load(&args.file, &placement)?;
-    program::refuse_foreign(plan.plan())?;
-    refuse_threads(plan.plan())?;
-    let plan = pinned(args, plan.plan())?;
+    let plan = planned(&args.file, &Placement { inflight, ..args.placement.clone() })?;
     let host = host(args, plan.plan())?;
     let state = State::of(args.name.as_deref().unwrap_or(&plan.plan().name))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -96,13 +98,12 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
             drop(lock);
             return detach(&state, args).await;
         }
-        let text = plan.plan().to_text();
+        let state = state.present();
         // Workers of another plan are of no use to this one, and its token is not theirs.
-        let is_new = std::fs::read_to_string(state.plan()).is_ok_and(|before| before != text);
-        if is_new {
+        let text = plan.plan().to_text();
+        if std::fs::read_to_string(state.plan()).is_ok_and(|before| before != text) {
             let _ = std::fs::remove_file(state.token());
         }
-        crate::commands::write(&state.plan(), &text)?;
         let outcome = run(args, &state, &host, Arc::new(plan)).await;
         drop(lock);
         outcome
@@ -116,20 +117,25 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let is_served = args.faces.are_any();
     let sockets = Sockets::bind(&args.faces.listening()?).await?;
     let bound = sockets.bound();
-    let traces = args.faces.traces(plan.plan())?;
-    let token = state.make_token(args.encrypt)?;
-    let waits = Duration::from_secs(args.wait_for_workers);
-    let listening = Listening { unix: state.workers_socket(), tcp: args.listen.clone(), token, waits };
-    let deployment = Arc::new(Deployment::start(&plan, &listening, observer(traces.as_ref()))?);
-    let (orders, obeyed) = unbounded_channel();
+    end_strays(state);
+    let common = Common {
+        host: host.to_owned(),
+        token: state.make_token(args.encrypt)?,
+        waits: Duration::from_secs(args.wait_for_workers),
+        offline: args.offline,
+        faces: args.faces.clone(),
+    };
+    let mut now = Generation::start(&common, state.clone(), &plan, args.listen.clone())?;
+    now.trust();
+    let generations = Arc::new(Generations::new(Arc::clone(&now.deployment)));
+    let (orders, mut obeyed) = unbounded_channel();
     let socket = state.control_socket();
-    let control = serve_control(&socket, Arc::clone(&deployment), orders);
-    let mut supervisor =
-        Supervisor::new(state.clone(), Arc::clone(&deployment), plan.plan(), host, args.offline);
-    say_awaited(args, state, host, plan.plan());
+    say_awaited(args.listen.as_deref(), state, host, plan.plan());
+    let (serves, is_answered) = watch::channel(Arc::clone(&now.served));
+    let first = Arc::clone(&now.deployment);
     let begun = async {
-        ready(&deployment).await?;
-        let up = what_is_up(state, plan.plan(), &deployment);
+        ready(&first).await?;
+        let up = what_is_up(state, plan.plan(), &first);
         say(&up);
         args.faces.say_bound(plan.plan(), &bound);
         if args.for_detached {
@@ -137,26 +143,45 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
         }
         std::future::pending().await
     };
-    // Until its components are ready, a request is told to come again.
-    let served = Served::new(Arc::clone(deployment.engine()));
-    served.tell(args.faces.log(), traces.clone());
-    let serving = sockets.serve(served, told_to_stop());
-    let outcome = tokio::select! {
-        // Clients first: requests under way may end.
-        biased;
-        outcome = serving, if is_served => outcome.map_err(Failure::Fault),
-        outcome = begun => outcome,
-        () = told_to_stop(), if !is_served => Ok(()),
-        outcome = control => outcome.map_err(Failure::Fault),
-        outcome = supervisor.supervise(obeyed) => outcome,
-        () = told_twice(), if is_served => Ok(()),
+    let mut begun = pin!(begun);
+    let mut control = pin!(serve_control(&socket, Arc::clone(&generations), orders));
+    let mut serving = pin!(sockets.serve(is_answered, told_to_stop()));
+    let mut stop = pin!(async {
+        if is_served {
+            told_twice().await;
+        } else {
+            told_to_stop().await;
+        }
+    });
+    let mut change = Change::None;
+    let outcome = loop {
+        tokio::select! {
+            // Clients first: requests under way may end.
+            biased;
+            outcome = &mut serving, if is_served => break outcome.map_err(Failure::Fault),
+            outcome = &mut begun => break outcome,
+            () = &mut stop => break Ok(()),
+            outcome = &mut control => break outcome.map_err(Failure::Fault),
+            failure = now.failed() => break Err(failure),
+            order = obeyed.recv() => match order {
+                Some(Order::Down) | None => break Ok(()),
+                Some(Order::Update(update)) => change.begin(&common, &now, &generations, update),
+                Some(order) => now.order(order),
+            },
+            step = change.step(is_served) => {
+                if let Err(failure) = change.go_on(step, &mut now, &generations) {
+                    break Err(failure);
+                }
+                serves.send_if_modified(|served| {
+                    let is_new = !Arc::ptr_eq(served, &now.served);
+                    served.clone_from(&now.served);
+                    is_new
+                });
+            }
+        }
     };
     say(&format!("{} ends", state.name));
-    let ending = Arc::clone(&deployment);
-    let _ = tokio::task::spawn_blocking(move || ending.stop()).await;
-    supervisor.end().await;
-    let told = tokio::task::spawn_blocking(move || traces.map(|traces| traces.flush()));
-    let _ = told.await;
+    tokio::join!(change.end(), now.end(true));
     let _ = std::fs::remove_file(&socket);
     outcome
 }
@@ -186,7 +211,7 @@ async fn ready(deployment: &Deployment) -> Result<(), Failure> {
 }
 
 /// Says how the workers of other hosts join, if there are any.
-fn say_awaited(args: &Up, state: &State, host: &str, plan: &Plan) {
+fn say_awaited(listen: Option<&str>, state: &State, host: &str, plan: &Plan) {
     let others: Vec<String> = plan
         .workers
         .enumerate()
@@ -197,7 +222,7 @@ fn say_awaited(args: &Up, state: &State, host: &str, plan: &Plan) {
         return;
     }
     say(&format!("{} waits for {}", state.name, others.join(", ")));
-    match &args.listen {
+    match listen {
         Some(address) => {
             let token = state.token();
             say(&format!("  corn worker --join {address} --token-file TOKEN --as w… --listen HOST:0"));
@@ -273,10 +298,18 @@ fn refuse_threads(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The plan of a file for worker processes.
+pub(crate) fn planned(file: &Path, placement: &Placement) -> Result<Verified, Failure> {
+    let plan = program::load(file, &Placement { processes: true, ..placement.clone() })?;
+    program::refuse_foreign(plan.plan())?;
+    refuse_threads(plan.plan())?;
+    pinned(file, plan.plan())
+}
+
 /// The plan, with the hashes of `corn.lock`, and with files named so that workers find them wherever they run.
-fn pinned(args: &Up, plan: &Plan) -> Result<Verified, Failure> {
-    let pins = pins(&args.file)?;
-    let folder = args.file.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+fn pinned(file: &Path, plan: &Plan) -> Result<Verified, Failure> {
+    let pins = pins(file)?;
+    let folder = file.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
     let mut plan = plan.clone();
     for component in &mut plan.components {
         for weights in &mut component.weights {

@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -120,6 +120,16 @@ impl Speaks {
     }
 }
 
+/// Held by whatever is under way, and by nothing else for long: when the last of them is dropped, all has ended.
+pub(crate) type InUse = mpsc::Sender<Infallible>;
+
+/// What answers the requests that come now. Those under way go on with what they began with.
+#[derive(Clone)]
+pub(crate) struct Answering {
+    pub(crate) router: Router,
+    pub(crate) in_use: InUse,
+}
+
 /// Where a face takes connections, and how.
 #[derive(Clone)]
 pub(crate) struct Entrance {
@@ -130,11 +140,18 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
-    /// Answers whoever connects to `listener` by `router`, until told to stop and until what is under way has ended.
-    pub(crate) async fn serve(self, listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
+    /// Answers whoever connects to `listener` by what is `answering` then, until told to stop and until what is under
+    /// way has ended.
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        answering: watch::Receiver<Answering>,
+        stop: watch::Receiver<bool>,
+    ) {
         let bounds = self.bounds;
         let crowd = Crowd::new(bounds.connections, bounds.unasked, bounds.unasked_for);
-        let shared = Arc::new(Shared { builder: self.builder(), entrance: self, router, stop: stop.clone() });
+        let shared =
+            Arc::new(Shared { builder: self.builder(), entrance: self, answering, stop: stop.clone() });
         let mut connections = JoinSet::new();
         let mut stopped = pin!(stopped(stop));
         // Whoever comes when everybody here is being answered; those behind it wait in the system's queue.
@@ -203,13 +220,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Shared {
     entrance: Entrance,
     builder: Builder<TokioExecutor>,
-    router: Router,
+    answering: watch::Receiver<Answering>,
     stop: watch::Receiver<bool>,
 }
 
 /// Serves one connection to its end.
 async fn serve_one(shared: Arc<Shared>, stream: TcpStream, member: Arc<Member>) {
-    let Shared { entrance, builder, router, stop } = &*shared;
+    let Shared { entrance, builder, answering, stop } = &*shared;
     let first_until = Instant::now() + entrance.bounds.first_within;
     prepare(&stream);
     let opened = tokio::select! {
@@ -221,8 +238,7 @@ async fn serve_one(shared: Arc<Shared>, stream: TcpStream, member: Arc<Member>) 
     // Who cannot agree on how to speak has been told so by TLS.
     let Ok(Some(wire)) = opened else { return };
     let taken_within = entrance.bounds.taken_within;
-    let service =
-        hyper::service::service_fn(|request| answer(router.clone(), &member, taken_within, request));
+    let service = hyper::service::service_fn(|request| answer(answering, &member, taken_within, request));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(wire), service);
     let mut connection = pin!(connection);
     let mut stopping = pin!(stopped(stop.clone()));
@@ -283,19 +299,20 @@ type Answered = Result<Response<Offered>, Infallible>;
 
 /// Answers one request. The connection is at work until the answer has gone out whole, or was given up.
 fn answer(
-    mut router: Router,
+    answering: &watch::Receiver<Answering>,
     member: &Arc<Member>,
     taken_within: Duration,
     request: Request<Incoming>,
 ) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
     let work = member.begin();
+    let Answering { mut router, in_use } = answering.borrow().clone();
     Box::pin(async move {
         let mut response = router.call(request).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // It is another protocol's from now on, and at work until its end.
             work.goes_on(response.extensions_mut().remove::<Slot>().unwrap_or_default());
         }
-        Ok(response.map(|body| Offered::new(body, work, taken_within)))
+        Ok(response.map(|body| Offered::new(body, (work, in_use), taken_within)))
     })
 }
 
@@ -329,7 +346,10 @@ mod tests {
         let bounds = Bounds { first_within: Duration::from_millis(50), ..Bounds::of(1) };
         let entrance = Entrance { speaks: Speaks::Http, tls: None, bounds, notices: Notices::default() };
         let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(entrance.serve(listener, Router::new().route("/", any(open)), stopped));
+        let (in_use, _) = mpsc::channel(1);
+        let (_answers, answering) =
+            watch::channel(Answering { router: Router::new().route("/", any(open)), in_use });
+        tokio::spawn(entrance.serve(listener, answering, stopped));
 
         let mut socket = TcpStream::connect(at).await.unwrap();
         socket.write_all(UPGRADE).await.unwrap();

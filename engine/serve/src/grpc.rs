@@ -28,7 +28,8 @@ use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Extensions, Request, Status};
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::Served;
 use crate::grpc::kserve::Kserve;
@@ -47,8 +48,12 @@ const LATE: Duration = Duration::from_millis(500);
 /// How often it is looked whether every component is ready.
 const LOOKS_EVERY: Duration = Duration::from_millis(250);
 
-/// What answers calls, and what is told of health.
-pub(crate) fn router(served: &Arc<Served>, keys: Option<Keys>) -> Result<(Router, HealthReporter), Fault> {
+/// What answers calls; those for health by what `health` is told.
+pub(crate) fn router(
+    served: &Arc<Served>,
+    keys: Option<Keys>,
+    health: HealthReporter,
+) -> Result<Router, Fault> {
     let body_bytes = usize::try_from(body_bytes(served.plan())).unwrap_or(usize::MAX);
     let native = CornServer::new(Native::new(Arc::clone(served)))
         .max_decoding_message_size(body_bytes)
@@ -62,7 +67,6 @@ pub(crate) fn router(served: &Arc<Served>, keys: Option<Keys>) -> Result<(Router
         .send_compressed(Gzip);
     let native = InterceptedService::new(native, door(keys.clone()));
     let kserve = InterceptedService::new(kserve, door(keys));
-    let (reporter, health) = tonic_health::server::health_reporter();
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -71,7 +75,7 @@ pub(crate) fn router(served: &Arc<Served>, keys: Option<Keys>) -> Result<(Router
     let no_reflection = |error| Fault::setup(format!("the services cannot be described: {error}"));
     let routes = Routes::new(native)
         .add_service(kserve)
-        .add_service(health)
+        .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
         .add_service(descriptors().build_v1().map_err(no_reflection)?)
         .add_service(descriptors().build_v1alpha().map_err(no_reflection)?);
     let router = routes
@@ -79,7 +83,7 @@ pub(crate) fn router(served: &Arc<Served>, keys: Option<Keys>) -> Result<(Router
         .layer(from_fn(in_time))
         .layer(from_fn(patient::within_reason))
         .layer(from_fn_with_state(Arc::clone(served), call::watch));
-    Ok((router, reporter))
+    Ok(router)
 }
 
 /// Ends a call whose deadline passes before its request has come whole; later the engine holds it.
@@ -122,12 +126,16 @@ pub(crate) fn body_bytes(plan: &Plan) -> u64 {
     limits.chain(unlimited.then_some(BODY_BYTES)).max().unwrap_or(BODY_BYTES)
 }
 
-/// Tells those who ask for health whether every component is ready.
-pub(crate) async fn report(served: &Served, reporter: &HealthReporter, stop: watch::Receiver<bool>) {
+/// Tells those who ask for health whether every component of what is served is ready.
+pub(crate) async fn report(
+    served: &watch::Receiver<Arc<Served>>,
+    reporter: &HealthReporter,
+    stop: watch::Receiver<bool>,
+) {
     let names = ["", CornServer::<Native>::NAME, GrpcInferenceServiceServer::<Kserve>::NAME];
     let mut said = None;
     loop {
-        let is_ready = served.is_ready() && !*stop.borrow();
+        let is_ready = served.borrow().is_ready() && !*stop.borrow();
         if said != Some(is_ready) {
             let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
             for name in names {

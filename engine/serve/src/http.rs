@@ -42,14 +42,13 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::Served;
-use crate::accept::Held;
+use crate::accept::{Held, InUse};
 use crate::fetch::{Fetcher, MediaSources};
 use crate::grpc::native::Native;
 use crate::keys::{Keys, Pass, Slot, Standing};
 use crate::seen::{Call, Counted, within};
 use answer::Outputs;
 use metrics::{Meter, Metrics};
-use realtime::AllEnded;
 use refusal::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -77,20 +76,21 @@ struct Face {
 #[derive(Clone)]
 struct RequestName(Arc<str>);
 
-/// What answers requests at the paths of the API, until `stop` says so; and when sessions, which are no requests, have ended.
+/// What answers requests at the paths of the API. Sessions, which are no requests, end when `stop` says so, and are what
+/// is `in_use` until then.
 pub(crate) fn router(
     served: Arc<Served>,
     keys: Option<Keys>,
     media: MediaSources,
     stop: watch::Receiver<bool>,
-) -> Result<(Router, AllEnded), Fault> {
+    in_use: InUse,
+) -> Result<Router, Fault> {
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
-    let (sessions, all_ended) = realtime::Sessions::new(stop);
     let face = Face {
         native: Native::open(Arc::clone(&served)),
         served,
-        sessions,
+        sessions: realtime::Sessions::new(stop, in_use),
         keys,
         metrics: Arc::new(Metrics::new()),
         fetcher: Arc::new(Fetcher::new(media)?),
@@ -99,7 +99,7 @@ pub(crate) fn router(
         life: u32::from_le_bytes(life),
         next: AtomicU64::new(0),
     };
-    Ok((routes(Arc::new(face)), all_ended))
+    Ok(routes(Arc::new(face)))
 }
 
 fn routes(face: Arc<Face>) -> Router {

@@ -5,6 +5,7 @@
 //! client's mistake is answered with what the plan says.
 
 mod accept;
+mod faces;
 mod fetch;
 mod grpc;
 mod http;
@@ -22,22 +23,14 @@ use corn_core::message::Priority;
 use corn_core::{Blame, Datum, Fault};
 use corn_engine::{Ask, Engine};
 use corn_plan::{Plan, RecordingId, Verified};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use accept::{Bounds, Tls};
+pub use faces::{Sockets, serve};
 pub use fetch::MediaSources;
 pub use keys::Keys;
 pub use seen::{Log, Traces, Watched};
 use seen::{Seen, Told};
-
-use accept::{Entrance, Speaks};
-
-/// How long requests under way may take to end after the faces have been told to stop.
-const ENDS_WITHIN: Duration = Duration::from_secs(30);
-
-/// How often files are looked at that may be replaced while the faces serve.
-const LOOKS_EVERY: Duration = Duration::from_secs(2);
 
 /// What is served: every route of a plan, by an engine that may still be loading its components.
 pub struct Served {
@@ -45,6 +38,10 @@ pub struct Served {
     engine: OnceLock<Arc<Engine>>,
     seen: Arc<Seen>,
     told: OnceLock<Told>,
+    /// Sessions of it are to end.
+    retired: watch::Sender<bool>,
+    /// The faces serve something else, and nothing of it is under way.
+    left: watch::Sender<bool>,
 }
 
 /// Where the faces listen, as `HOST:PORT`; port 0 is any that is free.
@@ -119,7 +116,8 @@ impl Served {
     /// [begins](Self::begin).
     pub fn awaiting(plan: Arc<Verified>) -> Arc<Self> {
         let seen = Arc::new(Seen::new(plan.plan()));
-        Arc::new(Self { plan, engine: OnceLock::new(), seen, told: OnceLock::new() })
+        let (retired, left) = (watch::Sender::new(false), watch::Sender::new(false));
+        Arc::new(Self { plan, engine: OnceLock::new(), seen, told: OnceLock::new(), retired, left })
     }
 
     /// Says of each call what it was, at its end: as a line, and as a trace. What is said first counts.
@@ -135,6 +133,16 @@ impl Served {
     /// Asks `engine` from now on, unless there is one.
     pub fn begin(&self, engine: Arc<Engine>) {
         let _ = self.engine.set(engine);
+    }
+
+    /// Tells sessions of it to end; requests under way may end by themselves.
+    pub fn retire(&self) {
+        self.retired.send_replace(true);
+    }
+
+    /// Ends when the faces serve something else in its place, and no request and no session of it is under way.
+    pub async fn left(&self) {
+        stopped(self.left.subscribe()).await;
     }
 
     /// The plan.
@@ -189,106 +197,6 @@ impl Served {
         let ask = Ask { recording, inputs, deadline, priority, is_traced: false };
         Ok(self.seen.submit(self.engine()?, ask, &self.plan().recordings[recording], declared))
     }
-}
-
-/// The sockets of the faces. They listen already, so that an address that cannot be had is known before anything is
-/// loaded; who connects is answered once they are [served](Self::serve).
-pub struct Sockets {
-    http: Option<TcpListener>,
-    grpc: Option<TcpListener>,
-    listening: Listening,
-}
-
-impl Sockets {
-    /// # Errors
-    /// Of the set-up, if an address cannot be listened at.
-    pub async fn bind(listening: &Listening) -> Result<Self, Fault> {
-        let http = bind(listening.http.as_deref()).await?;
-        let grpc = bind(listening.grpc.as_deref()).await?;
-        Ok(Self { http, grpc, listening: listening.clone() })
-    }
-
-    /// Where they listen.
-    pub fn bound(&self) -> Bound {
-        let address = |listener: &Option<TcpListener>| listener.as_ref().and_then(|it| it.local_addr().ok());
-        Bound { http: address(&self.http), grpc: address(&self.grpc) }
-    }
-
-    /// Serves until `stop` ends; then takes no new requests and lets those under way end.
-    pub async fn serve(self, served: Arc<Served>, stop: impl Future<Output = ()>) -> Result<(), Fault> {
-        let Self { http, grpc, listening } = self;
-        let Listening { keys, media, tls, bounds, notices, .. } = listening;
-        let (stopping, stopped) = watch::channel(false);
-        let entrance = |speaks| Entrance { speaks, tls: tls.clone(), bounds, notices };
-        let faces = async {
-            tokio::try_join!(
-                async {
-                    let Some(listener) = http else { return Ok(()) };
-                    let (router, all_ended) =
-                        http::router(Arc::clone(&served), keys.clone(), media, stopped.clone())?;
-                    entrance(Speaks::Http).serve(listener, router, stopped.clone()).await;
-                    all_ended.wait().await;
-                    Ok(())
-                },
-                async {
-                    let Some(listener) = grpc else { return Ok(()) };
-                    let (router, health) = grpc::router(&served, keys.clone())?;
-                    let serving = entrance(Speaks::Grpc).serve(listener, router, stopped.clone());
-                    tokio::select! {
-                        () = serving => Ok(()),
-                        () = grpc::report(&served, &health, stopped.clone()) => {
-                            unreachable!("health is reported for as long as there is a server")
-                        }
-                    }
-                },
-            )
-            .map(drop)
-        };
-        let mut faces = std::pin::pin!(faces);
-        tokio::select! {
-            outcome = &mut faces => return outcome,
-            () = look_again(tls.as_ref(), keys.as_ref(), notices) => {}
-            () = stop => {}
-        }
-        let _ = stopping.send(true);
-        tokio::time::timeout(ENDS_WITHIN, faces).await.unwrap_or(Ok(()))
-    }
-}
-
-/// Serves until `stop` ends; then takes no new requests and lets those under way end. `bound` is told where the faces
-/// listen, once all of them do.
-pub async fn serve(
-    served: Arc<Served>,
-    listening: &Listening,
-    bound: impl FnOnce(Bound),
-    stop: impl Future<Output = ()>,
-) -> Result<(), Fault> {
-    let sockets = Sockets::bind(listening).await?;
-    bound(sockets.bound());
-    sockets.serve(served, stop).await
-}
-
-/// Looks at the files that the faces were told of, for as long as they serve: what was replaced is used from then on.
-async fn look_again(tls: Option<&Tls>, keys: Option<&Keys>, notices: Notices) {
-    loop {
-        tokio::time::sleep(LOOKS_EVERY).await;
-        let (tls, keys) = (tls.cloned(), keys.cloned());
-        let looked = tokio::task::spawn_blocking(move || {
-            [tls.and_then(|tls| tls.look_again()), keys.and_then(|keys| keys.look_again())]
-        });
-        for found in looked.await.into_iter().flatten().flatten() {
-            match found {
-                Ok(what) => notices.say(&what),
-                Err(fault) => notices.say(&format!("what was there before is used: {fault}")),
-            }
-        }
-    }
-}
-
-async fn bind(address: Option<&str>) -> Result<Option<TcpListener>, Fault> {
-    let Some(address) = address else { return Ok(None) };
-    let listener = TcpListener::bind(address).await;
-    listener.map(Some).map_err(|error| Fault::setup(format!("cannot listen at {address}: {error}")))
 }
 
 /// Ends when the faces are told to stop.

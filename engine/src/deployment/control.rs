@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corn_core::Fault;
-use corn_plan::{Plan, RecordingId, Stage, WorkerId};
+use corn_plan::{Plan, PlanHash, Stage, WorkerId};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
-use super::{Deployment, Status};
+use super::{Generations, Status};
 use crate::client::Piece;
 use crate::engine::Ask;
 use crate::wire::control::{read, write};
@@ -34,6 +35,15 @@ pub(crate) enum Command {
     Restart(u32),
     /// So many replicas of the stage that a component is in.
     Scale { component: String, replicas: u32 },
+    /// To replay another plan from when it is ready. Whoever asked takes it back by going away before.
+    Update {
+        /// The plan's text.
+        plan: String,
+        /// Where workers of other hosts join.
+        listen: Option<String>,
+        /// How long what is under way may take to end, in ms.
+        drain_ms: u64,
+    },
     /// To end.
     Down,
 }
@@ -53,7 +63,7 @@ pub(crate) enum Reply {
 }
 
 /// What whoever runs a deployment has to see to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Order {
     /// End everything.
     Down,
@@ -66,13 +76,28 @@ pub enum Order {
         /// Not to be there.
         gone: Vec<WorkerId>,
     },
+    /// Another plan is to be served.
+    Update(Update),
+}
+
+/// An order to serve another plan as soon as its workers are ready.
+#[derive(Debug)]
+pub struct Update {
+    /// The plan's text.
+    pub plan: String,
+    /// Where workers of other hosts join.
+    pub listen: Option<String>,
+    /// How long what is under way may take to end.
+    pub drain_within: Duration,
+    /// Is told when it is served, or why it cannot be. Closed when whoever ordered it has gone away.
+    pub outcome: oneshot::Sender<Result<(), String>>,
 }
 
 /// Serves a deployment's control socket at `path`, on this thread's local set, until it is dropped. What is not the
 /// deployment's own goes to `orders`.
 pub async fn serve_control(
     path: &Path,
-    deployment: Arc<Deployment>,
+    generations: Arc<Generations>,
     orders: UnboundedSender<Order>,
 ) -> Result<(), Fault> {
     let _ = std::fs::remove_file(path);
@@ -81,15 +106,15 @@ pub async fn serve_control(
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (deployment, orders) = (Arc::clone(&deployment), orders.clone());
-                tokio::task::spawn_local(answer(Socket::Unix(stream), deployment, orders));
+                let (generations, orders) = (Arc::clone(&generations), orders.clone());
+                tokio::task::spawn_local(answer(Socket::Unix(stream), generations, orders));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-async fn answer(socket: Socket, deployment: Arc<Deployment>, orders: UnboundedSender<Order>) {
+async fn answer(socket: Socket, generations: Arc<Generations>, orders: UnboundedSender<Order>) {
     let Ok((out, mut inbox)) = socket.split() else { return };
     // The folder's rights have shown who it is.
     inbox.trust();
@@ -99,27 +124,51 @@ async fn answer(socket: Socket, deployment: Arc<Deployment>, orders: UnboundedSe
                 let reply = match read(&json) {
                     Ok(Command::Changed(version)) => {
                         tokio::select! {
-                            () = deployment.changed(version) => Reply::Status(deployment.status()),
+                            () = generations.changed(version) => Reply::Status(generations.status()),
                             // Nothing is asked meanwhile; so this is the end of the connection.
                             _ = inbox.next() => return,
                         }
                     }
-                    Ok(command) => obey(command, &deployment, &orders),
+                    Ok(Command::Update { plan, listen, drain_ms }) => {
+                        let drain_within = Duration::from_millis(drain_ms);
+                        tokio::select! {
+                            reply = update(plan, listen, drain_within, &orders) => reply,
+                            // Nothing is asked meanwhile; so this is the end of the connection.
+                            _ = inbox.next() => return,
+                        }
+                    }
+                    Ok(command) => obey(command, &generations, &orders),
                     Err(problem) => Reply::Refused(problem.to_string()),
                 };
                 send(&out, &Frame::Control(write(&reply)));
             }
-            Ok(Frame::Ask { recording, inputs, deadline_us, priority }) => {
+            Ok(Frame::Ask { plan, recording, inputs, deadline_us, priority }) => {
                 let deadline = deadline_us.map(Duration::from_micros);
                 let ask = Ask { recording, inputs, deadline, priority, is_traced: false };
-                call(ask, &deployment, &out, &mut inbox).await;
+                call(plan, ask, &generations, &out, &mut inbox).await;
             }
             _ => return,
         }
     }
 }
 
-fn obey(command: Command, deployment: &Deployment, orders: &UnboundedSender<Order>) -> Reply {
+async fn update(
+    plan: String,
+    listen: Option<String>,
+    drain_within: Duration,
+    orders: &UnboundedSender<Order>,
+) -> Reply {
+    let (outcome, told) = oneshot::channel();
+    let _ = orders.send(Order::Update(Update { plan, listen, drain_within, outcome }));
+    match told.await {
+        Ok(Ok(())) => Reply::Done,
+        Ok(Err(reason)) => Reply::Refused(reason),
+        Err(_) => Reply::Refused("the deployment ends".to_owned()),
+    }
+}
+
+fn obey(command: Command, generations: &Generations, orders: &UnboundedSender<Order>) -> Reply {
+    let deployment = generations.now();
     let plan = deployment.engine().plan().plan();
     let worker = |id: u32| {
         let count = plan.workers.len();
@@ -133,7 +182,7 @@ fn obey(command: Command, deployment: &Deployment, orders: &UnboundedSender<Orde
     };
     match command {
         Command::Describe => Reply::Described(plan.to_text()),
-        Command::Status | Command::Changed(_) => Reply::Status(deployment.status()),
+        Command::Status => Reply::Status(generations.status()),
         Command::Drain(id) => worker(id).map_or_else(
             |refused| refused,
             |worker| {
@@ -159,6 +208,7 @@ fn obey(command: Command, deployment: &Deployment, orders: &UnboundedSender<Orde
             order(Order::Down);
             Reply::Done
         }
+        Command::Changed(_) | Command::Update { .. } => unreachable!("they take time"),
     }
 }
 
@@ -186,16 +236,15 @@ fn scaled(plan: &Plan, component: &str, replicas: u32) -> Result<Order, String> 
 }
 
 /// Answers a request. Whoever asked cancels it by going away.
-async fn call(ask: Ask, deployment: &Deployment, out: &Outbox, inbox: &mut Inbox) {
-    let engine = deployment.engine();
-    if ask.recording.0 as usize >= engine.plan().plan().recordings.len() {
-        let RecordingId(id) = ask.recording;
-        let fault = Fault::request(format!("the plan has no recording r{id}"));
-        send(out, &Frame::Piece(Some(Piece::Failed(fault))));
-        return send(out, &Frame::Piece(None));
-    }
-    let mut left = engine.plan().plan().recordings[ask.recording].outputs.len();
-    let mut answer = engine.submit(ask);
+async fn call(plan: PlanHash, ask: Ask, generations: &Generations, out: &Outbox, inbox: &mut Inbox) {
+    let mut answer = match generations.submit(plan, ask) {
+        Ok(answer) => answer,
+        Err(fault) => {
+            send(out, &Frame::Piece(Some(Piece::Failed(fault))));
+            return send(out, &Frame::Piece(None));
+        }
+    };
+    let mut left = answer.outputs();
     let pieces = async {
         while left > 0
             && let Some(piece) = answer.next().await

@@ -27,6 +27,12 @@ pub struct Status {
     pub sent: BTreeMap<String, u64>,
     /// Its workers, in the plan's order.
     pub workers: Vec<Member>,
+    /// What takes its place as soon as it is ready, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coming: Option<Box<Status>>,
+    /// What was served before, while it ends what it has under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Box<Status>>,
 }
 
 /// A worker of a deployment.

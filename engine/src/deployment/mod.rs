@@ -5,6 +5,7 @@
 //! replays are opened and its outputs come back. When it breaks, the worker's life is over.
 
 mod control;
+mod generations;
 mod members;
 mod remote;
 
@@ -34,7 +35,8 @@ use crate::wire::control::{Address, Control, Join, read, write};
 use crate::wire::greet::{Token, hear, listen, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 
-pub use control::{Order, serve_control};
+pub use control::{Order, Update, serve_control};
+pub use generations::Generations;
 pub use members::{Member, Standing, Status};
 pub use remote::{Remote, RemoteAnswer};
 
@@ -177,6 +179,21 @@ impl Deployment {
     pub async fn changed(&self, version: u64) {
         // It is there as long as this is.
         let _ = self.shared.changes.subscribe().wait_for(|changes| *changes != version).await;
+    }
+
+    /// How often something about the workers has changed.
+    pub(crate) fn version(&self) -> u64 {
+        *self.shared.changes.borrow()
+    }
+
+    /// Ends when no request is under way, nor waits.
+    pub async fn idle(&self) {
+        self.engine.desk.idle().await;
+    }
+
+    /// Every request under way fails with `fault`, and whichever comes.
+    pub fn close(&self, fault: &Fault) {
+        self.engine.desk.clients.close(fault);
     }
 
     /// The workers, and what is under way.

@@ -1,9 +1,10 @@
 //! A deployment as another process of the same person sees it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use corn_core::Fault;
-use corn_plan::{Plan, Verified, WorkerId, verify};
+use corn_plan::{Plan, PlanHash, Verified, WorkerId, verify};
 
 use super::Status;
 use super::control::{Command, Reply};
@@ -70,16 +71,34 @@ impl Remote {
         self.order(&Command::Scale { component: component.to_owned(), replicas }).await
     }
 
+    /// Replays `plan` from when it is ready, and then ends what is under way, within `drain_within`. Workers of other
+    /// hosts join at `listen`. Dropping it before its end takes it back.
+    pub async fn update(
+        &mut self,
+        plan: &Plan,
+        listen: Option<&str>,
+        drain_within: Duration,
+    ) -> Result<(), Fault> {
+        let drain_ms = u64::try_from(drain_within.as_millis()).unwrap_or(u64::MAX);
+        let listen = listen.map(str::to_owned);
+        match self.ask(&Command::Update { plan: plan.to_text(), listen, drain_ms }).await? {
+            Reply::Done => Ok(()),
+            Reply::Refused(reason) => Err(Fault::setup(reason)),
+            _ => Err(nonsense()),
+        }
+    }
+
     /// Ends the deployment.
     pub async fn down(&mut self) -> Result<(), Fault> {
         self.order(&Command::Down).await
     }
 
-    /// Asks for the answer to a request, which is not traced. Dropping it cancels the request.
-    pub fn call(self, ask: Ask) -> RemoteAnswer {
+    /// Asks for the answer to a request, which is not traced; `plan` is the one that its recording is of. Dropping it
+    /// cancels the request.
+    pub fn call(self, plan: PlanHash, ask: Ask) -> RemoteAnswer {
         let Ask { recording, inputs, deadline, priority, .. } = ask;
         let deadline_us = deadline.map(|deadline| u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
-        self.send(&Frame::Ask { recording, inputs, deadline_us, priority });
+        self.send(&Frame::Ask { plan, recording, inputs, deadline_us, priority });
         RemoteAnswer { remote: self, is_over: false }
     }
 

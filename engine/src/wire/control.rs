@@ -10,7 +10,7 @@ use crate::counts::Work;
 use crate::observe::HandOverTrace;
 
 /// The version of everything in [`crate::wire`]; both ends must have the same.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Something said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

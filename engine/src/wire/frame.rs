@@ -41,7 +41,13 @@ pub(crate) enum Frame {
     /// A worker lives.
     Alive(Vitals),
     /// Another process asks a deployment: by input name, with the time it has, in µs.
-    Ask { recording: RecordingId, inputs: Vec<(String, Datum)>, deadline_us: Option<u64>, priority: Priority },
+    Ask {
+        plan: PlanHash,
+        recording: RecordingId,
+        inputs: Vec<(String, Datum)>,
+        deadline_us: Option<u64>,
+        priority: Priority,
+    },
     /// A piece of the answer to that; `None` when it is over.
     Piece(Option<Piece>),
     /// Something that is said once in a while.
@@ -207,8 +213,9 @@ impl Frame {
                 to.u8(ALIVE);
                 vitals.each().into_iter().for_each(|value| to.u64(value));
             }
-            Self::Ask { recording, inputs, deadline_us, priority } => {
+            Self::Ask { plan, recording, inputs, deadline_us, priority } => {
                 to.u8(ASK);
+                to.u64(plan.0);
                 to.u32(recording.0);
                 to.u32(inputs.len() as u32);
                 for (name, datum) in inputs {
@@ -393,6 +400,7 @@ fn get_body(from: &mut Reader<'_>) -> Result<Body, Malformed> {
 const PRIORITIES: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
 
 fn get_ask(from: &mut Reader<'_>) -> Result<Frame, Malformed> {
+    let plan = PlanHash(from.u64()?);
     let recording = RecordingId(from.u32()?);
     let count = from.count(6)?;
     let inputs = (0..count).map(|_| Ok((from.text()?.to_owned(), from.datum()?)));
@@ -400,7 +408,7 @@ fn get_ask(from: &mut Reader<'_>) -> Result<Frame, Malformed> {
     let deadline_us = from.option(Reader::u64)?;
     let priority = PRIORITIES.get(usize::from(from.u8()?)).copied();
     let priority = priority.ok_or_else(|| Malformed("a priority that does not exist".to_owned()))?;
-    Ok(Frame::Ask { recording, inputs, deadline_us, priority })
+    Ok(Frame::Ask { plan, recording, inputs, deadline_us, priority })
 }
 
 fn put_piece(to: &mut Writer, piece: Option<&Piece>, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {

@@ -152,6 +152,7 @@ fn frames() -> Vec<Frame> {
         Frame::Parted { peer: seat(1), kept: vec![(request, stage)] },
         Frame::Alive(vitals),
         Frame::Ask {
+            plan: PlanHash(9),
             recording: RecordingId(1),
             inputs: vec![("prompt".to_owned(), Datum::text("hi"))],
             deadline_us: Some(5),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use corn_engine::{Ask, Piece, Remote, RemoteAnswer};
+use corn_plan::PlanHash;
 use tokio::task::JoinSet;
 
 use crate::commands::call::measured::Measured;
@@ -15,6 +16,7 @@ use crate::state::State;
 /// the requests that are under way, and keeps what was measured.
 pub(super) async fn load(
     state: &State,
+    plan: PlanHash,
     ask: &Ask,
     repeat: u32,
     concurrency: u32,
@@ -28,6 +30,7 @@ pub(super) async fn load(
         clients.spawn_local(client(
             state.clone(),
             remote,
+            plan,
             ask.clone(),
             Rc::clone(&left),
             Rc::clone(measured),
@@ -43,13 +46,14 @@ pub(super) async fn load(
 async fn client(
     state: State,
     mut remote: Remote,
+    plan: PlanHash,
     ask: Ask,
     left: Rc<Cell<u32>>,
     measured: Rc<RefCell<Measured>>,
 ) -> Result<(), Failure> {
     while left.get() > 0 {
         left.set(left.get() - 1);
-        let mut answer = remote.call(ask.clone());
+        let mut answer = remote.call(plan, ask.clone());
         drain(&mut answer, &measured).await;
         remote = match answer.into_remote() {
             Some(remote) => remote,

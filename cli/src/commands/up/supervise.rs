@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use corn_plan::{Plan, WorkerId};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 
 use crate::commands::say;
 use crate::failure::Failure;
@@ -39,6 +41,8 @@ pub(super) struct Supervisor {
     workers: BTreeMap<WorkerId, Kept>,
     /// Workers that get another process once they are drained.
     restarting: BTreeSet<WorkerId>,
+    /// Whether a worker that ends is started again; otherwise that ends everything.
+    is_patient: watch::Receiver<bool>,
 }
 
 /// A worker that is to be there.
@@ -66,6 +70,7 @@ impl Supervisor {
         plan: &Plan,
         host: &str,
         offline: bool,
+        is_patient: watch::Receiver<bool>,
     ) -> Self {
         let of_host = plan.workers.enumerate().filter(|(_, worker)| worker.host == host);
         let workers = of_host.map(|(id, _)| {
@@ -76,7 +81,7 @@ impl Supervisor {
             )
         });
         let workers = workers.collect();
-        Self { state, deployment, offline, workers, restarting: BTreeSet::new() }
+        Self { state, deployment, offline, workers, restarting: BTreeSet::new(), is_patient }
     }
 
     /// Looks after the workers until ordered to end.
@@ -92,6 +97,7 @@ impl Supervisor {
                     Some(Order::Down) | None => return Ok(()),
                     Some(Order::Restart(worker)) => self.restart(worker),
                     Some(Order::Keep { kept, gone }) => self.keep(&kept, &gone),
+                    Some(Order::Update(_)) => unreachable!("it is about all workers"),
                 },
                 _ = ended.recv() => {}
                 () = deployment.changed(version) => {}
@@ -160,6 +166,11 @@ impl Supervisor {
                     }
                     let Ok(Some(exit)) = child.try_wait() else { continue };
                     let was_told = self.restarting.remove(worker);
+                    if !*self.is_patient.borrow() && !was_told {
+                        let name = &self.state.name;
+                        let message = format!("{worker} ended: {exit}; `corn logs {name} {worker}` says why");
+                        return Err(Failure::setup(message));
+                    }
                     if !was_told && !is_lost {
                         say(&format!(
                             "{worker} ended: {exit}; `corn logs {} {worker}` says why",
@@ -247,10 +258,29 @@ fn start(state: &State, worker: WorkerId, offline: bool) -> Result<Child, Failur
 /// The process of a worker that a coordinator before this one started, if it is still there.
 fn found(state: &State, worker: WorkerId) -> Option<u32> {
     let pid: u32 = fs::read_to_string(state.pid(worker.0)).ok()?.trim().parse().ok()?;
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let socket = state.workers_socket().display().to_string();
-    // Process ids are given again: it must be one of ours.
-    (is_alive(pid) && String::from_utf8_lossy(&line).contains(&socket)).then_some(pid)
+    is_ours(pid, &state.workers_socket()).then_some(pid)
+}
+
+/// Ends what other generations left that a coordinator before this one was killed with.
+pub(super) fn end_strays(state: &State) {
+    let (pids, others) = state.strays();
+    for path in pids {
+        let pid = fs::read_to_string(&path).ok().and_then(|pid| pid.trim().parse().ok());
+        if let Some(pid) = pid.filter(|pid| is_ours(*pid, state.folder())) {
+            say(&format!("process {pid} is of a plan that is not served any more, and is ended"));
+            kill(pid);
+        }
+        let _ = fs::remove_file(path);
+    }
+    for path in others {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Whether a process works for a deployment, which names `place` in its command line. Process ids are given again.
+fn is_ours(pid: u32, place: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    is_alive(pid) && String::from_utf8_lossy(&line).contains(&*place.to_string_lossy())
 }
 
 fn is_alive(pid: u32) -> bool {

@@ -12,9 +12,10 @@ use hyper::body::{Frame, SizeHint};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::InUse;
 use super::crowd::Work;
 
-/// A body, and the work of its connection that it is.
+/// A body, and the work of its connection and the use of what answers it that it is.
 pub(super) struct Offered {
     flow: Arc<Flow>,
     taken_within: Duration,
@@ -26,7 +27,7 @@ struct Flow(Mutex<State>);
 
 struct State {
     /// None when it is over, or was given up.
-    rest: Option<(Body, Work)>,
+    rest: Option<(Body, (Work, InUse))>,
     is_given_up: bool,
     /// Since when the last piece has been offered, if the client has not come back for the next.
     since: Option<Instant>,
@@ -39,8 +40,8 @@ impl Flow {
 }
 
 impl Offered {
-    pub(super) fn new(body: Body, work: Work, taken_within: Duration) -> Self {
-        let state = State { rest: Some((body, work)), is_given_up: false, since: None };
+    pub(super) fn new(body: Body, holds: (Work, InUse), taken_within: Duration) -> Self {
+        let state = State { rest: Some((body, holds)), is_given_up: false, since: None };
         Self { flow: Arc::new(Flow(Mutex::new(state))), taken_within, watch: None }
     }
 }

@@ -22,7 +22,6 @@ mod settings;
 mod voice;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -32,11 +31,12 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::fields::missing;
 use super::refusal::Refusal;
 use super::{Face, RequestName, measured, models};
+use crate::accept::InUse;
 use crate::keys::Pass;
 use session::Session;
 
@@ -55,25 +55,14 @@ const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
 /// What the sessions of a face share.
 pub(super) struct Sessions {
     stop: watch::Receiver<bool>,
-    /// Nothing is sent; each session holds it as long as it lives.
-    alive: mpsc::Sender<Infallible>,
+    /// Each session holds it as long as it lives.
+    in_use: InUse,
 }
-
-/// Ends when all sessions have.
-pub(crate) struct AllEnded(mpsc::Receiver<Infallible>);
 
 impl Sessions {
     /// Sessions that end when `stop` says so.
-    pub(super) fn new(stop: watch::Receiver<bool>) -> (Self, AllEnded) {
-        let (alive, ended) = mpsc::channel(1);
-        (Self { stop, alive }, AllEnded(ended))
-    }
-}
-
-impl AllEnded {
-    /// Waits until no session holds the face any more.
-    pub(crate) async fn wait(mut self) {
-        while self.0.recv().await.is_some() {}
+    pub(super) const fn new(stop: watch::Receiver<bool>, in_use: InUse) -> Self {
+        Self { stop, in_use }
     }
 }
 
@@ -110,9 +99,9 @@ pub(super) async fn answer(
         let session = Session::new(Arc::clone(&face), model, &name, pass)?;
         let upgrade = upgrade.protocols([PROTOCOL]).read_buffer_size(READ_BYTES).write_buffer_size(0);
         let upgrade = upgrade.max_message_size(max_bytes).max_frame_size(max_bytes);
-        let alive = face.sessions.alive.clone();
+        let in_use = face.sessions.in_use.clone();
         Ok(upgrade.on_upgrade(async move |socket| {
-            let _alive = alive;
+            let _in_use = in_use;
             if session.hold(socket).await.is_ok() {
                 meter.end(200);
             }

@@ -1,0 +1,232 @@
+//! A deployment gets another plan while it serves, or keeps the one it has.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code: what is wrong here fails the test")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "other processes say nothing when something has changed: they are asked"
+)]
+
+mod common;
+#[path = "common/up.rs"]
+mod up;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use serde_json::Value as Json;
+use up::{Up, figures, signal};
+
+/// Words as they came.
+const BEFORE: &str = "
+component Words() { in text: text max 1MiB out words: stream<text max 1KiB> run reference \"text.words\" }
+let words = Words()
+graph speak(prompt: text max 1MiB) -> { reply: stream<text> } { { reply: words(prompt) } }
+graph write(prompt: text) -> { reply: stream<text> } { { reply: words(prompt) } }
+graph leave(prompt: text) -> { reply: stream<text> } { { reply: words(prompt) } }
+route talk = speak(prompt) -> reply
+route chat = write(prompt) -> reply
+route gone = leave(prompt) -> reply
+serve speak { grpc openai chat -> talk }
+";
+
+/// Words in capitals, by one worker more, over one route less.
+const AFTER: &str = "
+component Words() { in text: text max 1MiB out words: stream<text max 1KiB> run reference \"text.words\" }
+component Upper() { in text: text max 1MiB out text: text max 1MiB run reference \"text.upper\" }
+let words = Words()
+let upper = Upper()
+graph speak(prompt: text max 1MiB) -> { reply: stream<text> } { { reply: words(upper(prompt)) } }
+graph write(prompt: text) -> { reply: stream<text> } { { reply: words(upper(prompt)) } }
+route talk = speak(prompt) -> reply
+route chat = write(prompt) -> reply
+serve speak { grpc openai chat -> talk }
+";
+
+/// The program of an update.
+fn after(up: &Up) -> PathBuf {
+    let file = up.folder.path().join("after.corn");
+    fs::write(&file, AFTER).unwrap();
+    file
+}
+
+fn update(up: &Up) -> common::Outcome {
+    up.run(&["update", up.name, after(up).to_str().unwrap()])
+}
+
+fn status(up: &Up) -> Json {
+    let status = up.run(&["ps", up.name, "--json"]).good();
+    serde_json::from_str::<Json>(&status.stdout).unwrap()[0]["status"].clone()
+}
+
+/// What is in the deployment's folder of its generations.
+fn kept(up: &Up) -> Vec<String> {
+    let folder = up.folder.path().join("state").join(up.name);
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let ends =
+        |name: &String| [".pid", ".plan"].iter().any(|end| name.ends_with(end)) || name.starts_with("coord");
+    let mut names: Vec<String> = names.filter(ends).collect();
+    names.sort();
+    names
+}
+
+/// Asks for more than anybody takes: it is under way until it is read, or given up.
+fn asked_for_much(up: &Up) -> Child {
+    let file = up.folder.path().join("much.txt");
+    fs::write(&file, "word ".repeat(200_000)).unwrap();
+    let prompt = format!("prompt=@{}", file.display());
+    let args = ["call", "talk", "--route", "talk", "--in", &prompt];
+    let mut asked = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    asked.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    asked
+}
+
+fn is_alive(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+}
+
+/// Says a prompt over a connection that stays open, and gives what is answered.
+fn chat(connection: &mut TcpStream, prompt: &str) -> String {
+    let body = format!(r#"{{"model":"speak","messages":[{{"role":"user","content":"{prompt}"}}]}}"#);
+    let head =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: corn\r\ncontent-length: {}\r\n\r\n", body.len());
+    connection.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut came = Vec::new();
+    let length = loop {
+        let mut some = [0; 4096];
+        let read = connection.read(&mut some).unwrap();
+        assert!(read > 0, "the connection ended after {:?}", String::from_utf8_lossy(&came));
+        came.extend_from_slice(&some[..read]);
+        let text = String::from_utf8_lossy(&came).to_lowercase();
+        let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };
+        assert!(head.starts_with("http/1.1 200"), "{text}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if rest.len() >= length.parse::<usize>().unwrap() {
+            break length.parse::<usize>().unwrap();
+        }
+    };
+    let body: Json = serde_json::from_slice(&came[came.len() - length..]).unwrap();
+    body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
+}
+
+/// S5, F2: under load, no request is lost or refused by an update; connections stay; what is under way ends where it
+/// began; and nothing of the plan before is left.
+#[test]
+fn an_update_under_load_loses_no_request() {
+    let up = Up::new("talk", BEFORE, &["--http", "127.0.0.1:0"]);
+    let said = up.said();
+    let (_, http) = said.split_once("over HTTP at http://").unwrap();
+    let mut connection = TcpStream::connect(http.split('/').next().unwrap()).unwrap();
+    assert_eq!(chat(&mut connection, "One two."), "One two. ");
+    let before: Vec<String> = up.workers().iter().map(|worker| worker["pid"].to_string()).collect();
+    // It is under way when the plan is replaced that it is of.
+    let mut much = asked_for_much(&up);
+    let load = up.load(3000, 4);
+    up.wait("the load being under way", |up| status(up)["submitted"].as_u64().unwrap() > 100);
+    update(&up).good();
+    assert_eq!(chat(&mut connection, "One two."), "ONE TWO. ");
+    assert_eq!(up.call("Still here.").good().stdout, "STILL HERE. ");
+    let leaving = &status(&up)["leaving"];
+    assert_eq!(leaving["in_flight"], 1, "{leaving}");
+    assert_eq!(update(&up).code, 4, "one at a time");
+    let gone = up.run(&["call", "talk", "--route", "gone", "--in", "prompt=x"]);
+    assert!(gone.code == 2 && gone.stderr.contains("'gone'"), "{}", gone.stderr);
+    let mut rest = String::new();
+    much.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
+    assert!(rest == "word ".repeat(199_999) && much.wait().unwrap().success(), "{} bytes", rest.len());
+    let (figures, said) = figures(load);
+    assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(3000), Some(0)), "{said}");
+    up.wait("the end of what was before", |up| status(up)["leaving"].is_null());
+    assert!(before.iter().all(|pid| !is_alive(pid)));
+    assert_eq!(kept(&up), ["coordinator-2.sock", "plan-2.plan", "w0-2.pid", "w1-2.pid"]);
+    up.wait_for_rest();
+    assert_eq!(chat(&mut connection, "Three."), "THREE. ");
+}
+
+/// What is left of the plan before when its time is over fails, and says why.
+#[test]
+fn what_takes_too_long_fails() {
+    let up = Up::new("talk", BEFORE, &[]);
+    let much = asked_for_much(&up);
+    up.run(&["update", "talk", after(&up).to_str().unwrap(), "--drain-within", "0"]).good();
+    let output = much.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the plan was replaced, and there was no more time"), "{said}");
+    up.wait("the end of what was before", |up| status(up)["leaving"].is_null());
+}
+
+/// Starts an update whose first worker is stopped before it has loaded, and gives its process.
+fn stopped_update(up: &Up) -> (Child, String) {
+    let file = after(up);
+    let args = ["update", up.name, file.to_str().unwrap()];
+    let updating = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let written = up.folder.path().join("state").join(up.name).join("w0-2.pid");
+    let pid = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    while pid(&written).is_empty() {
+        std::thread::yield_now();
+    }
+    let pid = pid(&written);
+    signal("-STOP", &pid);
+    (updating, pid)
+}
+
+/// F2: if a worker of the new plan ends before it is ready, or whoever wants it goes away, everything is as it was.
+#[test]
+fn an_update_that_fails_changes_nothing() {
+    let up = Up::new("talk", BEFORE, &[]);
+    let before = up.pid(0);
+    let (updating, pid) = stopped_update(&up);
+    assert!(up.run(&["ps"]).good().stdout.contains("talk, coming: "));
+    signal("-KILL", &pid);
+    let output = updating.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("w0 ended: signal: 9 (SIGKILL)"), "{said}");
+    let as_before = |up: &Up| status(up)["coming"].is_null() && kept(up).len() == 3;
+    up.wait("the end of the update", as_before);
+    assert_eq!(kept(&up), ["coordinator.sock", "plan.plan", "w0.pid"]);
+
+    let (updating, pid) = stopped_update(&up);
+    signal("-INT", &updating.id().to_string());
+    assert_eq!(updating.wait_with_output().unwrap().status.code(), Some(130));
+    up.wait("the end of the update", as_before);
+    assert!(!is_alive(&pid));
+    assert_eq!((up.pid(0), up.call("Still here.").good().stdout.as_str()), (before, "Still here. "));
+    // Nothing is in the way of one that can be.
+    update(&up).good();
+    assert_eq!(up.call("Now.").good().stdout, "NOW. ");
+}
+
+/// F3: a coordinator that is killed in the middle of an update, or after it, finds the workers of the plan that it
+/// serves, and ends the others.
+#[test]
+fn a_coordinator_killed_during_an_update_finds_its_workers() {
+    let mut up = Up::new("talk", BEFORE, &[]);
+    let before = up.pid(0);
+    let (mut updating, stray) = stopped_update(&up);
+    let kill = |up: &mut Up| {
+        let mut process = up.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    };
+    kill(&mut up);
+    updating.wait().unwrap();
+    up.start(&[]);
+    assert_eq!((up.pid(0), up.call("Still.").good().stdout.as_str()), (before.clone(), "Still. "));
+    up.wait("the stray's end", |_| !is_alive(&stray));
+    assert_eq!(kept(&up), ["coordinator.sock", "plan.plan", "w0.pid"]);
+
+    fs::write(up.file(), AFTER).unwrap();
+    up.run(&["update", "talk", up.file().to_str().unwrap()]).good();
+    let now = up.pid(0);
+    kill(&mut up);
+    up.start(&[]);
+    assert_eq!((up.pid(0), up.call("Now.").good().stdout.as_str()), (now, "NOW. "));
+    up.wait("the end of the workers before", |_| !is_alive(&before));
+    assert_eq!(kept(&up), ["coordinator-2.sock", "plan-2.plan", "w0-2.pid", "w1-2.pid"]);
+}
