@@ -234,15 +234,15 @@ fn a_stopped_worker_is_left_out() {
 fn what_cannot_be_done_is_said() {
     let up = Up::new("talk", REPLICAS, &[]);
     let scaled = up.run(&["scale", "talk", "words", "1"]).good();
-    assert!(scaled.stdout.contains("words gets 1 replicas"), "{}", scaled.stdout);
-    up.wait("fewer replicas", |up| up.workers()[1]["standing"] == "away");
+    assert_eq!(scaled.stdout, "words has 1 replica: w0\n");
+    assert_eq!(up.workers()[1]["standing"], "away");
     assert_eq!(up.call("One is enough.").good().stdout, "One is enough. ");
     up.run(&["drain", "talk", "w0"]).good();
     let refused = up.call("Nobody?");
     assert_eq!(refused.code, 6);
     insta::assert_snapshot!(refused.stderr, @"error: component 'words': no worker that has it is ready: try again later\n");
     up.run(&["scale", "talk", "words", "2"]).good();
-    up.wait("more replicas", |up| up.workers()[1]["standing"] == "ready");
+    assert_eq!(up.workers()[1]["standing"], "ready");
     assert_eq!(up.call("Two again.").good().stdout, "Two again. ");
     let said = |args: &[&str]| up.run(args).stderr;
     insta::assert_snapshot!(said(&["scale", "talk", "words", "3"]), @"error: the plan has room for 1 to 2 replicas of 'words', and 3 are asked for; more are planned with `replicas: 3` in a `place`\n");
@@ -254,6 +254,26 @@ fn what_cannot_be_done_is_said() {
     insta::assert_snapshot!(again.stderr, @"error: a deployment 'talk' is up already; end it with `corn down talk`\n");
     up.run(&["down", "talk"]).good();
     insta::assert_snapshot!(up.run(&["ps"]).good().stdout, @"no deployment is up; `corn up FILE.corn` starts one\n");
+}
+
+/// A worker that is lost while it drains has not finished what it had, and whoever drains it is told.
+#[test]
+fn a_worker_lost_while_it_drains_is_not_drained() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let load = up.load(2000, 8);
+    let opened = |up: &Up| up.workers()[0]["work"]["components"][0]["ended"].as_u64().unwrap_or(0);
+    up.wait("being under way", |up| opened(up) > 0);
+    let worker = up.pid(0);
+    signal("-STOP", &worker);
+    let drain = up.corn(&["drain", "talk", "w0"]).stderr(Stdio::piped()).spawn().unwrap();
+    up.wait("draining", |up| up.workers()[0]["standing"] == "draining");
+    signal("-KILL", &worker);
+    let output = drain.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(4) && said.contains("w0 was lost before it had finished"), "{said}");
+    let (figures, said) = figures(load);
+    assert_eq!(figures["done"].as_u64().unwrap() + figures["failed"].as_u64().unwrap(), 2000, "{said}");
+    up.wait_for_rest();
 }
 
 /// A worker without the deployment's token is not let in, and a coordinator without it is not believed.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use corn_engine::{Member, Standing, Status};
-use corn_plan::WorkerId;
+use corn_plan::{Plan, Stage, WorkerId};
 use serde_json::json;
 use tokio::task::LocalSet;
 
@@ -260,8 +260,18 @@ pub(crate) fn drain(args: &Drain) -> Result<(), Failure> {
         let mut remote = state.connected().await?;
         remote.drain(args.worker).await?;
         let mut status = remote.status().await?;
-        while status.workers[args.worker.0 as usize].standing == Standing::Draining {
-            status = remote.changed(status.version).await?;
+        loop {
+            match &status.workers[args.worker.0 as usize].standing {
+                Standing::Drained => break,
+                Standing::Draining => status = remote.changed(status.version).await?,
+                Standing::Away | Standing::Loading { .. } | Standing::Ready | Standing::Failed(_) => {
+                    let (worker, name) = (args.worker, &args.name);
+                    return Err(Failure::setup(format!(
+                        "{worker} was lost before it had finished what it had, and takes requests when it is back; \
+                         `corn ps {name}` shows it"
+                    )));
+                }
+            }
         }
         print(&format!(
             "{} takes no requests, and has none; `corn restart {} {}` brings it back\n",
@@ -303,12 +313,39 @@ pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
 pub(crate) fn scale(args: &Scale) -> Result<(), Failure> {
     let state = State::of(&args.name)?;
     local(async {
-        state.connected().await?.scale(&args.component, args.replicas).await?;
-        print(&format!(
-            "{} gets {} replicas; `corn ps {}` shows when\n",
-            args.component, args.replicas, args.name
-        ))
+        let mut remote = state.connected().await?;
+        let plan = remote.plan().await?;
+        remote.scale(&args.component, args.replicas).await?;
+        let (kept, gone) = replicas(plan.plan(), &args.component, args.replicas);
+        let mut status = remote.status().await?;
+        loop {
+            let standing = |worker: &WorkerId| &status.workers[worker.0 as usize].standing;
+            if let Some((worker, why)) = kept.iter().find_map(|worker| match standing(worker) {
+                Standing::Failed(why) => Some((worker, why)),
+                _ => None,
+            }) {
+                return Err(Failure::setup(format!("{worker} cannot load: {why}")));
+            }
+            // One that was drained before is there as well.
+            let is_there = |worker| !matches!(standing(worker), Standing::Away | Standing::Loading { .. });
+            let are_there = kept.iter().all(is_there);
+            if are_there && gone.iter().all(|worker| *standing(worker) == Standing::Away) {
+                break;
+            }
+            status = remote.changed(status.version).await?;
+        }
+        let ready: Vec<String> = kept.iter().map(WorkerId::to_string).collect();
+        let replicas = if args.replicas == 1 { "replica" } else { "replicas" };
+        print(&format!("{} has {} {replicas}: {}\n", args.component, args.replicas, ready.join(", ")))
     })
+}
+
+/// The workers that are there when a component has so many replicas, and those that are not.
+fn replicas(plan: &Plan, component: &str, count: u32) -> (Vec<WorkerId>, Vec<WorkerId>) {
+    let holds = |stage: &&Stage| stage.components.iter().any(|id| plan.components[*id].name == component);
+    let workers = plan.stages.iter().find(holds).map_or(&[][..], |stage| &stage.replicas);
+    let (kept, gone) = workers.split_at(workers.len().min(count as usize));
+    (kept.to_vec(), gone.to_vec())
 }
 
 pub(crate) fn down(args: &Down) -> Result<(), Failure> {

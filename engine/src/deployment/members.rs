@@ -198,7 +198,10 @@ impl Members {
     }
 
     pub(crate) fn drained(&mut self, worker: WorkerId) {
-        if let Some(here) = self.all.get_mut(worker.0 as usize).and_then(|place| place.here.as_mut()) {
+        // Whoever came in place of one that was lost while it drained is asked for nothing.
+        if let Some(here) = self.all.get_mut(worker.0 as usize).and_then(|place| place.here.as_mut())
+            && here.standing == Standing::Draining
+        {
             here.standing = Standing::Drained;
         }
     }

@@ -331,7 +331,6 @@ async fn a_call_that_ends_early_ends_the_work() {
 async fn a_deadline_ends_the_work() {
     let host = host(PROGRAM).await;
     let mut request = Request::new(ask("endless", &[("upto", int(0))], &[]));
-    // Set as a header: the client's own clock takes no part.
     request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
     let mut stream = host.native().await.stream(request).await.unwrap().into_inner();
     let status = loop {
@@ -345,7 +344,9 @@ async fn a_deadline_ends_the_work() {
     let mut request = Request::new(ask("endless", &[("upto", int(0))], &[]));
     request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
     let status = host.native().await.infer(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    // The client looks at the clock as well until an answer begins, and may be first.
+    let is_clients = status.message() == "Timeout expired";
+    assert!(is_clients || status.code() == Code::DeadlineExceeded, "{status:?}");
     host.all_given_back().await;
 }
 
