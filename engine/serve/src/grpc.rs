@@ -11,7 +11,7 @@ mod patient;
 pub mod proto;
 pub(crate) mod routes;
 pub(crate) mod status;
-mod value;
+pub(crate) mod value;
 
 use std::sync::Arc;
 use std::time::Duration;

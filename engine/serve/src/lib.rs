@@ -1,15 +1,18 @@
 //! The faces of a deployment: what clients speak, made into requests to the engine and back.
 //!
 //! Only this crate knows protobuf and the JSON of public APIs. Each face is a module: `grpc` has Corn's own service
-//! and KServe v2, `http` the OpenAI-compatible API. What a request may bring and ask for comes from the plan, so a
-//! client's mistake is answered with what the plan says.
+//! and KServe v2, `http` the OpenAI-compatible API; `client` asks such a server. What a request may bring and ask for
+//! comes from the plan, so a client's mistake is answered with what the plan says.
 
 mod accept;
+pub mod client;
 mod fetch;
 mod grpc;
 mod http;
 mod keys;
+mod pem;
 mod seen;
+mod trust;
 
 pub use grpc::proto;
 
@@ -28,8 +31,9 @@ use tokio::sync::watch;
 pub use accept::{Bounds, Tls};
 pub use fetch::MediaSources;
 pub use keys::Keys;
-pub use seen::{Log, Traces, Watched};
 use seen::{Seen, Told};
+pub use seen::{Log, Traces, Watched};
+pub use trust::KnownBy;
 
 use accept::{Entrance, Speaks};
 
