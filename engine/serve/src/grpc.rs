@@ -37,6 +37,7 @@ use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::corn::corn_server::CornServer;
 use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::keys::{Keys, Pass};
+use crate::seen;
 
 /// Bytes of a request as it comes, where the plan sets no limit.
 const BODY_BYTES: u64 = 64 << 20;
@@ -102,6 +103,9 @@ fn door(keys: Option<Keys>) -> impl Fn(Request<()>) -> Result<Request<()>, Statu
         let brought = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let wanted = || Status::unauthenticated("a key is needed: metadata `authorization: Bearer KEY`");
         let pass = keys.pass(brought).ok_or_else(wanted)?;
+        if let Some(call) = seen::current() {
+            call.known_by(&pass);
+        }
         request.extensions_mut().insert(pass);
         Ok(request)
     }

@@ -23,7 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::grpc::status::blame_word;
 
 pub(crate) use body::Counted;
-pub(crate) use call::{Call, Told, within};
+pub(crate) use call::{Call, Opened, Told, current, within};
 pub use log::Log;
 pub use trace::Traces;
 
