@@ -31,7 +31,7 @@ use tokio::sync::watch;
 pub use accept::{Bounds, Tls};
 pub use fetch::MediaSources;
 pub use keys::Keys;
-use seen::{Seen, Told};
+use seen::{Fares, Seen, Told};
 pub use seen::{Log, Traces, Watched};
 pub use trust::KnownBy;
 
@@ -168,6 +168,11 @@ impl Served {
             Some(engine) => self.plan().recordings.ids().filter_map(|it| engine.lacking(it)).collect(),
             None => self.plan().components.iter().map(|component| component.name.clone()).collect(),
         }
+    }
+
+    /// How requests of a route fare.
+    fn fares(&self, graph: &str, route: &str) -> Fares {
+        self.seen.fares(graph, route)
     }
 
     fn engine(&self) -> Result<&Arc<Engine>, Fault> {
