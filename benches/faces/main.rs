@@ -67,9 +67,9 @@ fn options(arguments: &[String]) -> Outcome<Option<Options>> {
 async fn compare(options: &Options) -> Outcome<()> {
     let corn = Server::corn(&options.corn).await?;
     let bare = Server::bare().await?;
-    println!("{:<26}{:>21}{:>21}{:>24}", "", "bare", "corn", "corn : bare");
+    println!("{:<26}{:>27}{:>27}{:>24}", "", "bare", "corn", "corn : bare");
     println!(
-        "{:<26}{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}{:>8}{:>8}{:>8}",
+        "{:<26}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>8}{:>8}{:>8}",
         "face, payload, at once", "p50 µs", "p99", "req/s", "p50 µs", "p99", "req/s", "p50", "p99", "req/s"
     );
     let mut missed = Vec::new();
@@ -86,7 +86,7 @@ async fn compare(options: &Options) -> Outcome<()> {
         let p50 = corn.p50_us / bare.p50_us;
         let share = corn.per_second / bare.per_second;
         println!(
-            "{:<26}{:>7.0}{:>7.0}{:>7.0}{:>7.0}{:>7.0}{:>7.0}{p50:>8.2}{:>8.2}{share:>8.2}",
+            "{:<26}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{p50:>8.2}{:>8.2}{share:>8.2}",
             case.to_string(),
             bare.p50_us,
             bare.p99_us,

@@ -14,8 +14,7 @@ mkdir -p "$kept"
 
 # The components here need neither candle nor ONNX; with them the build takes ten times as long.
 build=(cargo build --release --locked -p corn -p corn-benches --no-default-features --bin corn --bench faces)
-"${build[@]}"
-bench=$("${build[@]}" --message-format=json 2>/dev/null |
+bench=$("${build[@]}" --message-format=json-render-diagnostics |
     sed -n 's/.*"name":"faces".*"executable":"\([^"]*\)".*/\1/p')
 [ -x "$bench" ] || { echo "run.sh: cargo names no bench \`faces\`" >&2; exit 2; }
 # Copies, so that all rounds measure one binary whatever is built meanwhile.

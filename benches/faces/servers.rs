@@ -45,15 +45,15 @@ impl Server {
         Self::listening(process, said).await
     }
 
-    /// Reads where it listens from what it says: the address ends a line that names the protocol.
+    /// Reads where it listens from what it says: the first address in a line that names the protocol.
     async fn listening(process: Child, said: impl AsyncRead + Unpin + Send + 'static) -> Outcome<Self> {
         let mut lines = BufReader::new(said).lines();
         let (mut http, mut grpc, mut all) = (None, None, String::new());
         while http.is_none() || grpc.is_none() {
             let line = lines.next_line().await?;
             let line = line.ok_or_else(|| format!("a server ended and said: {all}"))?;
-            let last = line.rsplit_once(' ').map_or("", |(_, last)| last);
-            let address = last.trim_start_matches("http://").trim_end_matches("/v1").parse().ok();
+            let address = |word: &str| word.trim_start_matches("http://").split('/').next()?.parse().ok();
+            let address = line.split([' ', ',']).find_map(address);
             match line.as_str() {
                 line if line.contains("over HTTP") => http = address,
                 line if line.contains("over gRPC") => grpc = address,

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Serve(commands::serve::Serve),
     /// Deploy a program on this host: a coordinator, and its workers as processes.
     Up(commands::up::Up),
-    /// Ask a deployment that is up.
+    /// Ask a deployment that is up, or a server anywhere.
     Call(commands::call::Call),
     /// List the deployments that are up, and how their workers are.
     Ps(commands::ps::Ps),

@@ -1,42 +1,53 @@
-//! `corn call`: a request to a deployment that is up, or many for a look at its latency.
+//! `corn call`: a request to a deployment that is up or to a server anywhere, or many for a look at its latency.
 
 mod histogram;
 mod load;
 mod measured;
+mod server;
+mod whom;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use corn_core::message::Priority;
-use corn_core::{Blame, Datum, Fault};
+use corn_core::{Blame, Fault};
 use corn_engine::Ask;
-use corn_plan::{PlanHash, RecordingId, Verified};
+use corn_plan::RecordingId;
+use corn_plan::ids::Id;
 use serde_json::json;
 
 use crate::commands::call::load::load;
 use crate::commands::call::measured::Measured;
+use crate::commands::call::server::Reach;
+use crate::commands::call::whom::{Deployment, Whom};
 use crate::commands::ps::local;
 use crate::commands::{print, told_to_stop};
 use crate::failure::Failure;
 use crate::request::answer::take;
 use crate::request::outputs::Outputs;
-use crate::request::{bindings, choose, inputs};
+use crate::request::way::{Way, Ways};
+use crate::request::{Binding, bindings, inputs};
 use crate::state::State;
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("whom").args(["name", "at"]).required(true))]
 #[command(after_help = "\
 Examples:
   corn call assistant --in speech=@question.wav --out voice=answer.wav
   corn call hello --in prompt=\"Name three colours\"
   corn call shout --in text=hello --repeat 10000 --concurrency 64
+  corn call --at http://localhost:8001 --in prompt=\"Name three colours\"
+  CORN_API_KEY=sk-2f9c81d6 corn call --at https://models.example.org:8001 --in text=hello
 
 With --repeat nothing of the answers is kept: how long they took is printed, and what failed. Ctrl-C prints what
 was measured until then.")]
 pub(crate) struct Call {
-    /// The deployment.
-    name: String,
+    /// The deployment of this host [or --at a server].
+    name: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
     /// The route [default: the one that takes what is brought and makes what is asked].
     #[arg(long, value_name = "ROUTE")]
     route: Option<String>,
@@ -73,20 +84,14 @@ fn priority(text: &str) -> Result<Priority, String> {
 }
 
 pub(crate) fn call(args: &Call) -> Result<(), Failure> {
-    let state = State::of(&args.name)?;
     let measured = Rc::new(RefCell::new(Measured::default()));
+    let given = bindings("in", &args.inputs)?;
+    let asked = bindings("out", &args.outputs)?;
     local(async {
         let work = async {
-            let plan = state.connected().await?.plan().await?;
-            let given = bindings("in", &args.inputs)?;
-            let asked = bindings("out", &args.outputs)?;
-            let recording = choose(plan.plan(), args.route.as_deref(), &given, &asked)?;
-            let inputs = inputs::read(&plan.plan().recordings[recording], &given)?;
-            match args.repeat {
-                None => once(args, &state, &plan, recording, inputs).await,
-                Some(repeat) => {
-                    many(args, &state, plan.hash(), &ask(args, recording, inputs), repeat, &measured).await
-                }
+            match &args.name {
+                Some(name) => deployed(args, &State::of(name)?, &given, &asked, &measured).await,
+                None => server::served(args, &given, &asked, &measured).await,
             }
         };
         tokio::select! {
@@ -95,6 +100,41 @@ pub(crate) fn call(args: &Call) -> Result<(), Failure> {
             outcome = work => outcome,
         }
     })
+}
+
+/// Asks a deployment of this host.
+async fn deployed(
+    args: &Call,
+    state: &State,
+    given: &[Binding],
+    asked: &[Binding],
+    measured: &Rc<RefCell<Measured>>,
+) -> Result<(), Failure> {
+    let plan = state.connected().await?.plan().await?;
+    let ways = Ways::of_plan(plan.plan());
+    let (recording, way) = ways.choose(args.route.as_deref(), given, asked)?;
+    let ask = Ask {
+        recording: RecordingId::from_index(recording),
+        inputs: inputs::read(way, given)?,
+        deadline: args.deadline,
+        priority: args.priority,
+        is_traced: false,
+    };
+    answered(args, &Deployment { state: state.clone(), plan: plan.hash(), ask }, way, asked, measured).await
+}
+
+/// Asks, once or as often as is wanted.
+async fn answered(
+    args: &Call,
+    whom: &impl Whom,
+    way: &Way,
+    asked: &[Binding],
+    measured: &Rc<RefCell<Measured>>,
+) -> Result<(), Failure> {
+    match args.repeat {
+        None => once(args, whom, way, asked).await,
+        Some(repeat) => many(args, whom, repeat, measured).await,
+    }
 }
 
 /// Says what was measured until somebody said stop.
@@ -109,38 +149,25 @@ fn interrupted(args: &Call, measured: &Measured) -> Result<Failure, Failure> {
     Ok(Failure::Fault(Fault::new(Blame::Cancelled, message)))
 }
 
-fn ask(args: &Call, recording: RecordingId, inputs: Vec<(String, Datum)>) -> Ask {
-    Ask { recording, inputs, deadline: args.deadline, priority: args.priority, is_traced: false }
-}
-
-async fn once(
-    args: &Call,
-    state: &State,
-    plan: &Verified,
-    recording: RecordingId,
-    inputs: Vec<(String, Datum)>,
-) -> Result<(), Failure> {
-    let asked = bindings("out", &args.outputs)?;
-    let mut outputs = Outputs::open(&plan.plan().recordings[recording], &asked, args.json)?;
-    let mut answer = state.connected().await?.call(plan.hash(), ask(args, recording, inputs));
+async fn once(args: &Call, whom: &impl Whom, way: &Way, asked: &[Binding]) -> Result<(), Failure> {
+    let mut outputs = Outputs::open(way, asked, args.json)?;
+    let line = whom.connect().await?;
+    let mut answer = whom.ask(line).await;
     take(&mut answer, &mut outputs, || ()).await?;
     let report = outputs.finish()?;
     if args.json {
-        let route = &plan.plan().recordings[recording].route;
-        print(&format!("{}\n", json!({ "route": route, "outputs": report })))?;
+        print(&format!("{}\n", json!({ "route": way.route, "outputs": report })))?;
     }
     Ok(())
 }
 
 async fn many(
     args: &Call,
-    state: &State,
-    plan: PlanHash,
-    ask: &Ask,
+    whom: &impl Whom,
     repeat: u32,
     measured: &Rc<RefCell<Measured>>,
 ) -> Result<(), Failure> {
-    let outcome = load(state, plan, ask, repeat, args.concurrency, measured).await;
+    let outcome = load(whom, repeat, args.concurrency, measured).await;
     let measured = measured.borrow();
     report(args, &measured, false)?;
     outcome?;

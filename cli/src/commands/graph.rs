@@ -8,7 +8,7 @@ use crate::args::{Drawing, Graph, Placement};
 use crate::commands::{print, refuse_overwriting, write};
 use crate::failure::Failure;
 use crate::program;
-use crate::request::no_such_route;
+use crate::request::way::no_such_route;
 
 /// Stands for the recording's number in the name of a file.
 const NUMBER: &str = "{}";

@@ -9,7 +9,8 @@ use corn_core::message::Priority;
 use corn_core::{Blame, Fault};
 use corn_engine::{Ask, Engine, NoObserver, Observer};
 use corn_executors::Executors;
-use corn_plan::Verified;
+use corn_plan::ids::Id;
+use corn_plan::{RecordingId, Verified};
 use serde_json::json;
 
 use crate::args::Run;
@@ -20,7 +21,8 @@ use crate::program;
 use crate::progress::Bars;
 use crate::request::answer::take;
 use crate::request::outputs::Outputs;
-use crate::request::{bindings, choose, inputs};
+use crate::request::way::Ways;
+use crate::request::{bindings, inputs};
 use crate::timings::Timings;
 
 /// How long an interrupted fetch may take to stop.
@@ -31,10 +33,12 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     program::refuse_foreign(plan.plan())?;
     let given = bindings("in", &args.inputs)?;
     let asked = bindings("out", &args.outputs)?;
-    let recording = choose(plan.plan(), args.route.as_deref(), &given, &asked)?;
+    let ways = Ways::of_plan(plan.plan());
+    let (recording, way) = ways.choose(args.route.as_deref(), &given, &asked)?;
     // Wrong inputs and places that cannot be written are found before anything is fetched.
-    let inputs = inputs::read(&plan.plan().recordings[recording], &given)?;
-    let outputs = Outputs::open(&plan.plan().recordings[recording], &asked, args.json)?;
+    let inputs = inputs::read(way, &given)?;
+    let outputs = Outputs::open(way, &asked, args.json)?;
+    let recording = RecordingId::from_index(recording);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::setup(format!("no event loop: {error}")))?;
     let ask = Ask {

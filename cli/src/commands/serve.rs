@@ -58,9 +58,14 @@ pub(crate) struct Faces {
     /// stand what it allows: `name=lab concurrency=4 rate=60/min`. It is read again when it changes.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// A collector of traces (OTLP over HTTP), such as http://localhost:4318; without, what OTEL_EXPORTER_OTLP_ENDPOINT says.
+    /// A collector of traces (OTLP over HTTP), such as http://localhost:4318 or https://…; without, what
+    /// OTEL_EXPORTER_OTLP_ENDPOINT says.
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
+    /// Certificates in PEM, one of which must vouch for a collector at https:// [default: what
+    /// OTEL_EXPORTER_OTLP_CERTIFICATE says, or those of Mozilla].
+    #[arg(long, value_name = "FILE")]
+    otlp_ca: Option<PathBuf>,
     /// A line for each call at its end, to standard error.
     #[arg(long, value_name = "FORM", value_enum, default_value_t = LogForm::Off)]
     log: LogForm,
@@ -109,9 +114,14 @@ impl Faces {
 
     /// Who tells traces, if anybody is to be told.
     pub(crate) fn traces(&self, plan: &Plan) -> Result<Option<Arc<Traces>>, Failure> {
-        let said = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|url| !url.is_empty());
-        let Some(url) = self.otlp.clone().or(said) else { return Ok(None) };
-        Ok(Some(Arc::new(Traces::new(&url, plan)?)))
+        let said = |name: &str| std::env::var(name).ok().filter(|said| !said.is_empty());
+        let Some(url) = self.otlp.clone().or_else(|| said("OTEL_EXPORTER_OTLP_ENDPOINT")) else {
+            return Ok(None);
+        };
+        // What is said for all programs may be of no use for this collector; what is said here is meant.
+        let of_all = || said("OTEL_EXPORTER_OTLP_CERTIFICATE").filter(|_| url.starts_with("https:"));
+        let authorities = self.otlp_ca.clone().or_else(|| of_all().map(PathBuf::from));
+        Ok(Some(Arc::new(Traces::new(&url, authorities.as_deref(), plan)?)))
     }
 
     /// Whether anyone said where to listen.

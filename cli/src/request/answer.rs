@@ -2,6 +2,7 @@
 
 use corn_core::Fault;
 use corn_engine::{Answer, Piece, RemoteAnswer};
+use corn_serve::client::Answering;
 
 use crate::failure::Failure;
 use crate::request::outputs::Outputs;
@@ -19,6 +20,12 @@ impl Pieces for Answer {
 }
 
 impl Pieces for RemoteAnswer {
+    async fn next(&mut self) -> Option<Piece> {
+        self.next().await
+    }
+}
+
+impl Pieces for Answering {
     async fn next(&mut self) -> Option<Piece> {
         self.next().await
     }

@@ -5,30 +5,89 @@ use std::path::Path;
 
 use corn_core::Datum;
 use corn_media::{AudioLimits, ImageLimits, read_audio, read_image};
-use corn_plan::{Form, Kind, Recording};
+use corn_plan::{Form, Kind};
+use corn_serve::client;
 
 use crate::failure::Failure;
 use crate::request::Binding;
+use crate::request::way::Way;
 
 /// Most bytes of one input file, so that a wrong path does not fill the memory.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The inputs of `recording` that `bindings` give.
-pub(crate) fn read(recording: &Recording, bindings: &[Binding]) -> Result<Vec<(String, Datum)>, Failure> {
+/// What inputs become, for those who replay them here or elsewhere.
+pub(crate) trait Brought: Sized {
+    /// What a file of media holds.
+    fn media(kind: &Kind, file: Vec<u8>) -> Result<Self, String>;
+    /// Anything else, which is of `kind`.
+    fn plain(kind: &Kind, datum: Datum) -> Result<Self, String>;
+    /// Several.
+    fn list(items: Vec<Self>) -> Self;
+}
+
+/// Here, they are decoded here.
+impl Brought for Datum {
+    fn media(kind: &Kind, file: Vec<u8>) -> Result<Self, String> {
+        let decoded = if let Kind::Audio { max_ms, .. } = kind {
+            read_audio(&file, AudioLimits { max_ms: *max_ms }).map(|audio| Self::Audio(audio.into()))
+        } else {
+            let max_bytes = kind.max_bytes().unwrap_or(u64::MAX);
+            read_image(&file, ImageLimits::from_bytes(max_bytes)).map(|image| Self::Image(image.into()))
+        };
+        decoded.map_err(|error| error.to_string())
+    }
+
+    fn plain(kind: &Kind, datum: Datum) -> Result<Self, String> {
+        datum.check(kind)?;
+        Ok(datum)
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Self::List(items.into())
+    }
+}
+
+/// A server decodes them: files are smaller than what is in them, and its bounds are what counts.
+impl Brought for client::Brought {
+    fn media(kind: &Kind, file: Vec<u8>) -> Result<Self, String> {
+        Ok(if matches!(kind, Kind::Audio { .. }) {
+            Self::AudioFile(file.into())
+        } else {
+            Self::ImageFile(file.into())
+        })
+    }
+
+    fn plain(kind: &Kind, datum: Datum) -> Result<Self, String> {
+        datum.check(kind)?;
+        Ok(Self::Datum(datum))
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Self::List(items)
+    }
+}
+
+/// The inputs of `way` that `bindings` give.
+pub(crate) fn read<B: Brought>(way: &Way, bindings: &[Binding]) -> Result<Vec<(String, B)>, Failure> {
     if bindings.iter().filter(|binding| binding.value == "-").count() > 1 {
         return Err(Failure::Usage("standard input can be only one input".to_owned()));
     }
     let mut inputs = Vec::new();
-    for input in &recording.inputs {
+    for input in &way.inputs {
         let given: Vec<&Binding> = bindings.iter().filter(|binding| binding.name == input.name).collect();
-        let ty = &recording.values[input.value].ty;
-        let name = &input.name;
-        let datum = match (ty.form, given.as_slice()) {
+        let (name, ty) = (&input.name, &input.ty);
+        let brought = match (ty.form, given.as_slice()) {
             (_, []) => continue,
+            (Form::List { max }, given) if given.len() > max as usize => {
+                return Err(Failure::Fault(corn_core::Fault::request(format!(
+                    "input '{name}': a list of {} items is over the bound of {max}",
+                    given.len()
+                ))));
+            }
             (Form::List { .. }, given) => {
-                let items: Result<Vec<Datum>, Failure> =
+                let items: Result<Vec<B>, Failure> =
                     given.iter().map(|binding| item(binding, &ty.kind)).collect();
-                Datum::List(items?.into())
+                B::list(items?)
             }
             (Form::Value, [binding]) => item(binding, &ty.kind)?,
             (Form::Value, _) => {
@@ -43,15 +102,12 @@ pub(crate) fn read(recording: &Recording, bindings: &[Binding]) -> Result<Vec<(S
                 )));
             }
         };
-        datum.check_type(ty).map_err(|problem| {
-            Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")))
-        })?;
-        inputs.push((name.clone(), datum));
+        inputs.push((name.clone(), brought));
     }
     Ok(inputs)
 }
 
-fn item(binding: &Binding, kind: &Kind) -> Result<Datum, Failure> {
+fn item<B: Brought>(binding: &Binding, kind: &Kind) -> Result<B, Failure> {
     let Binding { name, value } = binding;
     let wrong =
         |problem: String| Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")));
@@ -76,16 +132,13 @@ fn item(binding: &Binding, kind: &Kind) -> Result<Datum, Failure> {
     } else {
         format!("'{}'", value.trim_start_matches('@'))
     };
+    let placed = |problem: String| wrong(format!("{place}: {problem}"));
     match (kind, bytes) {
-        (Kind::Audio { max_ms, .. }, Some(bytes)) => read_audio(&bytes, AudioLimits { max_ms: *max_ms })
-            .map(|audio| Datum::Audio(audio.into()))
-            .map_err(|error| wrong(format!("{place}: {error}"))),
-        (Kind::Image { max_bytes }, Some(bytes)) => read_image(&bytes, ImageLimits::from_bytes(*max_bytes))
-            .map(|image| Datum::Image(image.into()))
-            .map_err(|error| wrong(format!("{place}: {error}"))),
-        (Kind::Tensor { .. }, Some(bytes)) => super::npy::read(&bytes)
-            .map(|tensor| Datum::Tensor(tensor.into()))
-            .map_err(|problem| wrong(format!("{place}: {problem}"))),
+        (Kind::Audio { .. } | Kind::Image { .. }, Some(file)) => B::media(kind, file).map_err(placed),
+        (Kind::Tensor { .. }, Some(file)) => {
+            let tensor = super::npy::read(&file).map_err(placed)?;
+            B::plain(kind, Datum::Tensor(tensor.into())).map_err(wrong)
+        }
         (kind, bytes) => {
             let text = match bytes {
                 None => value.clone(),
@@ -94,7 +147,7 @@ fn item(binding: &Binding, kind: &Kind) -> Result<Datum, Failure> {
                     .trim_end_matches(['\n', '\r'])
                     .to_owned(),
             };
-            scalar(&text, kind).map_err(wrong)
+            B::plain(kind, scalar(&text, kind).map_err(wrong)?).map_err(wrong)
         }
     }
 }

@@ -11,17 +11,19 @@ use std::path::Path;
 
 use corn_core::{Blame, Datum, Fault, Tensor};
 use corn_media::{Format, WavWriter, write_image, write_wav};
-use corn_plan::{Form, Kind, Recording, Type};
+use corn_plan::{Form, Kind, Type};
 use serde_json::{Value as Json, json};
 
 use crate::commands::say;
 use crate::failure::Failure;
+use crate::request::way::Way;
 use crate::request::{Binding, npy};
 use file::Pending;
 use text::{one, to_json, to_text};
 
 /// The outputs of one request.
 pub(crate) struct Outputs {
+    route: String,
     sinks: Vec<Sink>,
     json: bool,
     /// Whether the last thing printed was text without a line end.
@@ -30,13 +32,15 @@ pub(crate) struct Outputs {
 
 struct Sink {
     name: String,
-    form: Form,
+    ty: Type,
     target: Target,
     /// What is written or printed at the end.
     items: Vec<Datum>,
 }
 
 enum Target {
+    /// Nobody asked for it; if it is made all the same, it is printed, or there is nowhere for it to go.
+    Unasked,
     /// Standard output, as text, or as a picture where the terminal shows such.
     Terminal,
     /// A file, written when everything is there.
@@ -54,7 +58,7 @@ struct Wav {
 
 impl Outputs {
     /// Opens every file that `bindings` name, before any work is done.
-    pub(crate) fn open(recording: &Recording, bindings: &[Binding], json: bool) -> Result<Self, Failure> {
+    pub(crate) fn open(way: &Way, bindings: &[Binding], json: bool) -> Result<Self, Failure> {
         let mut bound: BTreeMap<&str, &str> = BTreeMap::new();
         for binding in bindings {
             if bound.insert(&binding.name, &binding.value).is_some() {
@@ -62,18 +66,12 @@ impl Outputs {
             }
         }
         let mut sinks: Vec<Sink> = Vec::new();
-        for output in &recording.outputs {
-            let ty = &recording.values[output.value].ty;
-            let name = output.name.clone();
-            let target = match (bound.get(name.as_str()), &ty.kind) {
-                (None | Some(&"-"), Kind::Image { .. }) if !json && picture::can_be_shown() => {
-                    Target::Terminal
-                }
-                (None | Some(&"-"), Kind::Audio { .. } | Kind::Image { .. }) => {
-                    return Err(needs_a_file(&recording.route, &name, &ty.kind));
-                }
-                (None | Some(&"-"), _) => Target::Terminal,
-                (Some(path), _) => open(&name, path, ty)?,
+        for output in &way.outputs {
+            let (name, ty) = (output.name.clone(), output.ty.clone());
+            let target = match bound.get(name.as_str()) {
+                None if !output.is_certain => Target::Unasked,
+                None | Some(&"-") => terminal(&way.route, &name, &ty.kind, json)?,
+                Some(path) => open(&name, path, &ty)?,
             };
             let same = sinks.iter().find(|other| match (other.target.pending(), target.pending()) {
                 (Some(one), Some(other)) => one.is_same(other),
@@ -83,13 +81,17 @@ impl Outputs {
                 let other = &other.name;
                 return Err(Failure::Usage(format!("outputs '{other}' and '{name}' are sent to one file")));
             }
-            sinks.push(Sink { name, form: ty.form, target, items: Vec::new() });
+            sinks.push(Sink { name, ty, target, items: Vec::new() });
         }
-        Ok(Self { sinks, json, in_line: false })
+        Ok(Self { route: way.route.clone(), sinks, json, in_line: false })
     }
 
     /// Takes an item of output number `output`.
     pub(crate) fn item(&mut self, output: usize, datum: Datum) -> Result<(), Failure> {
+        let sink = &mut self.sinks[output];
+        if matches!(sink.target, Target::Unasked) {
+            sink.target = terminal(&self.route, &sink.name, &sink.ty.kind, self.json)?;
+        }
         let several = self.several();
         let sink = &mut self.sinks[output];
         match (&mut sink.target, &datum) {
@@ -121,15 +123,17 @@ impl Outputs {
     /// The request has succeeded: everything takes its place. Returns what `--json` prints.
     pub(crate) fn finish(self) -> Result<Json, Failure> {
         let several = self.several();
-        let Self { sinks, json, in_line } = self;
+        let Self { sinks, json, in_line, .. } = self;
         if in_line && std::io::stdout().is_terminal() {
             show("\n")?;
         }
         let mut report = serde_json::Map::new();
         for sink in sinks {
-            let Sink { name, form, target, items } = sink;
+            let Sink { name, ty, target, items } = sink;
+            let form = ty.form;
             let problem = |problem: String| cannot_write(&name, &problem);
             let value = match target {
+                Target::Unasked => continue,
                 Target::Terminal if json => to_json(&items, form),
                 Target::Terminal if items.is_empty() => Json::Null,
                 Target::Terminal => {
@@ -170,7 +174,7 @@ impl Outputs {
 impl Target {
     const fn pending(&self) -> Option<&Pending> {
         match self {
-            Self::Terminal => None,
+            Self::Unasked | Self::Terminal => None,
             Self::Whole(pending) | Self::Wav(Wav { pending, .. }) => Some(pending),
         }
     }
@@ -206,6 +210,15 @@ impl Wav {
 
 fn cannot_write(name: &str, problem: &str) -> Failure {
     Failure::setup(format!("output '{name}' cannot be written: {problem}"))
+}
+
+/// Standard output for an output of `kind`, if it can be shown there.
+fn terminal(route: &str, name: &str, kind: &Kind, json: bool) -> Result<Target, Failure> {
+    match kind {
+        Kind::Image { .. } if !json && picture::can_be_shown() => Ok(Target::Terminal),
+        Kind::Audio { .. } | Kind::Image { .. } => Err(needs_a_file(route, name, kind)),
+        _ => Ok(Target::Terminal),
+    }
 }
 
 fn needs_a_file(route: &str, name: &str, kind: &Kind) -> Failure {

@@ -92,12 +92,21 @@ fn is_mp3_frame(bytes: &[u8]) -> bool {
 }
 
 /// Beginnings of content that people send by mistake: offset, bytes, name.
-const KNOWN: [(usize, &[u8], &str); 15] = [
+const KNOWN: [(usize, &[u8], &str); 23] = [
     (0, b"OggS", "an Ogg file without Vorbis or Opus sound"),
     (4, b"ftypavif", "an AVIF picture"),
     (4, b"ftyphei", "a HEIC picture"),
     (4, b"ftypM4A", "an M4A (AAC) file"),
+    (4, b"ftypqt", "a QuickTime film"),
+    (4, b"ftyp3g", "a 3GP film"),
     (4, b"ftyp", "an MP4 file"),
+    (8, b"AVI ", "an AVI film"),
+    (0, b"FLV\x01", "a Flash film"),
+    (0, b"\x30\x26\xb2\x75", "a Windows Media file"),
+    (0, b"\0\0\x01\xba", "an MPEG film"),
+    // The first packet of a transport stream is its table of programs, or that of its services.
+    (0, b"\x47\x40\0", "an MPEG transport stream"),
+    (0, b"\x47\x40\x11", "an MPEG transport stream"),
     (0, b"BM", "a BMP picture"),
     (0, b"II*\0", "a TIFF picture"),
     (0, b"MM\0*", "a TIFF picture"),

@@ -11,7 +11,7 @@ mod patient;
 pub mod proto;
 pub(crate) mod routes;
 pub(crate) mod status;
-mod value;
+pub(crate) mod value;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,7 @@ use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::corn::corn_server::CornServer;
 use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::keys::{Keys, Pass};
+use crate::seen;
 
 /// Bytes of a request as it comes, where the plan sets no limit.
 const BODY_BYTES: u64 = 64 << 20;
@@ -106,6 +107,9 @@ fn door(keys: Option<Keys>) -> impl Fn(Request<()>) -> Result<Request<()>, Statu
         let brought = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let wanted = || Status::unauthenticated("a key is needed: metadata `authorization: Bearer KEY`");
         let pass = keys.pass(brought).ok_or_else(wanted)?;
+        if let Some(call) = seen::current() {
+            call.known_by(&pass);
+        }
         request.extensions_mut().insert(pass);
         Ok(request)
     }

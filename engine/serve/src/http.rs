@@ -137,6 +137,9 @@ async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) 
     let slot = if is_asking { face.admit(&mut request) } else { Ok(Slot::default()) };
     let call = Call::begin(&face.served.told(), "http", &request);
     call.name(format!("req_{name}"));
+    if let Some(pass) = request.extensions().get::<Pass>() {
+        call.known_by(pass);
+    }
     let request = request.map(|body| Body::new(Counted::brought(body, Arc::clone(&call))));
     let mut response = match slot {
         Ok(slot) => held(within(Arc::clone(&call), next.run(request)).await, slot),

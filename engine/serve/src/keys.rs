@@ -110,6 +110,11 @@ impl Keys {
 pub(crate) struct Pass(Option<Arc<Key>>);
 
 impl Pass {
+    /// How the key is called, if it has a name.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.as_ref().and_then(|key| key.allowance.name())
+    }
+
     /// A request begins. It is under way until the slot is dropped.
     pub(crate) fn begin(&self) -> Result<Slot, Over> {
         match &self.0 {

@@ -1,16 +1,19 @@
 //! The faces of a deployment: what clients speak, made into requests to the engine and back.
 //!
 //! Only this crate knows protobuf and the JSON of public APIs. Each face is a module: `grpc` has Corn's own service
-//! and KServe v2, `http` the OpenAI-compatible API. What a request may bring and ask for comes from the plan, so a
-//! client's mistake is answered with what the plan says.
+//! and KServe v2, `http` the OpenAI-compatible API; `client` asks such a server. What a request may bring and ask for
+//! comes from the plan, so a client's mistake is answered with what the plan says.
 
 mod accept;
+pub mod client;
 mod faces;
 mod fetch;
 mod grpc;
 mod http;
 mod keys;
+mod pem;
 mod seen;
+mod trust;
 
 pub use grpc::proto;
 
@@ -29,8 +32,9 @@ pub use accept::{Bounds, Tls};
 pub use faces::{Sockets, serve};
 pub use fetch::MediaSources;
 pub use keys::Keys;
+use seen::{Fares, Seen, Told};
 pub use seen::{Log, Traces, Watched};
-use seen::{Seen, Told};
+pub use trust::KnownBy;
 
 /// What is served: every route of a plan, by an engine that may still be loading its components.
 pub struct Served {
@@ -172,6 +176,11 @@ impl Served {
             Some(engine) => self.plan().recordings.ids().filter_map(|it| engine.lacking(it)).collect(),
             None => self.plan().components.iter().map(|component| component.name.clone()).collect(),
         }
+    }
+
+    /// How requests of a route fare.
+    fn fares(&self, graph: &str, route: &str) -> Fares {
+        self.seen.fares(graph, route)
     }
 
     fn engine(&self) -> Result<&Arc<Engine>, Fault> {

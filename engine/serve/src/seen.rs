@@ -4,6 +4,7 @@ mod body;
 mod call;
 mod log;
 mod otlp;
+mod recent;
 mod trace;
 
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::grpc::status::blame_word;
+use crate::grpc::status::{BLAMES, blame_word};
 
 pub(crate) use body::Counted;
-pub(crate) use call::{Call, Told, within};
+pub(crate) use call::{Call, Opened, Told, current, within};
 pub use log::Log;
+use recent::Recent;
 pub use trace::Traces;
 
 /// Bounds of times in seconds, from what one hand-over takes to what a long answer does.
@@ -64,6 +66,20 @@ pub(crate) struct Seen {
     in_flight: Family<Of, Gauge>,
     first: Family<Of, Histogram>,
     whole: Family<Of, Histogram>,
+    recent: Family<Of, Recent>,
+}
+
+/// How requests of a route fare: since the start, now, and lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fares {
+    pub(crate) ok: u64,
+    /// Their clients went away.
+    pub(crate) gone: u64,
+    pub(crate) failed: u64,
+    pub(crate) in_flight: i64,
+    /// Of those that ended well in the last minute, half had their first item in this time, and half were whole.
+    pub(crate) p50_first_us: Option<u64>,
+    pub(crate) p50_answer_us: Option<u64>,
 }
 
 impl Seen {
@@ -80,6 +96,7 @@ impl Seen {
             in_flight: Family::default(),
             first: histogram(),
             whole: histogram(),
+            recent: Family::default(),
         };
         seen.register();
         for recording in plan.recordings.ids().map(|id| &plan.recordings[id]) {
@@ -92,7 +109,8 @@ impl Seen {
     }
 
     fn register(&mut self) {
-        let Self { registry, requests, refused, good, items, bytes, in_flight, first, whole } = self;
+        let Self { registry, requests, refused, good, items, bytes, in_flight, first, whole, recent: _ } =
+            self;
         let about = "Requests that ended, by how: ok, gone (the client went away), or whose fault it was";
         registry.register("requests", about, requests.clone());
         let about = "Requests that no recording was found for, or that came before one was loaded";
@@ -110,6 +128,22 @@ impl Seen {
 
     pub(crate) const fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// How requests of a route fare.
+    pub(crate) fn fares(&self, graph: &str, route: &str) -> Fares {
+        let of = Of { graph: graph.to_owned(), route: route.to_owned() };
+        let count = |outcome| self.requests.get(&of.ended(outcome)).map_or(0, |count| count.get());
+        let recent = self.recent.get(&of);
+        let (p50_first_us, p50_answer_us) = recent.map(|recent| recent.medians_us()).unwrap_or_default();
+        Fares {
+            ok: count(WELL),
+            gone: count(GONE),
+            failed: BLAMES.into_iter().map(|blame| count(blame_word(blame))).sum(),
+            in_flight: self.in_flight.get(&of).map_or(0, |gauge| gauge.get()),
+            p50_first_us,
+            p50_answer_us,
+        }
     }
 
     /// A request was not taken.
@@ -144,7 +178,7 @@ impl Seen {
             of,
             declared,
             began: Instant::now(),
-            has_begun: false,
+            first: None,
             ended: None,
             outcome: GONE,
         }
@@ -170,7 +204,7 @@ pub struct Watched {
     of: Of,
     declared: Option<Duration>,
     began: Instant,
-    has_begun: bool,
+    first: Option<Duration>,
     ended: Option<Duration>,
     outcome: &'static str,
 }
@@ -191,8 +225,10 @@ impl Watched {
         let piece = self.answer.next().await;
         match &piece {
             Some(Piece::Item { datum, .. }) => {
-                if !std::mem::replace(&mut self.has_begun, true) {
-                    self.seen.first.get_or_create(&self.of).observe(self.began.elapsed().as_secs_f64());
+                if self.first.is_none() {
+                    let first = self.began.elapsed();
+                    self.first = Some(first);
+                    self.seen.first.get_or_create(&self.of).observe(first.as_secs_f64());
                 }
                 self.call.iter().for_each(|call| call.item());
                 self.seen.items.get_or_create(&self.of).inc();
@@ -224,6 +260,7 @@ impl Drop for Watched {
             && *outcome == WELL
         {
             seen.whole.get_or_create(of).observe(took.as_secs_f64());
+            seen.recent.get_or_create(of).ended(self.first.unwrap_or(took), took);
             if self.declared.is_none_or(|declared| took <= declared) {
                 seen.good.get_or_create(of).inc();
             }

@@ -270,6 +270,13 @@ async fn what_is_wrong_is_named() {
             "size",
             "n",
         ),
+        (
+            "/v1/images/generations",
+            json!({ "model": "painter", "prompt": "x", "stream": true, "partial_images": 2 }),
+            400,
+            "partial_images",
+            "no picture before it is whole: 0 is taken",
+        ),
         ("/v1/embeddings", json!({ "model": "vector", "input": [1, 2] }), 400, "input[0]", "tokens"),
         ("/v1/embeddings", json!({ "model": "vector", "input": [] }), 400, "input", "1 to 2048"),
         ("/v1/nothing", json!({}), 404, "", "/v1/nothing"),

@@ -1,6 +1,8 @@
 """Opens the status page in headless Chromium and does what a newcomer does in the first minutes."""
 
 import base64
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -124,14 +126,63 @@ def aborts():
     until("it is aborted", lambda: by("took").text.startswith("aborted"))
 
 
+def routes_are_counted():
+    def row(route):
+        # At once: the page makes its rows anew every second.
+        rows = browser.execute_script(
+            "return [...document.querySelectorAll('#routes tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+        return next(cells for cells in rows if cells[0] == route)
+
+    until("answers are counted by route", lambda: row("parrot · talk")[6:] == ["1", "0", "0"])
+    first, whole = row("parrot · talk")[4:6]
+    assert first != "–" and whole != "–", (first, whole)
+    until("what was given up is too", lambda: row("endless · count")[6:] == ["0", "0", "1"])
+
+
+def pasted(what):
+    """What the code for a terminal and the one in Python print, both with `what` in them."""
+    until(f"the code has {what}", lambda: what in by("python").get_attribute("textContent"))
+    python, shell = (by(name).get_attribute("textContent") for name in ("python", "curl"))
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    for run in ([sys.executable, "-c", python], ["bash", "-c", shell]):
+        done = subprocess.run(run, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 0 and "error" not in done.stdout, (run, done)
+        yield done.stdout
+
+
 def can_be_pasted():
     choose("parrot · ask")
-    by("in-prompt").send_keys('say "it"')
-    until("the code has the text", lambda: "say" in by("python").get_attribute("textContent"))
-    code = by("python").get_attribute("textContent").replace("print(", "said = (")
-    space = {}
-    exec(compile(code, "pasted", "exec"), space)
-    assert 'say "it"' in str(space["said"]), space["said"]
+    text = 'say "a: true" $HOME `id` \\'
+    by("in-prompt").send_keys(text)
+    for said in pasted("a: true"):
+        assert "a: true" in said and "$HOME `id`" in said, said
+
+    (folder / "it's $red.png").write_bytes((folder / "red.png").read_bytes())
+    choose("editor · retouch")
+    by("in-prompt").send_keys("look")
+    by("in-images").send_keys(str(folder / "it's $red.png"))
+    for said in pasted("it's $red.png"):
+        assert "data:image/png;base64," in said, said
+
+    # A film and a sound that no server reads, and a stand-in for the program that makes pictures and WAV of them.
+    stand_in = folder / "ffmpeg"
+    stand_in.write_text(
+        '#!/bin/bash\nlast="${@: -1}"\nif [ "$last" = - ]; then cat "$(dirname "$0")/tone.wav"; exit; fi\n'
+        'for at in 1 2 3; do cp "$(dirname "$0")/red.png" "$(dirname "$last")/000$at.png"; done\n'
+    )
+    stand_in.chmod(0o755)
+    (folder / "tone.wav").write_bytes(
+        b"RIFF\x34\x06\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\x10\x06\0\0" + bytes(1552)
+    )
+    (folder / "clip.mp4").write_bytes(b"a film")
+    (folder / "talk.m4a").write_bytes(b"a sound")
+    choose("assistant · discuss")
+    media = browser.find_element(By.ID, "in-talk-media")
+    media.send_keys(f"{folder / 'clip.mp4'}\n{folder / 'talk.m4a'}\n{folder / 'red.png'}")
+    by("in-talk").send_keys("what is this?")
+    for said in pasted("clip.mp4"):
+        assert "what is this?" in said and "3 frames" in said, said
 
 
 def asks_for_a_key():
@@ -169,7 +220,7 @@ def asks_nobody_else():
 
 try:
     for step in (is_open_and_live, shows_the_graph, hears_and_reads_the_answer, sends_a_picture, reads_numbers, sends_a_voice,
-                 says_what_is_wrong, aborts, can_be_pasted, asks_for_a_key, fits_a_phone, asks_nobody_else):
+                 says_what_is_wrong, aborts, routes_are_counted, can_be_pasted, asks_for_a_key, fits_a_phone, asks_nobody_else):
         step()
         browser.save_screenshot(str(folder / f"{step.__name__}.png"))
         print(f"{step.__name__.replace('_', ' ')}: as expected", flush=True)

@@ -12,11 +12,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corn_serve::{Listening, Served, Traces};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use support::certificates::{Authority, Identity};
 use support::{PROGRAM, Server, observed, plan};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 const CLIENT: &str = "opentelemetry-proto==1.39.1";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -64,7 +73,11 @@ async fn decoded(message: &[u8]) -> Result<Vec<Value>, String> {
 
 /// Takes one message as a collector does: its head and its body.
 async fn taken(listener: &TcpListener) -> (String, Vec<u8>) {
-    let (mut stream, _) = listener.accept().await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    taken_over(stream).await
+}
+
+async fn taken_over(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
     loop {
         let end = bytes.windows(4).position(|it| it == b"\r\n\r\n");
@@ -73,6 +86,7 @@ async fn taken(listener: &TcpListener) -> (String, Vec<u8>) {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             if bytes.len() >= end + 4 + length.parse::<usize>().unwrap() {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                stream.flush().await.unwrap();
                 return (head, bytes[end + 4..].to_vec());
             }
         }
@@ -81,9 +95,9 @@ async fn taken(listener: &TcpListener) -> (String, Vec<u8>) {
 }
 
 /// A server that tells traces to `endpoint`.
-async fn traced(endpoint: &str) -> (Server, Arc<Traces>) {
+async fn traced(endpoint: &str, authorities: Option<&Path>) -> (Server, Arc<Traces>) {
     let plan = plan(PROGRAM, 4);
-    let traces = Arc::new(Traces::new(endpoint, plan.plan()).unwrap());
+    let traces = Arc::new(Traces::new(endpoint, authorities, plan.plan()).unwrap());
     let engine = Arc::new(observed(plan, Arc::clone(&traces) as _).await);
     let served = Served::new(engine);
     served.tell(None, Some(Arc::clone(&traces)));
@@ -93,7 +107,7 @@ async fn traced(endpoint: &str) -> (Server, Arc<Traces>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_its_steps_and_its_hand_overs_are_spans_of_the_trace_of_its_client() {
     let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (server, _traces) = traced(&format!("http://{}", collector.local_addr().unwrap())).await;
+    let (server, _traces) = traced(&format!("http://{}", collector.local_addr().unwrap()), None).await;
     let body =
         json!({ "graph": "parrot", "route": "talk", "inputs": { "prompt": "hello there" } }).to_string();
     let parent = format!("00-{TRACE}-{PARENT}-01");
@@ -139,7 +153,7 @@ async fn a_client_that_wants_no_trace_gets_none_and_a_collector_that_is_away_slo
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     // Held to be sure that nobody else listens there, and never answered.
-    let (server, _traces) = traced(&format!("http://{address}")).await;
+    let (server, _traces) = traced(&format!("http://{address}"), None).await;
     let body = json!({ "graph": "parrot", "route": "ask", "inputs": { "prompt": "hi" } }).to_string();
     let unsampled = format!("00-{TRACE}-{PARENT}-00");
     let headers = [("traceparent", unsampled.as_str())];
@@ -159,11 +173,106 @@ async fn a_client_that_wants_no_trace_gets_none_and_a_collector_that_is_away_slo
     server.stop().await;
 }
 
+/// What takes TLS as `identity`.
+fn acceptor(identity: &Identity) -> TlsAcceptor {
+    let chain = vec![CertificateDer::from_pem_file(&identity.certificate).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_speaks_tls_is_told_if_it_is_trusted() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let acceptor = acceptor(&ours.vouch_for("collector"));
+    for (authority, is_trusted) in [(&ours, true), (&theirs, false)] {
+        let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", collector.local_addr().unwrap().port());
+        let (server, traces) = traced(&url, Some(&authority.certificate)).await;
+        let body = json!({ "graph": "parrot", "route": "ask", "inputs": { "prompt": "hi" } }).to_string();
+        assert_eq!(server.ask("POST", "/corn/v1/infer", &[], body.as_bytes()).await.status, 200);
+        let told = async {
+            let (stream, _) = collector.accept().await.unwrap();
+            let stream = acceptor.accept(stream).await.ok()?;
+            Some(taken_over(stream).await.0)
+        };
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+        let expected = is_trusted.then_some("post /v1/traces http/1.1");
+        assert_eq!(told.as_deref().and_then(|head| head.lines().next()), expected);
+        tokio::task::spawn_blocking(move || traces.flush()).await.unwrap();
+        let outcome = if is_trusted { "dropped" } else { "sent" };
+        let none = format!("corn_trace_spans_total{{outcome=\"{outcome}\"}} 0\n");
+        assert!(server.get("/metrics").await.text().contains(&none), "{outcome}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_of_a_session_is_a_span_below_that_of_the_session() {
+    let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (server, _traces) = traced(&format!("http://{}", collector.local_addr().unwrap()), None).await;
+    let mut request =
+        format!("ws://{}/v1/realtime?model=companion", server.address).into_client_request().unwrap();
+    let parent = format!("00-{TRACE}-{PARENT}-01");
+    request.headers_mut().insert("traceparent", parent.parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    let item = json!({ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "hello there" }] });
+    for event in [
+        json!({ "type": "session.update", "session": { "output_modalities": ["text"] } }),
+        json!({ "type": "conversation.item.create", "item": item }),
+        json!({ "type": "response.create" }),
+    ] {
+        socket.send(Message::text(event.to_string())).await.unwrap();
+    }
+    let answer = loop {
+        let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
+        let event: Value = serde_json::from_str(&text).unwrap();
+        assert!(event["type"] != "error", "{event}");
+        if event["type"] == "response.done" {
+            break event["response"].clone();
+        }
+    };
+    let mut spans = Vec::new();
+    while !spans.iter().any(|span: &Value| span["name"] == "response.create /v1/realtime") {
+        let (_, message) = tokio::time::timeout(Duration::from_secs(20), taken(&collector)).await.unwrap();
+        match decoded(&message).await {
+            Ok(more) => spans.extend(more),
+            Err(why) => {
+                eprintln!("SKIPPED: {CLIENT} cannot be installed here, so no span was decoded: {why}");
+                return;
+            }
+        }
+    }
+    let all = format!("{spans:#?}");
+    let named = |name: &str| spans.iter().find(|span| span["name"] == name).unwrap();
+    let (session, made) = (named("GET /v1/realtime"), named("response.create /v1/realtime"));
+    assert_eq!((&session["parent"], &made["parent"]), (&PARENT.into(), &session["id"]), "{all}");
+    let said = &made["said"];
+    assert_eq!((&said["corn.id"], &said["corn.status"]), (&answer["id"], &"200".into()), "{all}");
+    assert_eq!((&said["corn.outcome"], &said["corn.cut"]), (&"ok".into(), &"false".into()), "{all}");
+    assert_eq!(said["corn.face"], "session", "{all}");
+    let spoken = answer["output"][0]["content"][0]["text"].as_str().unwrap().len().to_string();
+    assert_eq!(said["corn.bytes_out"], spoken, "{all}");
+    assert!(said["corn.bytes_in"].as_str().unwrap().parse::<u64>().unwrap() > 100, "{all}");
+    assert!(spans.iter().any(|span| span["parent"] == made["id"]), "{all}");
+    server.stop().await;
+}
+
 #[test]
 fn a_collector_is_named_by_a_url_of_http() {
     let plan = plan(PROGRAM, 4);
-    for wrong in ["localhost:4318", "https://localhost:4318", "nonsense"] {
-        let fault = Traces::new(wrong, plan.plan()).err().unwrap();
+    for wrong in ["localhost:4318", "ftp://localhost:4318", "nonsense"] {
+        let fault = Traces::new(wrong, None, plan.plan()).err().unwrap();
         assert!(fault.message.contains("say it as http://localhost:4318"), "{fault}");
     }
+    let file = Path::new("/no/such/file");
+    let fault = Traces::new("https://localhost:4318", Some(file), plan.plan()).err().unwrap();
+    assert!(fault.message.contains("/no/such/file cannot be read"), "{fault}");
+    let fault = Traces::new("http://localhost:4318", Some(file), plan.plan()).err().unwrap();
+    assert!(fault.message.contains("of https only"), "{fault}");
 }

@@ -77,9 +77,9 @@ fn check_serve(report: &mut Report<'_>, serve: &Serve) {
     let mut seen = BTreeSet::new();
     for endpoint in &serve.endpoints {
         let key = match endpoint {
-            Endpoint::Openai { path, with, .. } => (path.as_str(), with.as_slice()),
-            Endpoint::Grpc => ("grpc", [].as_slice()),
-            Endpoint::Kserve => ("kserve", [].as_slice()),
+            Endpoint::Openai { path, with, route } => (path.as_str(), with.as_slice(), route.as_str()),
+            Endpoint::Grpc => ("grpc", [].as_slice(), ""),
+            Endpoint::Kserve => ("kserve", [].as_slice(), ""),
         };
         if !seen.insert(key) {
             report.violated("P7", format!("graph {graph} is served twice at {}", key.0));

@@ -4,20 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use corn_engine::{Ask, Piece, Remote, RemoteAnswer};
-use corn_plan::PlanHash;
+use corn_engine::Piece;
 use tokio::task::JoinSet;
 
 use crate::commands::call::measured::Measured;
+use crate::commands::call::whom::Whom;
 use crate::failure::Failure;
-use crate::state::State;
+use crate::request::answer::Pieces;
 
 /// Asks `repeat` times, `concurrency` at once. What has ended is in `measured` at any time: dropping this gives up
 /// the requests that are under way, and keeps what was measured.
 pub(super) async fn load(
-    state: &State,
-    plan: PlanHash,
-    ask: &Ask,
+    whom: &impl Whom,
     repeat: u32,
     concurrency: u32,
     measured: &Rc<RefCell<Measured>>,
@@ -26,15 +24,8 @@ pub(super) async fn load(
     let mut clients = JoinSet::new();
     measured.borrow_mut().begin();
     for _ in 0..concurrency.min(repeat) {
-        let remote = state.connected().await?;
-        clients.spawn_local(client(
-            state.clone(),
-            remote,
-            plan,
-            ask.clone(),
-            Rc::clone(&left),
-            Rc::clone(measured),
-        ));
+        let line = whom.connect().await?;
+        clients.spawn_local(client(whom.clone(), line, Rc::clone(&left), Rc::clone(measured)));
     }
     while let Some(ended) = clients.join_next().await {
         ended.map_err(|error| Failure::setup(error.to_string()))??;
@@ -42,30 +33,28 @@ pub(super) async fn load(
     Ok(())
 }
 
-/// One client; it ends when nothing is left to ask, and fails when the deployment is gone.
-async fn client(
-    state: State,
-    mut remote: Remote,
-    plan: PlanHash,
-    ask: Ask,
+/// One client; it ends when nothing is left to ask, and fails when whom it asks is gone.
+async fn client<W: Whom>(
+    whom: W,
+    mut line: W::Line,
     left: Rc<Cell<u32>>,
     measured: Rc<RefCell<Measured>>,
 ) -> Result<(), Failure> {
     while left.get() > 0 {
         left.set(left.get() - 1);
-        let mut answer = remote.call(plan, ask.clone());
-        drain(&mut answer, &measured).await;
-        remote = match answer.into_remote() {
-            Some(remote) => remote,
-            None => state.connected().await?,
+        let from = Instant::now();
+        let mut answer = whom.ask(line).await;
+        drain(&mut answer, from, &measured).await;
+        line = match W::line(answer) {
+            Some(line) => line,
+            None => whom.connect().await?,
         };
     }
     Ok(())
 }
 
-/// Takes an answer, keeps nothing of it, and notes how long it took.
-async fn drain(answer: &mut RemoteAnswer, measured: &RefCell<Measured>) {
-    let from = Instant::now();
+/// Takes an answer, keeps nothing of it, and notes how long it took since `from`.
+async fn drain(answer: &mut impl Pieces, from: Instant, measured: &RefCell<Measured>) {
     let (mut first, mut failed, mut items) = (None, None, 0);
     while let Some(piece) = answer.next().await {
         match piece {

@@ -119,6 +119,7 @@ impl Context<'_> {
             self.fits_endpoint(face, &with, &shown, &route, endpoint.span);
         }
         let route = endpoint.route.text.clone();
+        let shown = format!("{shown} -> {route}");
         self.face(&shown, Endpoint::Openai { path, with, route }, endpoint.span, serving);
     }
 

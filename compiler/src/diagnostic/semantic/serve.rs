@@ -197,8 +197,8 @@ brings a text and wants a sound.",
         code: Code("E0916"),
         title: "served twice",
         text: "\
-A graph is served by one `serve` block, and each endpoint in it is answered by one route. Otherwise nobody
-could say which one a request takes.",
+A graph is served by one `serve` block, and each endpoint in it is answered by one route or by several: a request
+takes the first, as they are written, that takes what it brings. So to write one twice says nothing.",
     },
     Explained {
         code: Code("E0917"),

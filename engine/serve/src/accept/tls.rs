@@ -13,12 +13,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::Speaks;
+use crate::pem::{certificates, private_key};
+
+/// The option that takes a private key.
+const KEY_OPTION: &str = "--tls-key";
 
 /// The first byte of who speaks TLS.
 const HANDSHAKE: u8 = 0x16;
@@ -133,7 +135,7 @@ impl Files {
             None => builder.with_no_client_auth(),
             Some((path, pem)) => builder.with_client_cert_verifier(clients(path, pem, provider)?),
         };
-        let chain = certificates("certificate", &self.certificate, &contents.certificate)?;
+        let chain = certificates("certificate", &self.certificate, &contents.certificate, Some(KEY_OPTION))?;
         let key = private_key(&self.key, &contents.key)?;
         let mut config = builder.with_single_cert(chain, key).map_err(|error| self.unfit(&error))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -167,45 +169,11 @@ fn clients(
     let unfit =
         |why: String| Fault::setup(format!("the TLS {what} in {} cannot be used: {why}", path.display()));
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(what, path, pem)? {
+    for certificate in certificates(what, path, pem, Some(KEY_OPTION))? {
         roots.add(certificate).map_err(|error| unfit(error.to_string()))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
     verifier.map_err(|error| unfit(error.to_string()))
-}
-
-fn certificates(what: &str, path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(pem).collect();
-    let path = path.display();
-    match found {
-        Ok(found) if found.is_empty() => {
-            let instead = if PrivateKeyDer::from_pem_slice(pem).is_ok() {
-                "; there is a private key, which goes to --tls-key"
-            } else {
-                "; certificates begin with -----BEGIN CERTIFICATE-----"
-            };
-            Err(Fault::setup(format!("the TLS {what} {path} has no certificate in PEM{instead}")))
-        }
-        Ok(found) => Ok(found),
-        Err(error) => Err(Fault::setup(format!("the TLS {what} {path} is damaged: {error}"))),
-    }
-}
-
-fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
-        let path = path.display();
-        let is_locked = pem.windows(9).any(|it| it == b"ENCRYPTED");
-        Fault::setup(match error {
-            pem::Error::NoItemsFound if is_locked => format!(
-                "the TLS key {path} is encrypted; write it without a passphrase, as `openssl pkey -in {path}` does"
-            ),
-            pem::Error::NoItemsFound => format!(
-                "the TLS key {path} has no private key in PEM; those begin with -----BEGIN PRIVATE KEY-----, \
-                 EC PRIVATE KEY or RSA PRIVATE KEY"
-            ),
-            error => format!("the TLS key {path} is damaged: {error}"),
-        })
-    })
 }
 
 /// Whether the peer begins as TLS does.

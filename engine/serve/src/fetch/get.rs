@@ -17,12 +17,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::place::Place;
 use super::{BytesLeft, Trouble};
+use crate::trust;
 
 /// How long one address has to take a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -44,26 +43,7 @@ pub(super) struct Tls {
 
 impl Tls {
     pub(super) fn new() -> Result<Self, Fault> {
-        let mut roots = RootCertStore::empty();
-        match std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(path) => {
-                let path = std::path::PathBuf::from(path);
-                let broken = |why: String| Fault::setup(format!("SSL_CERT_FILE '{}': {why}", path.display()));
-                let certificates =
-                    CertificateDer::pem_file_iter(&path).map_err(|it| broken(it.to_string()))?;
-                for certificate in certificates {
-                    let certificate = certificate.map_err(|it| broken(it.to_string()))?;
-                    roots.add(certificate).map_err(|it| broken(it.to_string()))?;
-                }
-            }
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Fault::setup(format!("no TLS: {error}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { connector: TlsConnector::from(Arc::new(trust::config(None, None)?)) })
     }
 }
 

@@ -43,7 +43,8 @@ pub(super) fn of(fault: &Fault) -> Status {
     status
 }
 
-const BLAMES: [Blame; 8] = [
+/// Whose fault it can be.
+pub(crate) const BLAMES: [Blame; 8] = [
     Blame::Request,
     Blame::Setup,
     Blame::Component,

@@ -242,9 +242,9 @@ fn read_messages(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Formats {
     /// None is pixels.
-    pub(super) images: Option<Format>,
+    pub(crate) images: Option<Format>,
     /// Else samples.
-    pub(super) wav: bool,
+    pub(crate) wav: bool,
 }
 
 impl Formats {
@@ -259,8 +259,21 @@ impl Formats {
     }
 }
 
+/// What a server made as a value, or as an item, of type `ty`.
+pub(crate) fn read_made(made: pb::Value, ty: &Type) -> Result<Datum, String> {
+    let input = Input {
+        name: String::new(),
+        ty: ty.clone(),
+        is_required: true,
+        default: None,
+        choices: Vec::new(),
+        media: None,
+    };
+    read(made, &input, &mut Budget::new(Limits::default()))
+}
+
 /// `datum` as clients get it.
-pub(super) fn write(datum: &Datum, formats: Formats) -> Result<pb::Value, MediaError> {
+pub(crate) fn write(datum: &Datum, formats: Formats) -> Result<pb::Value, MediaError> {
     let kind = match datum {
         Datum::Text(text) => Given::Text(text.to_string()),
         Datum::Image(image) => Given::Image(write_picture(image, formats)?),

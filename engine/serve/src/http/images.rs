@@ -106,6 +106,7 @@ fn read(model: Model<'_>, mut fields: Fields, pictures: Vec<Medium>) -> Result<A
         inputs.push(decoded(&choice, pictures)?);
     }
     let brought = Used::of(inputs.iter().map(|(_, datum)| datum));
+    partial(&mut fields, &choice)?;
     size(&mut fields, &choice)?;
     inputs.extend(fields.rest(&choice)?);
     inputs.extend(choice.fixed(&inputs));
@@ -207,6 +208,24 @@ fn format(fields: &mut Fields) -> Result<Format, Refusal> {
         (Some("webp"), None) => Ok(Format::WebpLossless),
         _ => Ok(Format::Png),
     }
+}
+
+/// No graph shows a picture that is not whole, so none of them is what happens anyhow.
+fn partial(fields: &mut Fields, choice: &Choice<'_>) -> Result<(), Refusal> {
+    let param = "partial_images";
+    if choice.knob(param).is_some() {
+        return Ok(());
+    }
+    let Some(said) = fields.take(param) else { return Ok(()) };
+    if said == 0 || said == "0" {
+        return Ok(());
+    }
+    let message = format!(
+        "'{param}' is {said}, and the model '{}' shows no picture before it is whole: 0 is taken, and with 'stream' each \
+         picture is sent as soon as it is made",
+        choice.model.name()
+    );
+    Err(Refusal::param(param, message))
 }
 
 /// A size such as `512x768` sets the inputs `width` and `height`, if the graph has no input `size` for it.

@@ -70,6 +70,13 @@ pub(super) fn served(plan: &Plan) -> Vec<&str> {
     graphs.into_iter().collect()
 }
 
+/// The graphs that answer at `path`, in order of their names.
+pub(super) fn answering<'p>(plan: &'p Plan, path: &str) -> Vec<&'p str> {
+    let graphs = plan.serves.iter().filter(|serve| routes(serve, path).next().is_some());
+    let graphs: BTreeSet<&str> = graphs.map(|serve| serve.graph.as_str()).collect();
+    graphs.into_iter().collect()
+}
+
 /// Most bytes that any request at the endpoint `path` can have. Which graph is asked is only known when the body has
 /// been read.
 pub(super) fn max_body_bytes(plan: &Plan, path: &str) -> u64 {
@@ -113,6 +120,10 @@ impl<'p> Model<'p> {
         &self.serve.graph
     }
 
+    pub(super) fn plan(&self) -> &'p Plan {
+        self.plan
+    }
+
     pub(super) fn limits(&self) -> Limits {
         self.serve.limits
     }
@@ -138,24 +149,30 @@ impl<'p> Model<'p> {
         routes(self.serve, self.face.path).any(|(extras, _)| extras.is_empty())
     }
 
-    /// The recordings that can answer with `with` in addition.
+    /// The recordings that can answer with `with` in addition, in order of the routes that do.
     fn fitting(self, with: Option<&str>) -> impl Iterator<Item = &'p Recording> {
-        let routed = routes(self.serve, self.face.path).find(|(extras, _)| match with {
+        self.routed(with).flat_map(move |(extras, route)| self.fitting_of(extras, route))
+    }
+
+    /// The routes that answer with `with` in addition, as they are written.
+    fn routed(self, with: Option<&str>) -> impl Iterator<Item = (&'p [String], &'p str)> {
+        routes(self.serve, self.face.path).filter(move |(extras, _)| match with {
             Some(with) => *extras == [with],
             None => extras.is_empty(),
-        });
-        self.plan.recordings.iter().filter(move |recording| {
-            routed.is_some_and(|(extras, route)| {
-                // What is needed may be left out by a request, if a recording does without.
-                let is_left_out = |misfit: &Misfit| matches!(misfit, Misfit::NotTaken { .. });
-                recording.graph == self.serve.graph
-                    && recording.route == route
-                    && self.face.misfits_of(extras, recording).iter().all(is_left_out)
-            })
         })
     }
 
-    /// The recording for a request that brings this, if there is one.
+    fn fitting_of(self, extras: &'p [String], route: &'p str) -> impl Iterator<Item = &'p Recording> {
+        // What is needed may be left out by a request, if a recording does without.
+        let is_left_out = |misfit: &Misfit| matches!(misfit, Misfit::NotTaken { .. });
+        self.plan.recordings.iter().filter(move |recording| {
+            recording.graph == self.serve.graph
+                && recording.route == route
+                && self.face.misfits_of(extras, recording).iter().all(is_left_out)
+        })
+    }
+
+    /// The recording for a request that brings this, if there is one: of the first route that has any.
     pub(super) fn choose(self, with: Option<&str>, brought: &Brought<'_>) -> Option<Choice<'p>> {
         let fits = |recording: &&Recording| {
             let takes = |input: &Input| {
@@ -167,12 +184,14 @@ impl<'p> Model<'p> {
             let taken: Option<Vec<()>> = filled(recording).map(takes).collect();
             taken.is_some_and(|taken| taken.len() == brought.items.len())
         };
-        let recording = self.fitting(with).filter(fits).max_by_key(|recording| {
-            // One that looks at media knows which there are. Of those that differ by a word that is chosen, it is the
-            // one for what is said by saying nothing.
+        // One that looks at media knows which there are. Of those that differ by a word that is chosen, it is the one
+        // for what is said by saying nothing.
+        let fitness = |recording: &&Recording| {
             let looks = recording.inputs.iter().filter(|it| it.media.is_some()).count();
             (looks, recording.inputs.iter().filter(|it| it.is.is_none() || it.is == it.default).count())
-        })?;
+        };
+        let best = |(extras, route)| self.fitting_of(extras, route).filter(fits).max_by_key(fitness);
+        let recording = self.routed(with).find_map(best)?;
         Some(Choice { model: self, recording })
     }
 

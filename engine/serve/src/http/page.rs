@@ -25,6 +25,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/words.js"),
     include_str!("page/graph.js"),
     include_str!("page/playground.js"),
+    include_str!("page/code.js"),
     include_str!("page/page.js"),
 );
 
@@ -88,11 +89,19 @@ pub(super) async fn plan(State(face): State<Arc<Face>>) -> Json<Value> {
 /// `GET /corn/v1/status`: what happens, in counts since the start; rates are their differences.
 pub(super) async fn status(State(face): State<Arc<Face>>) -> Json<Value> {
     let served = &face.served;
+    let routes = face.native.routes().iter().map(|route| {
+        let fares = served.fares(&route.graph, &route.name);
+        json!({
+            "ok": fares.ok, "failed": fares.failed, "gone": fares.gone, "in_flight": fares.in_flight,
+            "p50_first_us": fares.p50_first_us, "p50_answer_us": fares.p50_answer_us,
+        })
+    });
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "hash": served.plan.hash().to_string(),
         "ready": served.is_ready(),
         "lacking": served.lacking(),
+        "routes": routes.collect::<Vec<_>>(),
         "engine": served.engine().ok().map(|engine| engine.status()),
     }))
 }

@@ -19,6 +19,7 @@ mod outbox;
 mod pulse;
 mod session;
 mod settings;
+mod transcribing;
 mod voice;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use super::refusal::Refusal;
 use super::{Face, RequestName, measured, models};
 use crate::accept::InUse;
 use crate::keys::Pass;
+use crate::seen;
 use session::Session;
 
 /// What `serve` calls it.
@@ -96,7 +98,8 @@ pub(super) async fn answer(
             );
             Refusal::request(StatusCode::UPGRADE_REQUIRED, message).code("no_websocket")
         })?;
-        let session = Session::new(Arc::clone(&face), model, &name, pass)?;
+        let opened = seen::current().map(|call| call.opened());
+        let session = Session::new(Arc::clone(&face), model, &name, pass, opened)?;
         let upgrade = upgrade.protocols([PROTOCOL]).read_buffer_size(READ_BYTES).write_buffer_size(0);
         let upgrade = upgrade.max_message_size(max_bytes).max_frame_size(max_bytes);
         let in_use = face.sessions.in_use.clone();

@@ -15,11 +15,14 @@ use serde_json::{Value, json};
 use super::events::{Say, events};
 use super::fields::{Fields, missing};
 use super::media::{Content, Medium, Room, bounds};
-use super::models::{self, Brought};
+use super::models::{self, Brought, Choice, Model};
 use super::refusal::Refusal;
 use super::usage::Used;
 use super::{Face, body, measured};
 use crate::Request;
+
+/// What `serve` calls it.
+pub(super) const PATH: &str = "audio.transcriptions";
 
 struct Asked {
     request: Request,
@@ -29,11 +32,10 @@ struct Asked {
 }
 
 pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
-    let path = "audio.transcriptions";
-    measured(&face, path, async |meter| {
-        let max_bytes = models::max_body_bytes(face.served.plan(), path);
+    measured(&face, PATH, async |meter| {
+        let max_bytes = models::max_body_bytes(face.served.plan(), PATH);
         let (form, bytes) = body::form(request, max_bytes).await?;
-        let asked = face.prepared(move |face| read(face, form, bytes, path)).await?;
+        let asked = face.prepared(move |face| read(face, form, bytes)).await?;
         let mut outputs = face.ask(asked.request, &meter).await?;
         if asked.is_streamed {
             return Ok(events(Deltas { text: String::new(), brought: asked.brought }, outputs));
@@ -54,23 +56,44 @@ pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<B
     .await
 }
 
-fn read(face: &Face, form: body::Form, bytes: usize, path: &str) -> Result<Asked, Refusal> {
+fn read(face: &Face, form: body::Form, bytes: usize) -> Result<Asked, Refusal> {
     let sound = file(form.files)?;
     let mut fields = Fields::from_form(form.texts);
-    let model = models::find(face.served.plan(), &fields.needed_text("model")?, path)?;
+    let model = models::find(face.served.plan(), &fields.needed_text("model")?, PATH)?;
     model.check_body(bytes)?;
     let is_streamed = fields.flag("stream")?;
     let what = "that is not written, since graphs say no times of what they hear";
     let format = fields.word("response_format", &["json", "text"], what)?;
-    let mut words = vec!["audio"];
+    let sound = Medium { kind: Modality::Audio, param: "file".to_owned(), content: Content::Raw(sound) };
+    let (request, brought) = request(model, sound, fields)?;
+    Ok(Asked { request, brought, is_streamed, is_plain: format == Some("text") })
+}
+
+/// The recording that hears a sound which stands at `param`, and what is said to it besides.
+pub(super) fn choose<'p>(
+    model: Model<'p>,
+    fields: &mut Fields,
+    param: &str,
+) -> Result<(Choice<'p>, Option<String>), Refusal> {
     let prompt = if model.takes(None, "text") { fields.text("prompt")? } else { None };
+    let mut words = vec!["audio"];
     words.extend(prompt.as_ref().map(|_| "text"));
     let brought = Brought::one(&words);
-    let choice = model.choose(None, &brought).ok_or_else(|| model.takes_else("file", None, &brought))?;
-    let medium = Medium { kind: Modality::Audio, param: "file".to_owned(), content: Content::Raw(sound) };
-    let mut room = Room::new(&model.limits(), &[&medium])?;
+    let choice = model.choose(None, &brought).ok_or_else(|| model.takes_else(param, None, &brought))?;
+    Ok((choice, prompt))
+}
+
+/// The request that hears `sound`, and what it brings. `fields` set inputs.
+pub(super) fn request(
+    model: Model<'_>,
+    sound: Medium,
+    mut fields: Fields,
+) -> Result<(Request, Used), Refusal> {
+    let param = sound.param.clone();
+    let (choice, prompt) = choose(model, &mut fields, &param)?;
+    let mut room = Room::new(&model.limits(), &[&sound])?;
     let kind = bounds(Modality::Audio, &choice.media_type("audio").0);
-    let mut inputs = vec![choice.bring("audio", vec![medium.read(&kind, &mut room)?], "file")?];
+    let mut inputs = vec![choice.bring("audio", vec![sound.read(&kind, &mut room)?], &param)?];
     let brought = Used::of(inputs.iter().map(|(_, datum)| datum));
     if let Some(prompt) = prompt {
         inputs.push(choice.bring("text", vec![Datum::text(prompt)], "prompt")?);
@@ -84,7 +107,7 @@ fn read(face: &Face, form: body::Form, bytes: usize, path: &str) -> Result<Asked
         deadline: None,
         priority: Priority::Normal,
     };
-    Ok(Asked { request, brought, is_streamed, is_plain: format == Some("text") })
+    Ok((request, brought))
 }
 
 fn file(files: Vec<(String, Bytes)>) -> Result<Bytes, Refusal> {

@@ -84,6 +84,10 @@ impl Allowance {
         Self { name, concurrency, rate, usage }
     }
 
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     pub(super) fn usage(&self) -> Arc<Usage> {
         Arc::clone(&self.usage)
     }

@@ -22,11 +22,6 @@ impl<B> Counted<B> {
         Self { body, call, is_answer: false }
     }
 
-    /// What it gets.
-    pub(crate) const fn answer(body: B, call: Arc<Call>) -> Self {
-        Self { body, call, is_answer: true }
-    }
-
     fn count(&self, frame: &Frame<Bytes>) {
         let bytes = frame.data_ref().map_or(0, Buf::remaining);
         if self.is_answer {
@@ -35,6 +30,17 @@ impl<B> Counted<B> {
         } else {
             self.call.brought(bytes);
         }
+    }
+}
+
+impl<B: Body> Counted<B> {
+    /// What it gets.
+    pub(crate) fn answer(body: B, call: Arc<Call>) -> Self {
+        // Nobody asks one that is empty for anything.
+        if body.is_end_stream() {
+            call.whole();
+        }
+        Self { body, call, is_answer: true }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::log::Log;
 use super::trace::{Context, Span, Traces, text};
+use crate::keys::Pass;
 
 /// A client that went away before it was answered; no status says so, and this is what proxies write.
 const GONE: u16 = 499;
@@ -37,6 +38,8 @@ pub(crate) struct Call {
     method: String,
     path: String,
     id: Mutex<Option<String>>,
+    /// How the key that it brings is called.
+    key: Mutex<Option<String>>,
     began: Instant,
     began_unix_us: u64,
     /// The span of this call, and the one that it is part of, if it is traced.
@@ -48,6 +51,26 @@ pub(crate) struct Call {
     bytes_out: AtomicU64,
     was_cut: AtomicBool,
     replayed: Mutex<Replayed>,
+}
+
+/// A session that a call has opened. What is asked in it are calls of their own, in the same trace.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    told: Told,
+    path: String,
+    key: Option<String>,
+    context: Option<Context>,
+}
+
+impl Opened {
+    /// A call called `id`, by what its client `said`.
+    pub(crate) fn call(&self, said: &str, id: &str) -> Arc<Call> {
+        let context = self.context.as_ref().and_then(Context::below);
+        let call = Call::new(self.told.clone(), "session", said, &self.path, context);
+        call.name(id.to_owned());
+        lock(&call.key).clone_from(&self.key);
+        Arc::new(call)
+    }
 }
 
 /// What the engine did for it.
@@ -64,26 +87,44 @@ struct Replayed {
 impl Call {
     /// A call whose head is `request`'s.
     pub(crate) fn begin<B>(told: &Told, face: &'static str, request: &Request<B>) -> Arc<Self> {
-        let path = request.uri().path().to_owned();
+        let path = request.uri().path();
         let is_told = TOLD.iter().any(|part| path.starts_with(part));
         let is_traced = is_told && told.traces.is_some();
-        Arc::new(Self {
-            is_told,
+        let context = is_traced.then(|| context(request.headers())).flatten();
+        let mut call = Self::new(told.clone(), face, request.method().as_str(), path, context);
+        call.is_told = is_told;
+        Arc::new(call)
+    }
+
+    fn new(told: Told, face: &'static str, method: &str, path: &str, context: Option<Context>) -> Self {
+        Self {
+            told,
+            is_told: true,
             face,
-            method: request.method().to_string(),
-            path,
+            method: method.to_owned(),
+            path: path.to_owned(),
             id: Mutex::new(None),
+            key: Mutex::new(None),
             began: Instant::now(),
             began_unix_us: unix_us(),
-            context: is_traced.then(|| context(request.headers())).flatten(),
-            told: told.clone(),
+            context,
             status: AtomicU16::new(GONE),
             grpc_status: AtomicU16::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             was_cut: AtomicBool::new(true),
             replayed: Mutex::default(),
-        })
+        }
+    }
+
+    /// What the calls of the session that it opens have of it.
+    pub(crate) fn opened(&self) -> Opened {
+        Opened {
+            told: self.told.clone(),
+            path: self.path.clone(),
+            key: lock(&self.key).clone(),
+            context: self.context.clone(),
+        }
     }
 
     /// It is called so in answers.
@@ -91,16 +132,21 @@ impl Call {
         *lock(&self.id) = Some(id);
     }
 
+    /// It brings the key of `pass`.
+    pub(crate) fn known_by(&self, pass: &Pass) {
+        *lock(&self.key) = pass.name().map(str::to_owned);
+    }
+
     /// The head of its answer is there.
     pub(crate) fn answered(&self, status: StatusCode) {
         self.status.store(status.as_u16(), Ordering::Relaxed);
     }
 
-    pub(super) fn brought(&self, bytes: usize) {
+    pub(crate) fn brought(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
@@ -114,7 +160,7 @@ impl Call {
     }
 
     /// Its answer has gone out whole.
-    pub(super) fn whole(&self) {
+    pub(crate) fn whole(&self) {
         self.was_cut.store(false, Ordering::Relaxed);
     }
 
@@ -148,6 +194,8 @@ impl Call {
             vec![("face", json!(self.face)), ("method", json!(self.method)), ("path", json!(self.path))];
         let id = self.id.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         fields.extend(id.map(|id| ("id", json!(id))));
+        let key = self.key.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        fields.extend(key.map(|key| ("key", json!(key))));
         let replayed = std::mem::take(self.replayed.get_mut().unwrap_or_else(PoisonError::into_inner));
         fields.extend(replayed.request.map(|number| ("request", json!(format!("r{number}")))));
         if replayed.request.is_some() {
@@ -214,7 +262,7 @@ pub(crate) async fn within<T>(call: Arc<Call>, answer: impl Future<Output = T>) 
 }
 
 /// The call that is being answered.
-pub(super) fn current() -> Option<Arc<Call>> {
+pub(crate) fn current() -> Option<Arc<Call>> {
     CALL.try_with(Arc::clone).ok()
 }
 

@@ -3,6 +3,8 @@
 //! What makes a span never waits: it leaves it in a bounded queue, and where that is full the span is dropped and counted. A thread of its
 //! own sends what there is, a second later at most; what cannot be sent is dropped as well.
 
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,11 +16,15 @@ use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::trace::Span;
+use crate::trust;
 
 /// Spans that may wait.
 const QUEUE: usize = 8192;
@@ -133,12 +139,13 @@ struct Collector {
     authority: String,
     address: String,
     path: String,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
     resource: pb::Resource,
 }
 
 impl Exporter {
-    pub(super) fn start(endpoint: &str, plan: &str) -> Result<Self, Fault> {
-        let collector = Collector::new(endpoint, plan)?;
+    pub(super) fn start(endpoint: &str, authorities: Option<&Path>, plan: &str) -> Result<Self, Fault> {
+        let collector = Collector::new(endpoint, authorities, plan)?;
         let (spans, waiting) = channel(QUEUE);
         let counts = Arc::new(Counts::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -185,18 +192,28 @@ async fn send_all(collector: &Collector, mut waiting: Receiver<Span>, counts: &C
 }
 
 impl Collector {
-    fn new(endpoint: &str, plan: &str) -> Result<Self, Fault> {
+    fn new(endpoint: &str, authorities: Option<&Path>, plan: &str) -> Result<Self, Fault> {
         let wrong = |why: &str| {
             Fault::setup(format!(
                 "traces cannot be sent to '{endpoint}': {why}; say it as http://localhost:4318"
             ))
         };
         let uri: Uri = endpoint.parse().map_err(|_| wrong("it is no URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("only URLs of http are taken"));
-        }
+        let is_tls = match uri.scheme_str() {
+            Some("http") if authorities.is_some() => {
+                return Err(wrong("who vouches for it is asked of https only"));
+            }
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("only URLs of http and https are taken")),
+        };
         let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let tls = is_tls.then(|| -> Result<_, Fault> {
+            let name = ServerName::try_from(host).map_err(|_| wrong("its host is no name for TLS"))?;
+            Ok((TlsConnector::from(Arc::new(trust::config(authorities, None)?)), name))
+        });
         let service = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "corn".to_owned());
         let attributes = [
             ("service.name", service.as_str()),
@@ -207,6 +224,7 @@ impl Collector {
             authority: authority.to_string(),
             address: format!("{}:{port}", authority.host()),
             path: format!("{}/v1/traces", uri.path().trim_end_matches('/')),
+            tls: tls.transpose()?,
             resource: pb::Resource {
                 attributes: attributes.map(|(key, value)| attribute(key, value)).to_vec(),
             },
@@ -225,6 +243,20 @@ impl Collector {
 
     async fn post(&self, body: Vec<u8>) -> Option<StatusCode> {
         let stream = TcpStream::connect(&self.address).await.ok()?;
+        match &self.tls {
+            None => self.post_over(stream, body).await,
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), stream).await.ok()?;
+                self.post_over(stream, body).await
+            }
+        }
+    }
+
+    async fn post_over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        body: Vec<u8>,
+    ) -> Option<StatusCode> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         let request = Request::post(&self.path)
             .header(header::HOST, &self.authority)
@@ -237,9 +269,11 @@ impl Collector {
             response.into_body().collect().await.ok()?;
             Some(status)
         };
+        let mut answered = pin!(answered);
         tokio::select! {
-            status = answered => status,
-            _ = connection => None,
+            status = &mut answered => status,
+            // It may end with the answer, which is there then.
+            _ = connection => answered.await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Traces: a span for each call, and below it one for each step and each hand-over that the engine tells of.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,6 +40,11 @@ impl Context {
     /// A trace of its own. None if the machine has no random numbers.
     pub(super) fn new() -> Option<Self> {
         Some(Self { trace: random()?, parent: None, span: random()? })
+    }
+
+    /// A part of this one.
+    pub(super) fn below(&self) -> Option<Self> {
+        Some(Self { trace: self.trace, parent: Some(self.span), span: random()? })
     }
 
     /// The trace that a `traceparent` names, and whether it is wanted.
@@ -92,12 +98,13 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Tells the collector at `endpoint`, such as `http://localhost:4318`, which need not be there.
+    /// Tells the collector at `endpoint`, such as `http://localhost:4318`, which need not be there. One at `https://…` is
+    /// trusted if who vouches for it is in the file `authorities`; without, if it is one of those that browsers trust.
     ///
     /// # Errors
-    /// Of the set-up, if `endpoint` is no URL of http.
-    pub fn new(endpoint: &str, plan: &Plan) -> Result<Self, Fault> {
-        let exporter = Exporter::start(endpoint, &plan.name)?;
+    /// Of the set-up, if `endpoint` is no URL of http or https, or the file cannot be used.
+    pub fn new(endpoint: &str, authorities: Option<&Path>, plan: &Plan) -> Result<Self, Fault> {
+        let exporter = Exporter::start(endpoint, authorities, &plan.name)?;
         Ok(Self { exporter, plan: plan.clone(), followed: Mutex::default() })
     }
 

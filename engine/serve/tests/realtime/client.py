@@ -134,6 +134,23 @@ def plain():
         connection.input_audio_buffer.commit()
         until(connection, "conversation.item.done")
 
+        # What was said is written down.
+        connection.session.update(
+            session={
+                "type": "realtime",
+                "audio": {"input": {"turn_detection": None, "transcription": {"model": "ear"}}},
+            }
+        )
+        updated = until(connection, "session.updated")[-1].session
+        assert updated.audio.input.transcription.model == "ear", updated
+        connection.input_audio_buffer.append(audio=base64.b64encode(silence(1200)).decode())
+        connection.input_audio_buffer.commit()
+        events = until(connection, "conversation.item.input_audio_transcription.completed")
+        written = events[-1]
+        deltas = [e for e in events if e.type == "conversation.item.input_audio_transcription.delta"]
+        assert deltas and "".join(e.delta for e in deltas) == written.transcript, events
+        assert written.usage.type == "duration" and written.usage.seconds == 2, written
+
         # What is wrong is an event, and the session goes on.
         connection.response.create(event_id="mine", response={"tools": [{"type": "function", "name": "f"}]})
         error = checked(connection.recv())

@@ -9,4 +9,5 @@ mod harness;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod transcripts;
 mod turns;

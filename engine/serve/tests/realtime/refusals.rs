@@ -47,7 +47,7 @@ fn wrong() -> Vec<(Value, &'static str, &'static str)> {
         ),
         (
             input(json!({ "transcription": { "model": "whisper-1" } })),
-            "session.audio.input.transcription",
+            "session.audio.input.transcription.model",
             "",
         ),
         (input(json!({ "turn_detection": { "type": "semantic_vad" } })), turns(".type"), ""),

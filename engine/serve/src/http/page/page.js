@@ -106,6 +106,7 @@ function showLive(before, now) {
     made: rate(it.items, was[index].items),
   }));
   showTotals(now, rate(now.engine?.submitted ?? 0, before.engine?.submitted), works);
+  showRoutes(before, now, rate);
   showComponents(works, now.lacking);
   showEdges(edgesOf(before), edgesOf(now), rate);
   showWorkers(now);
@@ -136,6 +137,20 @@ function showComponents(works, lacking) {
     return [component.name, `${component.executor} ${component.entry}`, component.workers.map((it) => `w${it}`).join(" "), work.open, perSecond(work.calls),
       perSecond(work.made), `${Math.round(work.busy * 100)} %`, batch, sound, work.ended.toLocaleString("en"), work.failed];
   }));
+}
+
+/** How requests of each route fare; the plan has them in the same order. */
+function showRoutes(before, now, rate) {
+  const ended = (it) => (it ? it.ok + it.failed + it.gone : 0);
+  const percentile = (us) => (us === null ? "–" : time(us / 1000));
+  const rows = seen.plan.routes.map((route, index) => {
+    const [was, is] = [before.routes?.[index], now.routes?.[index]];
+    if (!is) return [routeName(route)];
+    return [routeName(route), is.in_flight, perSecond(rate(ended(is), ended(was))), perSecond(rate(is.failed, was?.failed)), percentile(is.p50_first_us),
+      percentile(is.p50_answer_us), is.ok.toLocaleString("en"), is.failed.toLocaleString("en"), is.gone.toLocaleString("en")];
+  });
+  const columns = [["route"], ["in flight", 1], ["requests", 1], ["errors", 1], ["p50 first", 1], ["p50 answer", 1], ["answered", 1], ["failed", 1], ["given up", 1]];
+  fillTable(byId("routes"), columns, rows);
 }
 
 function showEdges(before, now, rate) {
@@ -259,38 +274,6 @@ async function receive(response, begun) {
     }
   }
   throw new Error("The answer broke off.");
-}
-
-// ---- code to paste
-
-/** Marks of files, which a shell and Python read each in its way. */
-const mark = (file) => {
-  const kind = file.type.startsWith("image/") ? "image" : file.type.startsWith("video/") ? "video" : "audio";
-  if (kind === "video") return Promise.resolve({ video: { frames: [{ time_us: 0, image: `\u0000${file.name}.png\u0000` }] } });
-  return Promise.resolve({ [kind]: `\u0000${file.name}\u0000` });
-};
-
-async function showCode() {
-  let body;
-  try {
-    body = { ...(await bodyOf(mark)), stream: false };
-  } catch {
-    return;
-  }
-  const text = JSON.stringify(body, null, 2);
-  const hasFiles = text.includes("\\u0000");
-  const quoted = (name) => `'${name.replaceAll("'", "'\\''")}'`;
-  const shell = hasFiles
-    ? text.replace(/[\\$`]/g, "\\$&").replace(/\\\\u0000(.*?)\\\\u0000/g, (_, name) => `$(base64 -w0 ${quoted(name)})`)
-    : text;
-  const key = sessionStorage.getItem("corn-key") ? " -H \"authorization: Bearer $CORN_KEY\"" : "";
-  byId("curl").textContent = `curl ${location.origin}/corn/v1/infer -H 'content-type: application/json'${key} -d @- <<${hasFiles ? "END" : "'END'"}\n${shell}\nEND`;
-  const python = text.replace(/: (true|false|null)/g, (_, word) => `: ${{ true: "True", false: "False", null: "None" }[word]}`)
-    .replace(/"\\u0000(.*?)\\u0000"/g, (_, name) => `base64.b64encode(open("${name}", "rb").read()).decode()`);
-  const headers = sessionStorage.getItem("corn-key")
-    ? "{\"content-type\": \"application/json\", \"authorization\": \"Bearer \" + os.environ[\"CORN_KEY\"]}" : "{\"content-type\": \"application/json\"}";
-  const imports = ["json", hasFiles && "base64", key && "os"].filter(Boolean).sort().join(", ");
-  byId("python").textContent = `import ${imports}, urllib.request\n\nbody = ${python}\nrequest = urllib.request.Request(\n    "${location.origin}/corn/v1/infer", json.dumps(body).encode(), ${headers}\n)\nprint(json.load(urllib.request.urlopen(request))["outputs"])`;
 }
 
 // ---- begin

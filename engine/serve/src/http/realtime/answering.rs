@@ -127,9 +127,16 @@ impl Session {
             None => context::turns(model, &settings, self.conversation.items()),
         };
         let turns = turns?;
+        let id = self.id("resp");
+        let call = self.opened.as_ref().map(|opened| opened.call("response.create", &id));
+        let bytes_in = std::mem::take(&mut self.bytes_in);
+        if let Some(call) = &call {
+            call.brought(bytes_in);
+        }
+        let making = Making::begin(&self.face, &self.pass, call, self.model.clone(), settings.clone(), turns);
         let answering = Answering {
-            making: Making::begin(&self.face, &self.pass, self.model.clone(), settings.clone(), turns),
-            id: self.id("resp"),
+            making,
+            id,
             item_id: self.id("item"),
             settings,
             metadata,
@@ -222,7 +229,7 @@ impl Session {
         }
     }
 
-    fn max_text(&self) -> usize {
+    pub(super) fn max_text(&self) -> usize {
         self.conversation.max_bytes().min(MAX_TEXT)
     }
 

@@ -118,7 +118,7 @@ fn turn(item: &Item) -> Turn {
             Part::Text(text) | Part::Spoken { transcript: text, .. } => {
                 said.extend(pieces(text).map(|piece| Said::Text(piece.to_owned())));
             }
-            Part::Sound(samples) => said.push(sound(item, place, samples.clone())),
+            Part::Sound { samples, .. } => said.push(sound(item, place, samples.clone())),
             Part::Picture(url) => said.extend(picture(item, place, url)),
         }
     }
@@ -129,7 +129,7 @@ fn turn(item: &Item) -> Turn {
 fn parts(item: &Item) -> usize {
     let parts = item.parts.iter().map(|part| match part {
         Part::Text(text) | Part::Spoken { transcript: text, .. } => pieces(text).count(),
-        Part::Sound(_) | Part::Picture(_) => 1,
+        Part::Sound { .. } | Part::Picture(_) => 1,
     });
     parts.sum()
 }
@@ -180,7 +180,7 @@ fn latest<'i>(model: Model<'_>, items: impl DoubleEndedIterator<Item = &'i Item>
                     said.push(Said::Text(text.clone()));
                 }
                 Part::Picture(url) => said.extend(picture(item, place, url)),
-                Part::Sound(more) => {
+                Part::Sound { samples: more, .. } => {
                     first_sound.get_or_insert((item, place));
                     samples.extend_from_slice(more);
                 }

@@ -31,8 +31,11 @@ pub(super) struct Item {
 #[derive(Clone, Debug)]
 pub(super) enum Part {
     Text(String),
-    /// What a user said: 16-bit samples at [`RATE_HZ`].
-    Sound(Bytes),
+    /// What a user said: 16-bit samples at [`RATE_HZ`], and their words as far as they were written down.
+    Sound {
+        samples: Bytes,
+        transcript: Option<String>,
+    },
     /// A picture, as a data URL.
     Picture(String),
     /// What an assistant said: its words, and how long it was.
@@ -118,7 +121,7 @@ impl Item {
     pub(super) fn bytes(&self) -> usize {
         let parts = self.parts.iter().map(|part| match part {
             Part::Text(text) | Part::Picture(text) | Part::Spoken { transcript: text, .. } => text.len(),
-            Part::Sound(samples) => samples.len(),
+            Part::Sound { samples, transcript } => samples.len() + transcript.as_ref().map_or(0, String::len),
         });
         ITEM_BYTES + parts.sum::<usize>()
     }
@@ -126,7 +129,7 @@ impl Item {
     /// The length of the user's sounds in it.
     pub(super) fn heard_ms(&self) -> u64 {
         let heard = |part: &Part| match part {
-            Part::Sound(samples) => duration_ms(samples.len() as u64 / 2),
+            Part::Sound { samples, .. } => duration_ms(samples.len() as u64 / 2),
             _ => 0,
         };
         self.parts.iter().map(heard).sum()
@@ -135,6 +138,15 @@ impl Item {
     /// How many pictures are in it.
     pub(super) fn pictures(&self) -> usize {
         self.parts.iter().filter(|part| matches!(part, Part::Picture(_))).count()
+    }
+
+    /// The words of its sound are these.
+    pub(super) fn set_transcript(&mut self, words: &str) {
+        for part in &mut self.parts {
+            if let Part::Sound { transcript, .. } = part {
+                *transcript = Some(words.to_owned());
+            }
+        }
     }
 
     /// Forgets what was said after the first `end_ms` of the spoken part `place`.
@@ -167,7 +179,13 @@ impl Part {
             }
             (Role::User, "input_audio") => {
                 let param = format!("{at}.audio");
-                Self::Sound(samples(&needed_text(&mut part, at, "audio")?, &param)?.into())
+                let samples = samples(&needed_text(&mut part, at, "audio")?, &param)?.into();
+                let transcript = match part.remove("transcript") {
+                    None | Some(Value::Null) => None,
+                    Some(Value::String(words)) => Some(words),
+                    Some(other) => return Err(wrong(&format!("{at}.transcript"), "a string", &other)),
+                };
+                Self::Sound { samples, transcript }
             }
             (Role::User, "input_image") => picture(&mut part, at)?,
             // A voice of another time: no graph takes it, and what it said is known.
@@ -198,10 +216,10 @@ impl Part {
         match self {
             Self::Text(text) if role == Role::Assistant => json!({ "type": "output_text", "text": text }),
             Self::Text(text) => json!({ "type": "input_text", "text": text }),
-            Self::Sound(samples) if in_full => {
-                json!({ "type": "input_audio", "audio": BASE64.encode(samples), "transcript": null })
+            Self::Sound { samples, transcript } if in_full => {
+                json!({ "type": "input_audio", "audio": BASE64.encode(samples), "transcript": transcript })
             }
-            Self::Sound(_) => json!({ "type": "input_audio", "transcript": null }),
+            Self::Sound { transcript, .. } => json!({ "type": "input_audio", "transcript": transcript }),
             Self::Picture(url) if in_full => json!({ "type": "input_image", "image_url": url }),
             Self::Picture(_) => json!({ "type": "input_image" }),
             Self::Spoken { transcript, .. } => json!({ "type": "output_audio", "transcript": transcript }),

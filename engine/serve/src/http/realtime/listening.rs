@@ -1,6 +1,7 @@
 //! What a session does with the sound that its client sends: it waits for the client to say that it is whole, or
 //! finds the turns in it.
 
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use corn_core::datum::Role;
 use serde_json::json;
@@ -151,7 +152,11 @@ impl Session {
         let samples = self.buffer.take();
         let said = json!({ "item_id": id, "previous_item_id": self.conversation.last_id() });
         self.say("input_audio_buffer.committed", said);
-        let parts = vec![Part::Sound(samples.into())];
-        self.put(&Item { id, role: Role::User, parts, status: "completed" }, None)
+        let samples = Bytes::from(samples);
+        let parts = vec![Part::Sound { samples: samples.clone(), transcript: None }];
+        let item = Item { id, role: Role::User, parts, status: "completed" };
+        self.put(&item, None)?;
+        self.transcribe(item.id, samples);
+        Ok(())
     }
 }

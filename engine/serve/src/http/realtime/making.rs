@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::http::StatusCode;
 use corn_core::Datum;
 use corn_media::{SoundFormat, SoundWriter};
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use crate::http::talk::Turn;
 use crate::http::usage::Used;
 use crate::http::{Face, models};
 use crate::keys::Pass;
+use crate::seen::{Call, within};
 
 /// What waits to be taken, besides what the engine holds.
 const WAITING: usize = 2;
@@ -44,6 +46,8 @@ pub(super) struct Making {
     task: JoinHandle<()>,
     made: mpsc::Receiver<Made>,
     meter: Meter,
+    /// As which it is told of.
+    call: Option<Arc<Call>>,
 }
 
 impl Drop for Making {
@@ -57,6 +61,7 @@ impl Making {
     pub(super) fn begin(
         face: &Arc<Face>,
         pass: &Pass,
+        call: Option<Arc<Call>>,
         model: String,
         settings: Settings,
         turns: Vec<Turn>,
@@ -65,7 +70,7 @@ impl Making {
         let (out, made) = mpsc::channel(WAITING);
         let meter = face.metrics.begin(super::ENDPOINT);
         let (face, measured) = (Arc::clone(face), meter.clone());
-        let task = tokio::spawn(async move {
+        let made_by = async move {
             let all = match slot {
                 Ok(_slot) => make(&face, model, settings, turns, measured, &out).await,
                 Err(over) => Err(Refusal::over(&over)),
@@ -73,8 +78,12 @@ impl Making {
             let last = all.unwrap_or_else(Made::Failed);
             // Nobody takes it if nobody wants it any more.
             let _ = out.send(last).await;
-        });
-        Self { task, made, meter }
+        };
+        let task = match call.clone() {
+            Some(call) => tokio::spawn(within(call, made_by)),
+            None => tokio::spawn(made_by),
+        };
+        Self { task, made, meter, call }
     }
 
     /// What was made next. Given up in the middle, it has lost nothing.
@@ -83,10 +92,22 @@ impl Making {
         let made = made.unwrap_or_else(|| {
             Made::Failed(Refusal::ours("making the answer panicked; this is a bug of corn"))
         });
-        match &made {
-            Made::All { .. } => self.meter.end(200),
-            Made::Failed(refusal) => self.meter.end(refusal.status.as_u16()),
-            Made::Text(_) | Made::Sound(_) => {}
+        let ended = match &made {
+            Made::All { .. } => StatusCode::OK,
+            Made::Failed(refusal) => refusal.status,
+            Made::Text(text) => {
+                self.call.iter().for_each(|call| call.sent(text.len()));
+                return made;
+            }
+            Made::Sound(samples) => {
+                self.call.iter().for_each(|call| call.sent(samples.len()));
+                return made;
+            }
+        };
+        self.meter.end(ended.as_u16());
+        if let Some(call) = &self.call {
+            call.answered(ended);
+            call.whole();
         }
         made
     }

@@ -20,10 +20,12 @@ use super::listening::Listening;
 use super::outbox::{self, Outbox};
 use super::pulse::{Beat, Pulse};
 use super::settings::Settings;
+use super::transcribing::Scribe;
 use crate::http::models::{self, Model};
 use crate::http::refusal::Refusal;
 use crate::http::{Face, RequestName};
 use crate::keys::Pass;
+use crate::seen::Opened;
 use crate::stopped;
 
 /// How long the last words to a client may take.
@@ -37,6 +39,10 @@ pub(super) struct Session {
     pub(super) face: Arc<Face>,
     /// By which its answers are counted.
     pub(super) pass: Pass,
+    /// The call that opened it, of which its answers are told as parts.
+    pub(super) opened: Option<Opened>,
+    /// Bytes that the client has said since an answer was begun last.
+    pub(super) bytes_in: usize,
     pub(super) model: String,
     name: String,
     next: u64,
@@ -48,6 +54,8 @@ pub(super) struct Session {
     /// Where the client lets turns be found.
     pub(super) listening: Option<Listening>,
     pub(super) answering: Option<Answering>,
+    /// Writes down what the client says.
+    pub(super) scribe: Scribe,
     /// The id of the answer that was begun last.
     pub(super) last_answer: Option<String>,
     pub(super) outbox: Outbox,
@@ -61,6 +69,7 @@ enum Event {
     Sent(Result<bool, axum::Error>),
     Frame(Option<Result<Message, axum::Error>>),
     Made(super::making::Made),
+    Heard(super::transcribing::Heard),
     Beat(Beat),
     Stop,
 }
@@ -83,6 +92,7 @@ impl Session {
         model: String,
         name: &RequestName,
         pass: Pass,
+        opened: Option<Opened>,
     ) -> Result<Self, Refusal> {
         let found = models::find(face.served.plan(), &model, super::ENDPOINT)?;
         let (settings, max_bytes) = (Settings::new(found), found.body_bytes());
@@ -90,6 +100,8 @@ impl Session {
         Ok(Self {
             face,
             pass,
+            opened,
+            bytes_in: 0,
             model,
             name: name.0.to_string(),
             next: 0,
@@ -99,6 +111,7 @@ impl Session {
             buffer: Buffer::default(),
             listening: None,
             answering: None,
+            scribe: Scribe::default(),
             last_answer: None,
             outbox: Outbox::default(),
             pulse: Pulse::new(),
@@ -118,6 +131,7 @@ impl Session {
             let Err(end) = self.take(event).await else { continue };
             // Nobody waits for it any more.
             self.answering = None;
+            self.scribe = Scribe::default();
             match end {
                 End::Gone => return Err(Gone),
                 End::Close((code, reason)) => self.outbox.close(code, reason),
@@ -144,7 +158,7 @@ impl Session {
     ) -> Event {
         let (has_room, has_room_for_answers) = (self.outbox.has_room(), self.outbox.has_room_for_answers());
         let (is_waiting, is_ending) = (self.outbox.is_waiting(), self.is_ending);
-        let Self { outbox, answering, pulse, face, .. } = self;
+        let Self { outbox, answering, scribe, pulse, face, .. } = self;
         let made = async {
             match answering {
                 Some(answering) => answering.next().await,
@@ -155,6 +169,7 @@ impl Session {
             sent = outbox.send(writer), if is_waiting => Event::Sent(sent),
             frame = reader.next(), if has_room => Event::Frame(frame),
             made = made, if has_room_for_answers => Event::Made(made),
+            heard = scribe.next(), if has_room_for_answers => Event::Heard(heard),
             beat = pulse.beat() => Event::Beat(beat),
             () = stopped(face.sessions.stop.clone()), if !is_ending => Event::Stop,
         }
@@ -175,12 +190,16 @@ impl Session {
                 self.pulse.event();
                 self.made(made);
             }
+            Event::Heard(heard) => {
+                self.pulse.event();
+                self.heard(heard);
+            }
             Event::Beat(Beat::Ask) => self.outbox.ping(),
             Event::Beat(Beat::Gone) => return Err(End::Gone),
             Event::Beat(Beat::Idle) => return Err(End::Close(outbox::IDLE)),
             Event::Stop => self.is_ending = true,
         }
-        if self.is_ending && self.answering.is_none() {
+        if self.is_ending && self.answering.is_none() && self.scribe.is_idle() {
             return Err(End::Close(outbox::ENDING));
         }
         Ok(())
@@ -190,6 +209,7 @@ impl Session {
         match frame {
             Some(Ok(Message::Text(text))) => {
                 self.pulse.event();
+                self.bytes_in += text.len();
                 let (id, asked) = asked::read(&text);
                 let done = match asked {
                     Ok(asked) => self.asked(asked).await,

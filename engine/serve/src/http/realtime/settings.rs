@@ -9,6 +9,7 @@ use corn_core::Datum;
 use corn_plan::Modality;
 use serde_json::{Map, Value, json};
 
+use super::transcribing::Transcription;
 use super::voice::{RATE_HZ, Sensitivity};
 use crate::http::fields::{Fields, one_of, wrong};
 use crate::http::models::{Choice, Model};
@@ -25,6 +26,8 @@ pub(super) struct Settings {
     pub(super) instructions: String,
     /// None where the client says when a turn is over.
     pub(super) turns: Option<Turns>,
+    /// How turns are written down, where the client wants that.
+    pub(super) transcription: Option<Transcription>,
     voice: Option<Value>,
     /// Inputs of the graph by name.
     knobs: BTreeMap<String, Value>,
@@ -55,8 +58,14 @@ impl Settings {
     /// Those that a session has before a client says anything.
     pub(super) fn new(model: Model<'_>) -> Self {
         let speaks = model.answers_with("audio");
-        let mut settings =
-            Self { speaks, instructions: String::new(), turns: None, voice: None, knobs: BTreeMap::new() };
+        let mut settings = Self {
+            speaks,
+            instructions: String::new(),
+            turns: None,
+            transcription: None,
+            voice: None,
+            knobs: BTreeMap::new(),
+        };
         settings.turns = settings.hears(model).then_some(Turns::USUAL);
         settings
     }
@@ -88,7 +97,7 @@ impl Settings {
         if let Some(audio) = said.get_mut("audio").and_then(Value::as_object_mut)
             && let Some(input) = audio.remove("input")
         {
-            new.input(input)?;
+            new.input(input, model)?;
         }
         new.output(said, "session", model)?;
         if new.turns.is_some() && !new.hears(model) {
@@ -106,13 +115,21 @@ impl Settings {
         Ok(new)
     }
 
-    fn input(&mut self, said: Value) -> Result<(), Refusal> {
+    fn input(&mut self, said: Value, model: Model<'_>) -> Result<(), Refusal> {
         let at = "session.audio.input";
         let mut said = whole_object(at, said)?;
         match said.remove("turn_detection") {
             None => {}
             Some(Value::Null) => self.turns = None,
             Some(turns) => self.turns = Some(read_turns(turns)?),
+        }
+        match said.remove("transcription") {
+            None => {}
+            Some(Value::Null) => self.transcription = None,
+            Some(how) => {
+                let how = whole_object(&format!("{at}.transcription"), how)?;
+                self.transcription = Some(Transcription::read(model, how)?);
+            }
         }
         check_format(at, said.remove("format"))?;
         nothing_else(at, said)
@@ -219,7 +236,14 @@ impl Settings {
             "tool_choice": "auto",
             "max_output_tokens": "inf",
             "truncation": "auto",
-            "audio": { "input": { "format": format(), "turn_detection": turns }, "output": self.shown_output() },
+            "audio": {
+                "input": {
+                    "format": format(),
+                    "turn_detection": turns,
+                    "transcription": self.transcription.as_ref().map(Transcription::shown),
+                },
+                "output": self.shown_output(),
+            },
         });
         for (name, value) in &self.knobs {
             shown[name] = value.clone();
