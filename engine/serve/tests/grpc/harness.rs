@@ -191,8 +191,8 @@ pub(crate) struct Host {
     _stop: oneshot::Sender<()>,
 }
 
-/// Serves `text` at any free port.
-pub(crate) async fn host(text: &str) -> Host {
+/// What replays `text`, and the items that `drip` has emitted.
+pub(crate) async fn engine(text: &str) -> (Arc<Engine>, Arc<AtomicU64>) {
     let plan = plan(text);
     let folder = std::env::temp_dir().join("corn-serve-tests-store");
     let options = StoreOptions { cache_dir: Some(folder), offline: true, ..StoreOptions::default() };
@@ -203,7 +203,12 @@ pub(crate) async fn host(text: &str) -> Host {
     let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
     let starting =
         Engine::start(plan, &recordings, Arc::new(loader), Arc::new(NoProgress), Arc::new(NoObserver));
-    let engine = Arc::new(starting.await.unwrap_or_else(|fault| panic!("{fault}")));
+    (Arc::new(starting.await.unwrap_or_else(|fault| panic!("{fault}"))), dripped)
+}
+
+/// Serves `text` at any free port.
+pub(crate) async fn host(text: &str) -> Host {
+    let (engine, dripped) = engine(text).await;
     let served = Served::new(Arc::clone(&engine));
     let (stop, stopped) = oneshot::channel::<()>();
     let (bound, address) = oneshot::channel();

@@ -6,4 +6,5 @@ mod harness;
 mod kserve;
 mod native;
 mod python;
+mod replaced;
 mod services;

@@ -16,11 +16,11 @@ use tonic::{Code, Request, Status};
 
 use crate::harness::{Host, PROGRAM, host};
 
-fn text(text: &str) -> Value {
+pub(crate) fn text(text: &str) -> Value {
     Value { kind: Some(Kind::Text(text.to_owned())) }
 }
 
-fn int(value: i64) -> Value {
+pub(crate) fn int(value: i64) -> Value {
     Value { kind: Some(Kind::Int(value)) }
 }
 
@@ -29,7 +29,7 @@ fn encoded(file: Vec<u8>) -> Value {
     Value { kind: Some(Kind::Image(corn::Image { content })) }
 }
 
-fn ask(graph: &str, inputs: &[(&str, Value)], outputs: &[&str]) -> InferRequest {
+pub(crate) fn ask(graph: &str, inputs: &[(&str, Value)], outputs: &[&str]) -> InferRequest {
     InferRequest {
         graph: graph.to_owned(),
         inputs: inputs

@@ -1,0 +1,69 @@
+//! What is served is replaced while clients are connected.
+
+use std::sync::Arc;
+
+use corn_serve::proto::corn::corn_client::CornClient;
+use corn_serve::proto::corn::value::Kind;
+use corn_serve::{Listening, Served, Sockets};
+use futures_util::FutureExt;
+use tokio::sync::{oneshot, watch};
+use tonic::Code;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::harness::{PROGRAM, engine};
+use crate::native::{ask, int, text};
+
+/// The same graph with another answer, and nothing else.
+const NEXT: &str = "
+component Upper() { in text: text out text: text run reference \"text.upper\" }
+let upper = Upper()
+graph say(prompt: text) -> { reply: text } { { reply: upper(prompt) } }
+serve say { grpc }
+";
+
+/// Requests that come are answered by what is served now, over the connection that is there; what is under way ends
+/// where it began, and then nothing holds what was served before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_is_replaced_under_its_clients() {
+    let (first, second) = (Served::new(engine(PROGRAM).await.0), Served::new(engine(NEXT).await.0));
+    let (serves, served) = watch::channel(Arc::clone(&first));
+    let listening = Listening { grpc: Some("127.0.0.1:0".to_owned()), ..Listening::default() };
+    let sockets = Sockets::bind(&listening).await.unwrap();
+    let address = sockets.bound().grpc.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let faces = tokio::spawn(sockets.serve(served, async { drop(stopped.await) }));
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let mut client = CornClient::new(channel.clone());
+    let mut health = HealthClient::new(channel);
+    let mut said = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    while said.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    let mut under_way = client.stream(ask("endless", &[("upto", int(0))], &[])).await.unwrap().into_inner();
+    assert!(under_way.message().await.unwrap().is_some());
+
+    serves.send_replace(Arc::clone(&second));
+    let answer = loop {
+        let asked =
+            client.infer(ask("say", &[("prompt", text("One two."))], &[])).await.unwrap().into_inner();
+        let answer = asked.outputs[0].value.clone().unwrap().kind;
+        if answer != Some(Kind::Text("One two. ".to_owned())) {
+            break answer;
+        }
+    };
+    assert_eq!(answer, Some(Kind::Text("ONE TWO.".to_owned())));
+    let gone = client.stream(ask("endless", &[("upto", int(0))], &[])).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound, "{gone:?}");
+    for _ in 0..1000 {
+        assert!(under_way.message().await.unwrap().is_some());
+    }
+    assert!(first.left().now_or_never().is_none(), "something of it is under way");
+    drop(under_way);
+    first.left().await;
+    assert!(said.message().now_or_never().is_none(), "nobody is told of bad health");
+    stop.send(()).unwrap();
+    drop((said, client, health));
+    faces.await.unwrap().unwrap();
+    second.left().await;
+}
