@@ -35,7 +35,7 @@ use crate::wire::greet::{Token, hear, listen, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 
 pub use control::{Order, serve_control};
-pub use members::{Member, Standing, Status};
+pub use members::{Member, SeenGpu, Standing, Status};
 pub use remote::{Remote, RemoteAnswer};
 
 use members::Members;
@@ -308,6 +308,7 @@ async fn life(
                 shared.lock().loading(seat, what, done, total);
                 shared.note_change();
             }
+            Ok(Control::Gpus(gpus)) => shared.lock().gpus(seat, gpus),
             Ok(Control::Ready) => break,
             Ok(Control::Failed { message, component }) => {
                 return Err(Fault { component, ..Fault::setup(message) });
