@@ -156,8 +156,7 @@ impl WrongPlan {
 /// A plan's text, parsed, held against what this build runs, and verified.
 fn load_plan(file: &Path, text: &str) -> Result<Verified, WrongPlan> {
     let plan = parse(file, text)?;
-    let mut problems = corn_executors::problems(&plan);
-    problems.extend(corn_engine::problems(&plan));
+    let problems = corn_executors::problems(&plan);
     if !problems.is_empty() {
         let problems = problems.into_iter().map(|problem| (None, None, problem)).collect();
         let file = file.display().to_string();

@@ -95,6 +95,11 @@ impl Arena {
         self.fd.as_fd()
     }
 
+    /// Where it lies in this process, all of it.
+    pub(crate) fn span(&self) -> (*const u8, usize) {
+        (self.map.at.as_ptr(), self.map.bytes)
+    }
+
     /// Its size.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes

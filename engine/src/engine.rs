@@ -16,7 +16,7 @@ use corn_core::message::{
     Body, CallTrace, CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent,
 };
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
-use corn_plan::{RecordingId, Signature, StageId, Transport, ValueId, Verified, WorkerId};
+use corn_plan::{Plan, RecordingId, Signature, StageId, Transport, ValueId, Verified, WorkerId};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
@@ -24,8 +24,8 @@ use crate::client::{Answer, Message};
 use crate::coordinator::{Desk, Told};
 use crate::counts::Counts;
 use crate::deployment::{Member, Status};
+use crate::devices::Devices;
 use crate::load::{Loading, Loads, needed};
-use crate::machine;
 use crate::observe::{HandOverTrace, Observer};
 use crate::worker::{Driver, Outside};
 
@@ -114,9 +114,8 @@ impl Engine {
         progress: Arc<dyn Progress>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Fault> {
-        let problems = machine::problems(plan.plan());
-        if let Some(first) = problems.into_iter().next().or_else(|| machine::not_embedded(plan.plan())) {
-            return Err(Fault::setup(format!("this plan cannot be replayed here: {first}")));
+        if let Some(reason) = not_embedded(plan.plan()) {
+            return Err(Fault::setup(format!("this plan cannot be replayed here: {reason}")));
         }
         let desk = desk(&plan, None, Arc::clone(&observer), |_| ());
         let mut engine = Self::around(plan, recordings, &desk, Told::Here(Arc::clone(&desk)));
@@ -127,7 +126,8 @@ impl Engine {
                 () = desk.tick_on() => {}
             }
         })?;
-        let loading = Loading { loader, progress, observer, clock: engine.desk.clock, memory: None };
+        let clock = engine.desk.clock;
+        let loading = Loading { loader, progress, observer, clock, memory: None, device: None };
         engine.embed(recordings, &loading).await?;
         Ok(engine)
     }
@@ -171,7 +171,9 @@ impl Engine {
             let (port, events) = unbounded_channel();
             let components = needed(plan.plan(), recordings, worker);
             let counts = Arc::clone(&self.counts[worker.0 as usize]);
-            let begun = Loads::begin(plan.plan(), &components, &port, loading, &counts)?;
+            let devices = Devices::open(plan.plan(), worker)?;
+            let loading = Loading { device: devices.first(), ..loading.clone() };
+            let begun = Loads::begin(plan.plan(), &components, &port, &loading, &counts)?;
             loads.push((worker, begun, port, events, counts));
         }
         for (worker, loads, port, events, counts) in loads {
@@ -350,6 +352,16 @@ fn desk(
 ) -> Arc<Desk> {
     let coordinator = Coordinator::new(Arc::clone(plan), patience);
     Arc::new(Desk::new(coordinator, plan.plan().workers.len(), observer, drained))
+}
+
+/// Why `plan` cannot be replayed within one process, if it can be replayed at all.
+fn not_embedded(plan: &Plan) -> Option<String> {
+    let hosts: BTreeSet<&str> = plan.workers.iter().map(|worker| worker.host.as_str()).collect();
+    if hosts.len() < 2 {
+        return None;
+    }
+    let hosts = hosts.into_iter().collect::<Vec<_>>().join("', '");
+    Some(format!("its workers are on hosts '{hosts}'; `corn up` deploys it"))
 }
 
 /// Ends when the engine stops.

@@ -12,17 +12,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use corn_core::executor::{Call, CallId, CallInput, Executor, Report, Turn};
 use corn_core::message::WorkerEvent;
 use corn_core::{Datum, Fault};
-use corn_plan::{Component, ComponentId, Kind};
+use corn_plan::{Component, ComponentId, Kind, RecordingId};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::Clock;
 use crate::counts::{CallEnd, ComponentCounts};
 use crate::observe::Observer;
+use crate::placed::Stays;
 
 /// What an executor is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Start(Call),
+    Start(RecordingId, Call),
     Feed(CallId, u32, Datum),
     End(CallId, u32),
     Grant(CallId, u32, u32),
@@ -44,6 +45,8 @@ pub(crate) struct Host {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,
     pub(crate) counts: Arc<ComponentCounts>,
+    /// Which outputs stay in the memory of its GPU, in each recording; `None` without one.
+    pub(crate) stays: Option<Stays>,
 }
 
 /// An executor that its worker's thread drives.
@@ -65,6 +68,7 @@ struct Driven {
 
 /// A call that is under way.
 struct Open {
+    recording: RecordingId,
     since_us: u64,
     has_items: bool,
 }
@@ -145,13 +149,16 @@ impl Driven {
 
     fn command(&mut self, command: Command) {
         if self.is_broken {
-            if let Command::Start(call) = command {
+            if let Command::Start(_, call) = command {
                 self.refused.push(call.id);
             }
             return;
         }
-        if let Command::Start(call) = &command {
-            self.open.insert(call.id, Open { since_us: self.host.clock.now_us(), has_items: false });
+        if let Command::Start(recording, call) = &command {
+            self.open.insert(
+                call.id,
+                Open { recording: *recording, since_us: self.host.clock.now_us(), has_items: false },
+            );
             self.host.counts.open(self.open.len());
         }
         if let Command::Abort(call) = &command
@@ -174,8 +181,13 @@ impl Driven {
         let Self { host, executor, open, .. } = self;
         let mut from_us = host.clock.now_us();
         let now_us = from_us;
+        let mut lost = Vec::new();
         let turn = catch_unwind(AssertUnwindSafe(|| {
             executor.advance(now_us, &mut |report| {
+                let report = match &host.stays {
+                    None => report,
+                    Some(stays) => placed(report, stays, open, &mut lost),
+                };
                 if let Report::Batch { calls } = report {
                     host.counts.batch(calls);
                     return host.observer.batch(host.id, calls);
@@ -188,6 +200,9 @@ impl Driven {
                 reports(report);
             })
         }));
+        for call in lost {
+            self.executor.cancel(call);
+        }
         let ended_us = self.host.clock.now_us();
         self.host.observer.busy(self.host.id, from_us, ended_us);
         self.host.counts.turn(ended_us - now_us);
@@ -237,9 +252,27 @@ impl Host {
     }
 }
 
+/// A report, with what it made where its readers take it. A call of which something cannot be copied there is `lost`.
+fn placed(report: Report, stays: &Stays, open: &BTreeMap<CallId, Open>, lost: &mut Vec<CallId>) -> Report {
+    let Report::Emitted { call, port, item } = report else { return report };
+    let recording = open.get(&call).map(|open| open.recording);
+    let stays =
+        recording.and_then(|recording| stays.get(&recording)).is_some_and(|ports| ports[port as usize]);
+    if stays || !item.is_on_device() {
+        return Report::Emitted { call, port, item };
+    }
+    match item.to_host() {
+        Ok(item) => Report::Emitted { call, port, item },
+        Err(fault) => {
+            lost.push(call);
+            Report::Failed { call, fault }
+        }
+    }
+}
+
 fn tell(executor: &mut dyn Executor, component: &Component, command: Command) {
     match command {
-        Command::Start(mut call) => {
+        Command::Start(_, mut call) => {
             for (input, port) in call.inputs.iter_mut().zip(&component.inputs) {
                 if let CallInput::Value(datum) = input {
                     convert(datum, &port.ty.kind);

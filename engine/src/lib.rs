@@ -9,11 +9,12 @@ mod clock;
 mod coordinator;
 mod counts;
 mod deployment;
+mod devices;
 mod engine;
 mod executor;
 mod load;
-mod machine;
 mod observe;
+mod placed;
 mod ports;
 mod process;
 mod wire;
@@ -22,11 +23,10 @@ mod worker;
 pub use client::{Answer, Piece};
 pub use counts::{ComponentWork, EdgeWork, Times, Work};
 pub use deployment::{
-    Deployment, Generations, Listening, Member, Order, Remote, RemoteAnswer, Standing, Status, Update,
-    serve_control,
+    Deployment, Generations, Listening, Member, Order, Remote, RemoteAnswer, SeenGpu, Standing, Status,
+    Update, serve_control,
 };
 pub use engine::{Ask, Engine};
-pub use machine::problems;
 pub use observe::{HandOverTrace, NoObserver, Observer};
 pub use process::{Membership, work};
 pub use wire::greet::Token;

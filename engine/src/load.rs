@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use corn_core::Fault;
-use corn_core::executor::{Executor, Loader, Memory, Progress};
+use corn_core::executor::{Device, Executor, Loader, Memory, Progress};
 use corn_core::message::WorkerEvent;
 use corn_plan::{Component, ComponentId, Plan, RecordingId, Step, WorkerId, all_steps};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::counts::Counts;
 use crate::executor::{self, Command, Host, Light, Runner};
 use crate::observe::Observer;
+use crate::placed::stays_on_device;
 
 /// What loads components, and what watches it.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub(crate) struct Loading {
     pub(crate) clock: Clock,
     /// Where large contents are best made.
     pub(crate) memory: Option<Arc<dyn Memory>>,
+    /// What components that need a GPU work on.
+    pub(crate) device: Option<Arc<dyn Device>>,
 }
 
 /// The components of a worker while they load.
@@ -53,13 +56,18 @@ impl Loads {
             let (commands, receiver) = channel();
             let name = component.name.clone();
             let mut end = End { id: *id, component: name.clone(), ended: Some(ended.clone()) };
-            let Loading { loader, progress, observer, clock, memory } = loading.clone();
-            let host = Host { id: *id, component, observer, clock, counts: counts.component(*id) };
+            let Loading { loader, progress, observer, clock, memory, device } = loading.clone();
+            let device = device.filter(|_| component.needs.gpus > 0);
+            let stays = device.as_ref().map(|_| stays_on_device(plan, *id));
+            let host = Host { id: *id, component, observer, clock, counts: counts.component(*id), stays };
             let worker = worker.clone();
             let load = move |component: &Component| {
                 let mut executor = loader.load(component, progress.as_ref())?;
                 if let Some(memory) = memory {
                     executor.make_in(memory);
+                }
+                if let Some(device) = device {
+                    executor.work_on(device);
                 }
                 Ok(executor)
             };

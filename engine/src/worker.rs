@@ -110,7 +110,9 @@ impl<O: Outside> Driver<O> {
 
     fn act(&mut self, action: WorkerAction) {
         match action {
-            WorkerAction::Start(component, call) => self.command(component, Command::Start(call)),
+            WorkerAction::Start(component, recording, call) => {
+                self.command(component, Command::Start(recording, call));
+            }
             WorkerAction::Feed(component, call, port, item) => {
                 self.command(component, Command::Feed(call, port, item));
             }

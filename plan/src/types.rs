@@ -287,7 +287,7 @@ impl Type {
 
 /// `n` bytes, exactly, in the largest unit that divides it: `48MiB`, `4KiB`, `17B`. With `{:#}` for
 /// people: `11.0 MiB`.
-pub(crate) struct Bytes(pub(crate) u64);
+pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use corn_engine::{Member, Standing, Status};
-use corn_plan::{Plan, Stage, WorkerId};
+use corn_plan::{Bytes, Plan, Stage, WorkerId};
 use serde_json::json;
 use tokio::task::LocalSet;
 
@@ -147,6 +147,12 @@ fn table(name: &str, status: &Status) -> String {
             handed(worker)
         );
         let _ = writeln!(text, "         {}", worker.components.join(", "));
+        for gpu in &worker.gpus {
+            if let Some(free) = gpu.free_bytes {
+                let (index, name, total) = (gpu.index, &gpu.name, Bytes(gpu.total_bytes));
+                let _ = writeln!(text, "         GPU {index} {name}: {:#} of {total:#} free", Bytes(free));
+            }
+        }
         if let Standing::Failed(why) = &worker.standing {
             let _ = writeln!(text, "         {why}");
         }
@@ -176,7 +182,12 @@ fn messages(status: &Status) -> String {
 }
 
 fn handed(worker: &Member) -> String {
-    let counts = [("pointer", worker.by_pointer), ("shm", worker.by_shared_memory), ("tcp", worker.by_tcp)];
+    let counts = [
+        ("pointer", worker.by_pointer),
+        ("cuda", worker.by_cuda),
+        ("shm", worker.by_shared_memory),
+        ("tcp", worker.by_tcp),
+    ];
     let counts = counts.iter().filter(|(_, count)| *count > 0);
     let counts: Vec<String> = counts.map(|(how, count)| format!("{how} {count}")).collect();
     if counts.is_empty() { "-".to_owned() } else { counts.join(", ") }

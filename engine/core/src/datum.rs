@@ -2,9 +2,11 @@
 //!
 //! A [`Datum`] is one item of a value. Large contents are shared: handing a datum to several
 //! readers in one process copies a pointer, never the bytes. Whose memory the bytes lie in, this
-//! process's or that of a worker on the same host, is nobody's business who reads them.
+//! process's or that of a worker on the same host, is nobody's business who reads them. What lies in
+//! the memory of a device is another kind of datum: nobody reads it by mistake.
 
 mod conversation;
+mod on_device;
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use corn_plan::types::MAX_AUDIO_RATE_HZ;
 use corn_plan::{Dim, Dtype, Form, Kind, Literal, Modality, Type};
 
 pub use conversation::{Conversation, Message, Part, Role};
+pub use on_device::{DeviceTensor, OnDevice};
 
 use crate::samples::Samples;
 
@@ -31,6 +34,8 @@ pub enum Datum {
     Messages(Arc<Conversation>),
     /// A dense tensor.
     Tensor(Arc<Tensor>),
+    /// A dense tensor whose contents lie in the memory of a device.
+    OnDevice(Arc<DeviceTensor>),
     /// A 64-bit signed integer.
     Int(i64),
     /// A 64-bit float.
@@ -154,7 +159,7 @@ impl Datum {
             Self::Audio(_) => "audio",
             Self::Video(_) => "video",
             Self::Messages(_) => "messages",
-            Self::Tensor(_) => "tensor",
+            Self::Tensor(_) | Self::OnDevice(_) => "tensor",
             Self::Int(_) => "int",
             Self::Float(_) => "float",
             Self::Bool(_) => "bool",
@@ -181,6 +186,7 @@ impl Datum {
             Self::Video(video) => video.frames.iter().map(|frame| frame.image.rgb.len() as u64).sum(),
             Self::Messages(conversation) => conversation.bytes(),
             Self::Tensor(tensor) => tensor.bytes.len() as u64,
+            Self::OnDevice(tensor) => tensor.contents.bytes(),
             Self::Int(_) | Self::Float(_) => 8,
             Self::Bool(_) => 1,
             Self::List(items) => items.iter().map(Self::bytes).sum(),
@@ -241,17 +247,22 @@ impl Datum {
                 over("one of the media", self.bytes(), *max_bytes, "bytes")
             }
             (Self::Messages(conversation), Kind::Messages { max_parts }) => conversation.check(*max_parts),
-            (Self::Tensor(tensor), Kind::Tensor { dtype, dims }) => check_tensor(tensor, *dtype, dims),
+            (Self::Tensor(tensor), Kind::Tensor { dtype, dims }) => {
+                check_tensor((tensor.dtype, &tensor.shape), *dtype, dims)
+            }
+            (Self::OnDevice(tensor), Kind::Tensor { dtype, dims }) => {
+                check_tensor((tensor.dtype, &tensor.shape), *dtype, dims)
+            }
             (Self::Int(_), Kind::Int) | (Self::Float(_), Kind::Float) | (Self::Bool(_), Kind::Bool) => Ok(()),
             _ => Err(format!("{} where {} is declared", self.word(), kind.word())),
         }
     }
 }
 
-fn check_tensor(tensor: &Tensor, dtype: Dtype, dims: &[Dim]) -> Result<(), String> {
-    let fits = tensor.dtype == dtype
-        && tensor.shape.len() == dims.len()
-        && tensor.shape.iter().zip(dims).all(|(extent, dim)| match dim {
+fn check_tensor((is, shape): (Dtype, &[u64]), dtype: Dtype, dims: &[Dim]) -> Result<(), String> {
+    let fits = is == dtype
+        && shape.len() == dims.len()
+        && shape.iter().zip(dims).all(|(extent, dim)| match dim {
             Dim::Fixed(fixed) => extent == fixed,
             Dim::Upto { max, .. } => extent <= max,
         });
@@ -259,7 +270,7 @@ fn check_tensor(tensor: &Tensor, dtype: Dtype, dims: &[Dim]) -> Result<(), Strin
         return Ok(());
     }
     let declared = Kind::Tensor { dtype, dims: dims.to_vec() };
-    Err(format!("tensor<{}>{:?} where {declared} is declared", tensor.dtype.name(), tensor.shape))
+    Err(format!("tensor<{}>{shape:?} where {declared} is declared", is.name()))
 }
 
 impl From<&Literal> for Datum {

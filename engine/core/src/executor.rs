@@ -11,6 +11,7 @@
 //! [`Interleaved`](crate::interleaved::Interleaved) and [`Batched`](crate::batched::Batched) make
 //! executors of them.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -137,7 +138,15 @@ pub trait Executor: Send {
     fn make_in(&mut self, memory: Arc<dyn Memory>) {
         let _ = memory;
     }
+    /// The device that it is to work on, before its first call. Told to those only that need one: they take tensors
+    /// also where those lie on it, and nobody else is given such.
+    fn work_on(&mut self, device: Arc<dyn Device>) {
+        let _ = device;
+    }
 }
+
+/// Something that works on memory of its own, such as a GPU. Whoever drives it knows what it is; nobody else asks.
+pub trait Device: Any + Send + Sync {}
 
 /// Memory that other processes of this host can read.
 pub trait Memory: Send + Sync {
@@ -190,6 +199,10 @@ pub trait Model: Send {
     /// As [`Executor::make_in`].
     fn make_in(&mut self, memory: Arc<dyn Memory>) {
         let _ = memory;
+    }
+    /// As [`Executor::work_on`].
+    fn work_on(&mut self, device: Arc<dyn Device>) {
+        let _ = device;
     }
 }
 

@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::datum::Datum;
-use crate::executor::{Call, CallId, CallInput, Executor, Io, Memory, Model, Report, Step, Taken, Turn};
+use crate::executor::{
+    Call, CallId, CallInput, Device, Executor, Io, Memory, Model, Report, Step, Taken, Turn,
+};
 use crate::fault::Fault;
 
 /// An executor that gives the calls of a model one step each in turn.
@@ -136,6 +138,10 @@ impl<M: Model> Executor for Interleaved<M> {
 
     fn make_in(&mut self, memory: Arc<dyn Memory>) {
         self.model.make_in(memory);
+    }
+
+    fn work_on(&mut self, device: Arc<dyn Device>) {
+        self.model.work_on(device);
     }
 }
 

@@ -19,7 +19,9 @@ mod slot;
 pub mod worker;
 
 pub use coordinator::{Coordinator, Patience};
-pub use datum::{Audio, Conversation, Datum, Frame, Image, Message, Part, Role, Tensor, Video};
+pub use datum::{
+    Audio, Conversation, Datum, DeviceTensor, Frame, Image, Message, OnDevice, Part, Role, Tensor, Video,
+};
 pub use fault::{Blame, Fault};
 pub use ledger::Ledger;
 pub use samples::Samples;

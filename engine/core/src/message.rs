@@ -166,8 +166,8 @@ pub enum WorkerEvent {
 /// What a worker does.
 #[derive(Clone, Debug)]
 pub enum WorkerAction {
-    /// Start a call.
-    Start(ComponentId, Call),
+    /// Start a call, which a recording makes.
+    Start(ComponentId, RecordingId, Call),
     /// Feed an item to a call's input stream.
     Feed(ComponentId, CallId, u32, Datum),
     /// End a call's input stream.

@@ -379,7 +379,7 @@ fn a_stage_that_is_done_early_waits_for_its_opening() {
         WorkerEvent::HandOver(HandOver { header: header.clone(), from, to, value, turn: 0, body })
     };
     let actions = hear(hand_over(2, Body::Item(Datum::text("x"))));
-    let [WorkerAction::Start(component, call)] = &actions[..] else { panic!("{actions:?}") };
+    let [WorkerAction::Start(component, _, call)] = &actions[..] else { panic!("{actions:?}") };
     let (component, call) = (*component, call.id);
     hear(WorkerEvent::Report(component, Report::Emitted { call, port: 0, item: Datum::text("xb") }));
     hear(WorkerEvent::Report(component, Report::Done { call }));

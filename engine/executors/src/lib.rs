@@ -17,7 +17,7 @@ use std::sync::Arc;
 use corn_core::Fault;
 use corn_core::executor::{Executor, Loader, Progress};
 use corn_plan::catalog::{Catalog, Entry, open};
-use corn_plan::{Component, Plan, WeightsSource};
+use corn_plan::{Component, ComponentId, Plan, WeightsSource};
 use corn_store::{Pins, Store};
 
 /// Everything that a program may name: what this build runs, and the open entries, which compile everywhere.
@@ -52,17 +52,28 @@ const RUNNING: &[&str] = &[
 ];
 
 /// What of `plan` compiles and cannot run here: components of executors that this build does not have, and those
-/// that need a GPU, which no executor of it uses.
+/// that need a GPU and that this build runs on the CPU only, or on one GPU.
 pub fn cannot_run(plan: &Plan) -> Vec<String> {
-    let problem = |component: &Component| {
+    let problem = |(id, component): (ComponentId, &Component)| {
         let Component { name, executor, entry, needs, .. } = component;
         if !RUNNING.contains(&executor.as_str()) {
             return Some(format!("component '{name}': {}", not_running(executor, entry)));
         }
-        (needs.gpus > 0)
-            .then(|| format!("component '{name}': it needs a GPU, and this build of corn uses none"))
+        let on_gpus = plan.stages.iter().find(|stage| stage.components.contains(&id))?.tensor_parallel;
+        match needs.gpus {
+            0 => None,
+            _ if executor != "reference" || !reference::gpu::ENTRIES.contains(&entry.as_str()) => {
+                Some(format!(
+                    "component '{name}': it needs a GPU, and this build of corn runs {executor} {entry:?} on the CPU only"
+                ))
+            }
+            _ if on_gpus > 1 => Some(format!(
+                "component '{name}': it is spread over {on_gpus} GPUs, and {executor} {entry:?} runs on one"
+            )),
+            _ => None,
+        }
     };
-    plan.components.iter().filter_map(problem).collect()
+    plan.components.enumerate().filter_map(problem).collect()
 }
 
 fn not_running(executor: &str, entry: &str) -> String {

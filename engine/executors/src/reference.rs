@@ -2,6 +2,7 @@
 //! answers. What each entry makes is defined by its few lines here.
 
 mod bytes;
+pub(crate) mod gpu;
 mod shapes;
 
 use corn_core::batched::{Batched, Limits};
@@ -75,6 +76,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("image.invert", "The negative of a picture.", &[port("image", "image")], &[port("image", "image")]),
     entry("stream.ticks", "0, 1, 2, … as tensors.", &[port("count", "int")], &[stream("ticks", "tensor")]),
     entry("bytes.fill", "So many bytes, all alike.", &[port("count", "int")], &[port("bytes", "tensor")]),
+    entry("bytes.invert", "Each byte inverted.", &[port("bytes", "tensor")], &[port("bytes", "tensor")]),
     entry("bytes.pass", "The same tensor.", &[port("bytes", "tensor")], &[port("bytes", "tensor")]),
     entry("bytes.count", "How many bytes.", &[port("bytes", "tensor")], &[port("count", "int")]),
     entry(
@@ -88,6 +90,9 @@ pub const ENTRIES: &[Entry] = &[
 /// Loads `component`, whose entry is one of [`ENTRIES`].
 pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
     let Component { batch, .. } = component;
+    if component.needs.gpus > 0 {
+        return gpu::load(component);
+    }
     let max = batch.max;
     Ok(match component.entry.as_str() {
         "text.upper" => whole(batch, LIGHT, |text| Datum::text(as_text(text).to_uppercase())),
@@ -104,6 +109,7 @@ pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
         "image.invert" => whole(batch, !LIGHT, invert),
         "stream.ticks" => source(max, ticks),
         "bytes.fill" => Box::new(Interleaved::new(Fill::default(), max)),
+        "bytes.invert" => whole(batch, !LIGHT, bytes::invert),
         "bytes.pass" => whole(batch, LIGHT, Datum::clone),
         "bytes.count" => whole(batch, LIGHT, |tensor| Datum::Int(tensor.bytes() as i64)),
         "stream.sum" => item_wise(max, LIGHT, sum),

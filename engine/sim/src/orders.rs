@@ -292,7 +292,7 @@ impl Cluster {
         let executor = |component| Party::Executor(worker, component);
         let command = |command: Command| Message::Executor(command);
         match action {
-            WorkerAction::Start(component, call) => {
+            WorkerAction::Start(component, _, call) => {
                 let name = &self.plan.plan().components[component].name;
                 self.log.push(format!("{name} starts"));
                 self.send(from, executor(component), command(Box::new(move |executor| executor.start(call))));

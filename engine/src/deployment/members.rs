@@ -62,10 +62,31 @@ pub struct Member {
     pub by_shared_memory: u64,
     /// Hand-overs to other hosts, by TCP.
     pub by_tcp: u64,
+    /// Hand-overs to GPUs of other processes of its host, by memory of a GPU.
+    pub by_cuda: u64,
     /// Bytes that had to be copied into its arena.
     pub copied_bytes: u64,
+    /// The GPUs that it sees.
+    pub gpus: Vec<SeenGpu>,
+    /// Why it sees none.
+    pub no_gpus: Option<String>,
+    /// Bytes of its GPUs' arenas in use.
+    pub device_bytes: u64,
     /// What it has done, since its process started.
     pub work: Work,
+}
+
+/// A GPU that a worker sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenGpu {
+    /// Its number, as plans number those of its host.
+    pub index: u32,
+    /// What it is.
+    pub name: String,
+    /// Its memory.
+    pub total_bytes: u64,
+    /// What of that nobody uses, if the worker works on it: asking takes memory of it.
+    pub free_bytes: Option<u64>,
 }
 
 /// How a worker is.
@@ -116,6 +137,8 @@ struct Here {
     control: UnboundedSender<Control>,
     vitals: Vitals,
     work: Work,
+    gpus: Vec<SeenGpu>,
+    no_gpus: Option<String>,
 }
 
 impl Members {
@@ -160,6 +183,8 @@ impl Members {
             control,
             vitals: Vitals::default(),
             work: Work::default(),
+            gpus: join.gpus.clone(),
+            no_gpus: join.no_gpus.clone(),
         };
         place.here.replace(here).map(|before| before.seat)
     }
@@ -186,6 +211,12 @@ impl Members {
     pub(crate) fn worked(&mut self, seat: Seat, work: Work) {
         if let Some(here) = self.here(seat) {
             here.work = work;
+        }
+    }
+
+    pub(crate) fn gpus(&mut self, seat: Seat, gpus: Vec<SeenGpu>) {
+        if let Some(here) = self.here(seat) {
+            here.gpus = gpus;
         }
     }
 
@@ -282,7 +313,11 @@ impl Member {
             by_pointer: handed,
             by_shared_memory: 0,
             by_tcp: 0,
+            by_cuda: 0,
             copied_bytes: 0,
+            gpus: Vec::new(),
+            no_gpus: None,
+            device_bytes: 0,
             work,
         }
     }
@@ -313,7 +348,11 @@ fn member(plan: &Plan, worker: WorkerId, place: &Place) -> Member {
         by_pointer: vitals.by_pointer,
         by_shared_memory: vitals.by_shared_memory,
         by_tcp: vitals.by_tcp,
+        by_cuda: vitals.by_cuda,
         copied_bytes: vitals.copied_bytes,
+        gpus: here.map(|here| here.gpus.clone()).unwrap_or_default(),
+        no_gpus: here.and_then(|here| here.no_gpus.clone()),
+        device_bytes: vitals.device_bytes,
         work: here.map(|here| here.work.clone()).unwrap_or_default(),
     }
 }

@@ -37,7 +37,7 @@ use crate::wire::link::{Inbox, Outbox, Socket};
 
 pub use control::{Order, Update, serve_control};
 pub use generations::Generations;
-pub use members::{Member, Standing, Status};
+pub use members::{Member, SeenGpu, Standing, Status};
 pub use remote::{Remote, RemoteAnswer};
 
 use members::Members;
@@ -320,6 +320,7 @@ async fn life(
                 shared.lock().loading(seat, what, done, total);
                 shared.note_change();
             }
+            Ok(Control::Gpus(gpus)) => shared.lock().gpus(seat, gpus),
             Ok(Control::Ready) => break,
             Ok(Control::Failed { message, component }) => {
                 return Err(Fault { component, ..Fault::setup(message) });

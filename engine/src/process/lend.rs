@@ -5,17 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use corn_core::OnDevice;
+use corn_device::Held;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::arena::{Arena, Foreign};
 use crate::counts::Counts;
+use crate::devices::Devices;
 use crate::wire::link::Outbox;
-use crate::wire::{Borrow, Frame, Full, Lend, Place};
+use crate::wire::{Borrow, DevicePlace, Frame, Full, Lend, Place};
 
 /// Lends contents to one peer.
 pub(super) struct Lender<'a> {
     pub(super) arena: &'a Arc<Arena>,
+    pub(super) devices: &'a Devices,
     pub(super) leases: &'a mut BTreeMap<u64, Bytes>,
+    pub(super) device_leases: &'a mut BTreeMap<u64, Arc<dyn OnDevice>>,
     pub(super) next: &'a mut u64,
     /// What had been made elsewhere and had to be copied.
     pub(super) copied_bytes: u64,
@@ -38,16 +43,32 @@ impl Lend for Lender<'_> {
         self.leases.insert(lease, held);
         Ok(Place { offset, bytes, lease })
     }
+
+    fn lend_on_device(&mut self, contents: &Arc<dyn OnDevice>) -> DevicePlace {
+        let lease = *self.next;
+        *self.next += 1;
+        let held = Held::of(contents).expect("it was brought to a GPU of this process");
+        let place = self.devices.place_of(&held, lease).expect("it was brought to an arena of this process");
+        self.device_leases.insert(lease, Arc::clone(contents));
+        place
+    }
 }
 
 /// Looks at what a peer lends, and gives it back when nobody here looks any more.
 pub(super) struct Borrower {
     arena: Foreign,
+    /// Those of the peer's GPUs.
+    devices: Vec<corn_device::Foreign>,
     give_back: UnboundedSender<u64>,
 }
 
 impl Borrower {
-    pub(super) fn new(arena: Foreign, out: Outbox, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(
+        arena: Foreign,
+        devices: Vec<corn_device::Foreign>,
+        out: Outbox,
+        counts: Arc<Counts>,
+    ) -> Self {
         let (give_back, mut leases) = unbounded_channel();
         // Views are dropped on any thread; the link belongs to this one.
         tokio::task::spawn_local(async move {
@@ -57,7 +78,7 @@ impl Borrower {
                 out.send(released.write(0, None).expect("a lease is no content"));
             }
         });
-        Self { arena, give_back }
+        Self { arena, devices, give_back }
     }
 }
 
@@ -68,5 +89,14 @@ impl Borrow for Borrower {
             // The link may have ended; then the lender has everything back already.
             let _ = give_back.send(place.lease);
         })
+    }
+
+    fn borrow_on_device(&self, DevicePlace { arena, place }: DevicePlace) -> Option<Arc<dyn OnDevice>> {
+        let give_back = self.give_back.clone();
+        let released = move || {
+            // As above.
+            let _ = give_back.send(place.lease);
+        };
+        self.devices.get(arena as usize)?.view(place.offset, place.bytes, Box::new(released))
     }
 }

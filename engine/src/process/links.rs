@@ -2,45 +2,48 @@
 //! to, opened with the first hand-over and used for everything after it.
 //!
 //! To a peer of the same host a link is a Unix socket, and contents lie in this worker's arena; to one of
-//! another host it is TCP, and contents follow the frame. A link that breaks is a peer that was lost: the
+//! another host it is TCP, and contents follow the frame. What lies on a GPU stays there for a peer of the same host that
+//! has GPUs, and is handed over once it is made; see [`waiting`]. A link that breaks is a peer that was lost: the
 //! core decides what that means. Everything here runs on the worker's one thread.
 
 mod ends;
+mod outside;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use corn_core::message::{Body, CallTrace, HandOver, RequestId, Seat, WorkerEvent};
-use corn_core::{Blame, Datum, Fault};
-use corn_plan::{StageId, Transport, ValueId};
+use corn_core::message::{Body, HandOver, Seat, WorkerEvent};
+use corn_core::{Datum, OnDevice};
+use corn_device::Gpu;
+use corn_plan::{Transport, WorkerId};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::lend::{Borrower, Lender};
+use super::lend::Borrower;
 use crate::arena::{Arena, Foreign};
 use crate::clock::Clock;
 use crate::counts::Counts;
+use crate::devices::Devices;
 use crate::observe::HandOverTrace;
 use crate::wire::cipher::Side;
-use crate::wire::control::{Address, Called, Control, Handed, Host, write};
+use crate::wire::control::{Address, Control, Handed, Host, write};
 use crate::wire::greet::{Token, greet, listen};
 use crate::wire::lanes::{LANES, Lanes};
 use crate::wire::link::{Inbox, Outbox, Socket};
-use crate::wire::{Borrow, Frame, Full, Vitals};
-use crate::worker::Outside;
+use crate::wire::{Borrow, Frame, Vitals};
 
 /// How long a peer may take to be known and to answer.
 const REACHED_WITHIN: Duration = Duration::from_secs(5);
 /// How long what nobody waits for may wait for company, and how much of it.
 const LATE_WITHIN: Duration = Duration::from_millis(1);
 const LATE_TOGETHER: u32 = 16;
-/// How long a hand-over may wait for room in the arena.
-const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
 /// The links of a worker.
 #[derive(Clone)]
@@ -53,6 +56,7 @@ struct Inner {
     token: Token,
     clock: Clock,
     arena: RefCell<Option<Arc<Arena>>>,
+    devices: RefCell<Rc<LentDevices>>,
     host: Host,
     known: RefCell<BTreeMap<Seat, Host>>,
     /// Of who is known, or of a link.
@@ -69,6 +73,8 @@ struct Inner {
     /// Something is queued for the coordinator that somebody waits for.
     is_urgent: Cell<bool>,
     events: UnboundedSender<WorkerEvent>,
+    /// Whose first hand-over can go on, since a GPU has made what it waited for.
+    made: UnboundedSender<Seat>,
     vitals: Cell<Vitals>,
     counts: Arc<Counts>,
 }
@@ -90,6 +96,38 @@ enum Peer {
     Open(Open),
 }
 
+/// This worker's GPUs, and whose GPUs read their memory.
+#[derive(Default)]
+pub(crate) struct LentDevices {
+    pub(crate) gpus: Devices,
+    /// Workers that have GPUs.
+    pub(crate) readers: BTreeSet<WorkerId>,
+}
+
+impl LentDevices {
+    fn are_read_by(&self, worker: WorkerId) -> bool {
+        !self.gpus.is_empty() && self.readers.contains(&worker)
+    }
+}
+
+/// What keeps a hand-over from being sent now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// Room in an arena.
+    Room,
+    /// A GPU has not made it yet.
+    Work,
+}
+
+/// A link that is there.
+struct Reached {
+    out: Outbox,
+    inbox: Inbox,
+    is_shared: bool,
+    reads_devices: bool,
+    link: u64,
+}
+
 struct Open {
     peer: Seat,
     out: Outbox,
@@ -97,10 +135,17 @@ struct Open {
     is_shared: bool,
     /// What the peer has not given back.
     leases: BTreeMap<u64, Bytes>,
+    /// The same of what lies on a GPU.
+    device_leases: BTreeMap<u64, Arc<dyn OnDevice>>,
     next_lease: u64,
-    /// What waits for room in the arena, in order.
+    /// Whether the peer reads the memory of this worker's GPUs.
+    reads_devices: bool,
+    /// What waits, in order, and what the first of it waits for.
     waiting: VecDeque<HandOver>,
+    waits_for: Lack,
     since: Instant,
+    /// Whether this worker will be told when what the first waits for is made.
+    is_told: bool,
     /// Which of the links that this worker ever opened.
     link: u64,
     /// Connections beside it have been asked for.
@@ -109,11 +154,13 @@ struct Open {
 
 impl Links {
     pub(crate) fn new(token: Token, clock: Clock, host: Host, events: UnboundedSender<WorkerEvent>) -> Self {
+        let (made, mut told) = unbounded_channel();
         let inner = Inner {
             seat: Cell::new(None),
             token,
             clock,
             arena: RefCell::new(None),
+            devices: RefCell::default(),
             host,
             known: RefCell::default(),
             changed: Notify::new(),
@@ -125,10 +172,18 @@ impl Links {
             late: Cell::new(0),
             is_urgent: Cell::new(false),
             events,
+            made,
             vitals: Cell::default(),
             counts: Arc::default(),
         };
-        Self { inner: Rc::new(inner) }
+        let links = Self { inner: Rc::new(inner) };
+        let resumed = links.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(peer) = told.recv().await {
+                resumed.made(peer);
+            }
+        });
+        links
     }
 
     /// Where peers reach this worker.
@@ -142,8 +197,9 @@ impl Links {
     }
 
     /// What is handed over on this host lies here from now on, for as many requests at once.
-    pub(crate) fn lend_from(&self, arena: Arc<Arena>, inflight: u32) {
+    pub(crate) fn lend_from(&self, arena: Arc<Arena>, devices: LentDevices, inflight: u32) {
         *self.inner.arena.borrow_mut() = Some(arena);
+        *self.inner.devices.borrow_mut() = Rc::new(devices);
         self.inner.has_many.set(inflight >= 2 * LATE_TOGETHER);
     }
 
@@ -175,7 +231,8 @@ impl Links {
     pub(crate) fn vitals(&self) -> Vitals {
         let arena = self.inner.arena.borrow();
         let arena_bytes = arena.as_ref().map_or(0, |arena| arena.used_bytes());
-        Vitals { arena_bytes, ..self.inner.vitals.get() }
+        let device_bytes = self.inner.devices.borrow().gpus.used_bytes();
+        Vitals { arena_bytes, device_bytes, ..self.inner.vitals.get() }
     }
 
     /// Says something to the coordinator, if there is one.
@@ -216,24 +273,6 @@ impl Links {
         }
     }
 
-    /// Gives up what has waited too long for room.
-    pub(crate) fn look_at_waiting(&self) {
-        let mut given_up = Vec::new();
-        let mut peers = self.inner.peers.borrow_mut();
-        for peer in peers.values_mut() {
-            if let Peer::Open(open) = peer
-                && !open.waiting.is_empty()
-                && open.since.elapsed() > ROOM_WITHIN
-            {
-                given_up.extend(open.waiting.drain(..));
-            }
-        }
-        drop(peers);
-        for hand_over in given_up {
-            self.inner.no_room(&hand_over);
-        }
-    }
-
     fn count(&self, count: impl FnOnce(&mut Vitals)) {
         let mut vitals = self.inner.vitals.get();
         count(&mut vitals);
@@ -254,56 +293,16 @@ impl Links {
         self.inner.counts.edge(hand_over.from, hand_over.to, transport, datum.bytes());
         self.count(|vitals| match transport {
             Transport::Pointer => vitals.by_pointer += 1,
-            Transport::SharedMemory | Transport::Cuda => vitals.by_shared_memory += 1,
+            Transport::SharedMemory => vitals.by_shared_memory += 1,
+            Transport::Cuda => vitals.by_cuda += 1,
             Transport::Tcp => vitals.by_tcp += 1,
         });
-    }
-
-    /// Sends to an open peer, or lets it wait for room.
-    fn send(&self, open: &mut Open, hand_over: HandOver) {
-        if open.waiting.is_empty() && self.try_send(open, &hand_over).is_ok() {
-            return;
-        }
-        if open.waiting.is_empty() {
-            open.since = Instant::now();
-        }
-        open.waiting.push_back(hand_over);
-    }
-
-    fn try_send(&self, open: &mut Open, hand_over: &HandOver) -> Result<(), Full> {
-        let now_us = self.inner.clock.now_us();
-        let sent_us = hand_over.header.is_traced.then(|| self.inner.clock.to_unix_us(now_us));
-        let frame = Frame::HandOver { hand_over: hand_over.clone(), sent_us };
-        let arena = self.inner.arena.borrow();
-        let written = match arena.as_ref().filter(|_| open.is_shared) {
-            Some(arena) => {
-                let first = open.next_lease;
-                let mut lender =
-                    Lender { arena, leases: &mut open.leases, next: &mut open.next_lease, copied_bytes: 0 };
-                let written = frame.write(now_us, Some(&mut lender));
-                let copied_bytes = lender.copied_bytes;
-                if written.is_err() {
-                    open.leases.split_off(&first);
-                }
-                self.count(|counts| counts.copied_bytes += copied_bytes);
-                written?
-            }
-            None => frame.write(now_us, None)?,
-        };
-        if !open.is_shared && !open.is_widened && open.out.would_cut(&written) {
-            open.is_widened = true;
-            tokio::task::spawn_local(self.clone().widen(open.peer, open.link));
-        }
-        open.out.queue(written);
-        self.inner.counts.sent.count(&frame);
-        self.count_item(hand_over, if open.is_shared { Transport::SharedMemory } else { Transport::Tcp });
-        Ok(())
     }
 
     /// Opens the way to `to`, sends what waits for it, and listens for what it gives back.
     async fn open(self, to: Seat) {
         let reached = tokio::time::timeout(REACHED_WITHIN, self.reach(to)).await;
-        let Ok(Ok((out, mut inbox, is_shared, link))) = reached else {
+        let Ok(Ok(Reached { out, mut inbox, is_shared, reads_devices, link })) = reached else {
             return self.lose(to);
         };
         let mut open = Open {
@@ -311,9 +310,13 @@ impl Links {
             out,
             is_shared,
             leases: BTreeMap::new(),
+            device_leases: BTreeMap::new(),
             next_lease: 0,
+            reads_devices,
             waiting: VecDeque::new(),
+            waits_for: Lack::Room,
             since: Instant::now(),
+            is_told: false,
             link,
             is_widened: false,
         };
@@ -336,7 +339,7 @@ impl Links {
         self.lose(to);
     }
 
-    async fn reach(&self, to: Seat) -> Result<(Outbox, Inbox, bool, u64), String> {
+    async fn reach(&self, to: Seat) -> Result<Reached, String> {
         let host = loop {
             let changed = self.inner.changed.notified();
             if let Some(host) = self.inner.known.borrow().get(&to).cloned() {
@@ -353,11 +356,17 @@ impl Links {
         };
         let socket = socket.map_err(|error| error.to_string())?;
         let arena = self.inner.arena.borrow().clone().filter(|_| is_shared);
+        let devices = self.inner.devices.borrow().clone();
+        let reads_devices = arena.is_some() && devices.are_read_by(to.worker);
+        let lent: Vec<_> = if reads_devices { devices.gpus.arenas().collect() } else { Vec::new() };
         if let Some(arena) = &arena {
-            socket.send_fd(arena.fd()).await.map_err(|error| error.to_string())?;
+            let fds: Vec<_> =
+                std::iter::once(arena.fd()).chain(lent.iter().map(|(fd, _)| fd.as_fd())).collect();
+            socket.send_fds(&fds).await.map_err(|error| error.to_string())?;
         }
         let (out, mut inbox) = socket.split().map_err(|error| error.to_string())?;
         let arena_bytes = arena.map(|arena| arena.bytes());
+        let device_bytes = lent.into_iter().map(|(_, bytes)| bytes).collect();
         let link = self.new_link();
         let greeting = |nonce, proof| Control::Peer {
             nonce,
@@ -365,10 +374,11 @@ impl Links {
             from: from.into(),
             to: to.into(),
             arena_bytes,
+            device_bytes,
             link,
         };
         greet(&out, &mut inbox, &self.inner.token, greeting).await?;
-        Ok((out, inbox, is_shared, link))
+        Ok(Reached { out, inbox, is_shared, reads_devices, link })
     }
 
     fn new_link(&self) -> u64 {
@@ -420,30 +430,6 @@ impl Links {
         }
     }
 
-    /// What lay under a lease is free again, and there may be room for what waits, whoever it is for.
-    fn released(&self, peer: Seat, lease: u64) {
-        let mut peers = self.inner.peers.borrow_mut();
-        if let Some(Peer::Open(open)) = peers.get_mut(&peer) {
-            open.leases.remove(&lease);
-        }
-        let mut has_moved = false;
-        for peer in peers.values_mut() {
-            let Peer::Open(open) = peer else { continue };
-            while let Some(hand_over) = open.waiting.pop_front() {
-                if self.try_send(open, &hand_over).is_err() {
-                    open.waiting.push_front(hand_over);
-                    break;
-                }
-                open.since = Instant::now();
-                has_moved = true;
-            }
-            open.out.flush();
-        }
-        if has_moved {
-            self.inner.changed.notify_waiters();
-        }
-    }
-
     /// Serves whoever connected to this worker.
     pub(crate) async fn serve(self, socket: Socket) {
         // Whoever is no peer, or no friend, is not answered.
@@ -451,17 +437,19 @@ impl Links {
     }
 
     async fn take_from(&self, socket: Socket) -> Result<(), String> {
-        let fd = match &socket {
-            Socket::Unix(_) => Some(socket.take_fd().await.map_err(|error| error.to_string())?),
-            Socket::Tcp(_) | Socket::Concealed(..) => None,
+        let fds = match &socket {
+            Socket::Unix(_) => socket.take_fds().await.map_err(|error| error.to_string())?,
+            Socket::Tcp(_) | Socket::Concealed(..) => Vec::new(),
         };
         let token = &self.inner.token;
         let socket = socket.secured(token, Side::Listens).await.and_then(Socket::split);
         let (out, mut inbox) = socket.map_err(|error| error.to_string())?;
         let greeted = tokio::time::timeout(REACHED_WITHIN, listen(&out, &mut inbox, token)).await;
         let greeted = greeted.map_err(|_| "it said nothing".to_owned())??;
-        let (from, to, link, arena_bytes) = match greeted {
-            Control::Peer { from, to, link, arena_bytes, .. } => (Seat::from(from), to, link, arena_bytes),
+        let (from, to, link, bytes) = match greeted {
+            Control::Peer { from, to, link, arena_bytes, device_bytes, .. } => {
+                (Seat::from(from), to, link, (arena_bytes, device_bytes))
+            }
             Control::Lane { from, to, link, lane, .. } if self.inner.seat.get() == Some(to.into()) => {
                 return self.take_lane(from.into(), link, lane, inbox);
             }
@@ -471,13 +459,7 @@ impl Links {
         if seat != Some(to.into()) {
             return Err("it looks for another life of this worker".to_owned());
         }
-        let lent = match (fd, arena_bytes) {
-            (Some(fd), Some(bytes)) => {
-                let arena = Foreign::map(&fd, bytes).map_err(|error| error.to_string())?;
-                Some(Borrower::new(arena, out.clone(), Arc::clone(&self.inner.counts)))
-            }
-            _ => None,
-        };
+        let lent = self.borrow(&fds, bytes, &out)?;
         let lent = lent.as_ref().map(|lent| lent as &dyn Borrow);
         let lanes = Rc::new(Lanes::default());
         inbox.widen(Rc::clone(&lanes));
@@ -500,7 +482,11 @@ impl Links {
             // Whoever sends what cannot be is not to be trusted with what comes next.
             let Ok(Frame::HandOver { hand_over, sent_us }) = frame else { break };
             if let Some(sent_us) = sent_us {
-                let transport = if lent.is_some() { Transport::SharedMemory } else { Transport::Tcp };
+                let transport = match &hand_over.body {
+                    Body::Item(Datum::OnDevice(_)) => Transport::Cuda,
+                    _ if lent.is_some() => Transport::SharedMemory,
+                    _ => Transport::Tcp,
+                };
                 self.tell_handed(&hand_over, transport, sent_us);
             }
             let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
@@ -512,74 +498,25 @@ impl Links {
         }
         Ok(())
     }
-}
 
-impl Inner {
-    fn no_room(&self, hand_over: &HandOver) {
-        let arena = self.arena.borrow();
-        let bytes = arena.as_ref().map_or(0, |arena| arena.bytes());
-        let message = format!(
-            "{} could not be handed to {} within {} s: the arena of {bytes} bytes is full, because what was handed \
-             over before is still held",
-            hand_over.value,
-            hand_over.to,
-            ROOM_WITHIN.as_secs()
-        );
-        let _ = self.events.send(WorkerEvent::Cancel {
-            request: hand_over.header.request,
-            stage: hand_over.from,
-            fault: Fault::new(Blame::Busy, message),
-        });
-    }
-}
-
-impl Outside for Links {
-    fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
-        if self.inner.seat.get() == Some(to) {
-            self.count_item(&hand_over, Transport::Pointer);
-            let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
-            return;
+    /// What a peer lends over a link: the arenas behind the descriptors that came with it, of these sizes.
+    fn borrow(
+        &self,
+        fds: &[OwnedFd],
+        (arena_bytes, device_bytes): (Option<u64>, Vec<u64>),
+        out: &Outbox,
+    ) -> Result<Option<Borrower>, String> {
+        let (Some((fd, others)), Some(bytes)) = (fds.split_first(), arena_bytes) else { return Ok(None) };
+        if others.len() != device_bytes.len() {
+            return Err("it named other arenas than came".to_owned());
         }
-        let mut peers = self.inner.peers.borrow_mut();
-        match peers.get_mut(&to) {
-            Some(Peer::Open(open)) => self.send(open, hand_over),
-            Some(Peer::Opening(waiting)) => waiting.push(hand_over),
-            None => {
-                peers.insert(to, Peer::Opening(vec![hand_over]));
-                tokio::task::spawn_local(self.clone().open(to));
-            }
-        }
-    }
-
-    fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>) {
-        self.tell(&Frame::Output { request, stage, value, item });
-    }
-
-    fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
-        // The client has its answer from the stages that make it; what waits is at most another request, for admission.
-        let is_late = outcome.is_ok() && self.inner.has_many.get();
-        let frame = Frame::Closed { request, stage, outcome };
-        if is_late { self.tell_late(&frame) } else { self.tell(&frame) }
-    }
-
-    fn parted(&mut self, peer: Seat, kept: Vec<(RequestId, StageId)>) {
-        self.tell(&Frame::Parted { peer, kept });
-    }
-
-    fn trace(&mut self, trace: CallTrace) {
-        let called = Called::new(&trace, self.inner.clock);
-        self.tell_late(&Frame::Control(write(&Control::Called(called))));
-    }
-
-    /// Peers first: they have work to do.
-    fn flush(&mut self) {
-        for peer in self.inner.peers.borrow().values() {
-            if let Peer::Open(open) = peer {
-                open.out.flush();
-            }
-        }
-        if self.inner.is_urgent.get() {
-            self.tell_now();
-        }
+        let arena = Foreign::map(fd, bytes).map_err(|error| error.to_string())?;
+        let devices = self.inner.devices.borrow();
+        let map = |reader: &Arc<Gpu>| {
+            let lent = others.iter().zip(device_bytes);
+            lent.map(|(fd, bytes)| corn_device::Foreign::map(reader, fd, bytes)).collect()
+        };
+        let devices = devices.gpus.reader().map(map).unwrap_or_default();
+        Ok(Some(Borrower::new(arena, devices, out.clone(), Arc::clone(&self.inner.counts))))
     }
 }

@@ -22,6 +22,7 @@ use crate::arena::{Arena, Block};
 use crate::clock::Clock;
 use crate::counts::Work;
 use crate::deployment::host_name;
+use crate::devices::{Devices, see};
 use crate::load::{Loading, Loads, needed};
 use crate::observe::NoObserver;
 use crate::wire::control::{Control, Host, Join, read, write};
@@ -29,7 +30,7 @@ use crate::wire::greet::{Token, greet, hear, say};
 use crate::wire::link::{Inbox, Outbox, Socket};
 use crate::wire::{Frame, Vitals};
 use crate::worker::{Driver, Outside};
-use links::Links;
+use links::{LentDevices, Links};
 
 /// How often a worker says that it lives.
 const ALIVE_EVERY: Duration = Duration::from_millis(250);
@@ -181,6 +182,10 @@ impl Process<'_> {
             None => Socket::tcp(&self.membership.coordinator, &self.membership.token).await,
         };
         let (out, mut inbox) = socket.and_then(Socket::split).map_err(|error| TryAgain(error.to_string()))?;
+        let (gpus, no_gpus) = match see() {
+            Ok(gpus) => (gpus, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
         let greeting = |nonce, proof| {
             Control::Join(Join {
                 nonce,
@@ -192,6 +197,8 @@ impl Process<'_> {
                 name: host_name(),
                 cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
                 memory_bytes: memory_bytes(),
+                gpus,
+                no_gpus,
             })
         };
         greet(&out, &mut inbox, &self.membership.token, greeting).await.map_err(TryAgain)?;
@@ -209,11 +216,20 @@ impl Process<'_> {
         if seat.worker.0 as usize >= plan.plan().workers.len() {
             return Err(Fault::setup(format!("the plan has no worker {}", seat.worker)));
         }
+        let gpus = Devices::open(plan.plan(), seat.worker)?;
+        say(out, &Control::Gpus(gpus.seen()));
         let row = plan.plan().memory[seat.worker];
-        let arena_bytes = u64::from(plan.plan().inflight).saturating_mul(row.request_bytes);
+        // What is made on a GPU passes through the host's memory to whoever has none.
+        let request_bytes = row.request_bytes.saturating_add(row.gpu.map_or(0, |row| row.request_bytes));
+        let arena_bytes = u64::from(plan.plan().inflight).saturating_mul(request_bytes);
         let arena = Arena::new(arena_bytes.saturating_mul(ARENA_SLACK).max(MIN_ARENA_BYTES));
         let arena = arena.map_err(|error| Fault::setup(format!("no arena: {error}")))?;
-        self.links.lend_from(Arc::clone(&arena), plan.plan().inflight);
+        let memory: Arc<dyn Memory> = Arc::new(Lent(Arc::clone(&arena)));
+        gpus.copy_to(&arena, &memory);
+        let device = gpus.first();
+        let workers = plan.plan().workers.enumerate();
+        let readers = workers.filter(|(_, worker)| worker.gpus.is_some()).map(|(id, _)| id).collect();
+        self.links.lend_from(arena, LentDevices { gpus, readers }, plan.plan().inflight);
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let components = needed(plan.plan(), &recordings, seat.worker);
         let (progress, mut advances) = unbounded_channel();
@@ -222,7 +238,8 @@ impl Process<'_> {
             progress: Arc::new(Told(progress)),
             observer: Arc::new(NoObserver),
             clock: self.clock,
-            memory: Some(Arc::new(Lent(arena))),
+            memory: Some(memory),
+            device,
         };
         let loads = Loads::begin(plan.plan(), &components, &self.events, &loading, self.links.counts())?;
         drop(loading);

@@ -4,7 +4,12 @@
 //! the head refers to in order. Contents that lie in a shared arena are neither: the head says where.
 
 use bytes::Bytes;
-use corn_core::{Audio, Conversation, Datum, Frame, Image, Message, Part, Role, Samples, Tensor, Video};
+use std::sync::Arc;
+
+use corn_core::{
+    Audio, Conversation, Datum, DeviceTensor, Frame, Image, Message, OnDevice, Part, Role, Samples, Tensor,
+    Video,
+};
 use corn_plan::{Dtype, Modality};
 
 /// Contents up to this many bytes stand in the head.
@@ -37,16 +42,28 @@ pub(crate) struct Place {
     pub(crate) lease: u64,
 }
 
+/// Where contents lie in an arena of one of the sender's GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DevicePlace {
+    /// Which of those arenas that it named when the link opened.
+    pub(crate) arena: u32,
+    pub(crate) place: Place,
+}
+
 /// Puts contents where a reader on the same host can see them.
 pub(crate) trait Lend {
     /// Lends `contents`, or says that there is no room for them now.
     fn lend(&mut self, contents: &Bytes) -> Result<Place, Full>;
+    /// Lends `contents`, which lie in a GPU's arena of this process.
+    fn lend_on_device(&mut self, contents: &Arc<dyn OnDevice>) -> DevicePlace;
 }
 
 /// Finds contents that another process lends.
 pub(crate) trait Borrow {
     /// A view of what lies at `place`, or `None` if nothing can.
     fn borrow(&self, place: Place) -> Option<Bytes>;
+    /// What lies at `place`, or `None` if nothing can.
+    fn borrow_on_device(&self, place: DevicePlace) -> Option<Arc<dyn OnDevice>>;
 }
 
 /// There is no room in the arena now.
@@ -97,14 +114,26 @@ impl Writer {
         } else if let Some(lender) = lender {
             let place = lender.lend(contents)?;
             self.u8(SHARED);
-            self.u64(place.offset);
-            self.u64(place.bytes);
-            self.u64(place.lease);
+            self.place(place);
         } else {
             self.u8(PAYLOAD);
             self.payloads.push(contents.clone());
         }
         Ok(())
+    }
+
+    fn place(&mut self, place: Place) {
+        self.u64(place.offset);
+        self.u64(place.bytes);
+        self.u64(place.lease);
+    }
+
+    fn shape(&mut self, dtype: Dtype, shape: &[u64]) {
+        self.text(dtype.name());
+        self.u8(shape.len() as u8);
+        for extent in shape {
+            self.u64(*extent);
+        }
     }
 
     /// A datum. A text is always in the head: texts are short, and must be checked anyway.
@@ -125,12 +154,17 @@ impl Writer {
             }
             Datum::Tensor(tensor) => {
                 self.u8(3);
-                self.text(tensor.dtype.name());
-                self.u8(tensor.shape.len() as u8);
-                for extent in &tensor.shape {
-                    self.u64(*extent);
-                }
+                self.shape(tensor.dtype, &tensor.shape);
                 self.contents(&tensor.bytes, lender)?;
+            }
+            Datum::OnDevice(tensor) => {
+                self.u8(10);
+                self.shape(tensor.dtype, &tensor.shape);
+                // Whoever writes to someone who cannot read it there copies it to the host before.
+                let lender = lender.as_deref_mut().expect("contents of a device are lent");
+                let DevicePlace { arena, place } = lender.lend_on_device(&tensor.contents);
+                self.u32(arena);
+                self.place(place);
             }
             Datum::Int(value) => {
                 self.u8(4);
@@ -281,7 +315,7 @@ impl<'a> Reader<'a> {
             }
             PAYLOAD => self.payloads.next().ok_or_else(|| Malformed("a payload is missing".to_owned())),
             SHARED => {
-                let place = Place { offset: self.u64()?, bytes: self.u64()?, lease: self.u64()? };
+                let place = self.place()?;
                 let borrowed = self.lent.and_then(|lent| lent.borrow(place));
                 borrowed.ok_or_else(|| Malformed(format!("nothing can lie at {place:?}")))
             }
@@ -306,6 +340,7 @@ impl<'a> Reader<'a> {
                 Datum::Audio(Audio { rate_hz, samples: Samples::from_bytes(samples) }.into())
             }
             3 => Datum::Tensor(self.tensor()?.into()),
+            10 => Datum::OnDevice(self.device_tensor()?.into()),
             4 => Datum::Int(self.u64()?.cast_signed()),
             5 => Datum::Float(f64::from_bits(self.u64()?)),
             6 => Datum::Bool(self.u8()? != 0),
@@ -360,18 +395,41 @@ impl<'a> Reader<'a> {
         Ok(Message { role, parts })
     }
 
-    fn tensor(&mut self) -> Result<Tensor, Malformed> {
+    fn place(&mut self) -> Result<Place, Malformed> {
+        Ok(Place { offset: self.u64()?, bytes: self.u64()?, lease: self.u64()? })
+    }
+
+    fn shape(&mut self) -> Result<(Dtype, Vec<u64>), Malformed> {
         let name = self.text()?;
         let dtype = Dtype::from_name(name).ok_or_else(|| Malformed(format!("there is no dtype '{name}'")))?;
         let rank = self.u8()?;
-        let shape: Vec<u64> = (0..rank).map(|_| self.u64()).collect::<Result<_, _>>()?;
+        let shape = (0..rank).map(|_| self.u64()).collect::<Result<_, _>>()?;
+        Ok((dtype, shape))
+    }
+
+    fn tensor(&mut self) -> Result<Tensor, Malformed> {
+        let (dtype, shape) = self.shape()?;
         let bytes = self.contents()?;
-        let count = shape.iter().try_fold(1u128, |count, extent| count.checked_mul(u128::from(*extent)));
-        let declared = count.and_then(|count| count.checked_mul(u128::from(dtype.size_bytes())));
-        if declared != Some(bytes.len() as u128) {
-            let held = bytes.len();
-            return Err(Malformed(format!("a tensor<{name}>{shape:?} in {held} bytes")));
-        }
+        fits(dtype, &shape, bytes.len() as u64)?;
         Ok(Tensor { dtype, shape, bytes })
     }
+
+    fn device_tensor(&mut self) -> Result<DeviceTensor, Malformed> {
+        let (dtype, shape) = self.shape()?;
+        let place = DevicePlace { arena: self.u32()?, place: self.place()? };
+        fits(dtype, &shape, place.place.bytes)?;
+        let contents = self.lent.and_then(|lent| lent.borrow_on_device(place));
+        let contents = contents.ok_or_else(|| Malformed(format!("nothing can lie at {place:?}")))?;
+        Ok(DeviceTensor { dtype, shape, contents })
+    }
+}
+
+/// A tensor holds as many bytes as its type says.
+fn fits(dtype: Dtype, shape: &[u64], bytes: u64) -> Result<(), Malformed> {
+    let count = shape.iter().try_fold(1u128, |count, extent| count.checked_mul(u128::from(*extent)));
+    let declared = count.and_then(|count| count.checked_mul(u128::from(dtype.size_bytes())));
+    if declared == Some(u128::from(bytes)) {
+        return Ok(());
+    }
+    Err(Malformed(format!("a tensor<{}>{shape:?} in {bytes} bytes", dtype.name())))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Malformed;
 use crate::clock::Clock;
 use crate::counts::Work;
+use crate::deployment::SeenGpu;
 use crate::observe::HandOverTrace;
 
 /// The version of everything in [`crate::wire`]; both ends must have the same.
@@ -21,7 +22,17 @@ pub(crate) enum Control {
     /// A worker asks to join a coordinator.
     Join(Join),
     /// A worker opens a link to another.
-    Peer { nonce: String, proof: String, from: Worker, to: Worker, arena_bytes: Option<u64>, link: u64 },
+    Peer {
+        nonce: String,
+        proof: String,
+        from: Worker,
+        to: Worker,
+        /// The size of the arena whose descriptor came before.
+        arena_bytes: Option<u64>,
+        /// The sizes of those of its GPUs, whose descriptors came with it.
+        device_bytes: Vec<u64>,
+        link: u64,
+    },
     /// A worker opens a connection beside a link, for pieces of large payloads.
     Lane { nonce: String, proof: String, from: Worker, to: Worker, link: u64, lane: u8 },
     /// Whoever listens knows the token as well, and goes on.
@@ -32,6 +43,8 @@ pub(crate) enum Control {
     Replay { worker: Worker, plan: String },
     /// A worker loads.
     Loading { what: String, done: u64, total: u64 },
+    /// The GPUs of a worker, now that it works on some of them.
+    Gpus(Vec<SeenGpu>),
     /// A worker has loaded its components.
     Ready,
     /// What a worker has done so far.
@@ -69,6 +82,10 @@ pub(crate) struct Join {
     pub(crate) cpus: u32,
     /// Memory of its host.
     pub(crate) memory_bytes: u64,
+    /// The GPUs that its process sees.
+    pub(crate) gpus: Vec<SeenGpu>,
+    /// Why it sees none.
+    pub(crate) no_gpus: Option<String>,
 }
 
 /// What a call took; times are in µs since 1970.
@@ -91,8 +108,8 @@ pub(crate) struct Handed {
     pub(crate) from: u32,
     pub(crate) to: u32,
     pub(crate) value: u32,
-    /// Whether it crossed a network; otherwise it went through memory that both ends see.
-    pub(crate) is_remote: bool,
+    /// How it got there, by the plan's word for it.
+    pub(crate) transport: String,
     pub(crate) bytes: u64,
     pub(crate) sent_us: u64,
     pub(crate) taken_us: u64,
@@ -134,7 +151,7 @@ impl Handed {
             from: trace.from.0,
             to: trace.to.0,
             value: trace.value.0,
-            is_remote: trace.transport == Transport::Tcp,
+            transport: trace.transport.name().to_owned(),
             bytes: trace.bytes,
             sent_us: trace.sent_us,
             taken_us: trace.taken_us,
@@ -148,7 +165,10 @@ impl Handed {
             from: StageId(self.from),
             to: StageId(self.to),
             value: ValueId(self.value),
-            transport: if self.is_remote { Transport::Tcp } else { Transport::SharedMemory },
+            transport: Transport::ALL
+                .into_iter()
+                .find(|transport| transport.name() == self.transport)
+                .unwrap_or(Transport::SharedMemory),
             bytes: self.bytes,
             sent_us: clock.of_unix_us(self.sent_us),
             taken_us: clock.of_unix_us(self.taken_us),

@@ -69,6 +69,10 @@ pub(crate) struct Vitals {
     pub(crate) by_shared_memory: u64,
     /// Hand-overs by TCP.
     pub(crate) by_tcp: u64,
+    /// Hand-overs through memory of a GPU.
+    pub(crate) by_cuda: u64,
+    /// Bytes of its GPUs' arenas that are in use.
+    pub(crate) device_bytes: u64,
     /// Bytes that were copied into the arena because they had been made elsewhere.
     pub(crate) copied_bytes: u64,
 }
@@ -304,9 +308,20 @@ impl Frame {
 }
 
 impl Vitals {
-    const fn each(&self) -> [u64; 7] {
-        let Self { leases, bytes, arena_bytes, by_pointer, by_shared_memory, by_tcp, copied_bytes } = *self;
-        [leases, bytes, arena_bytes, by_pointer, by_shared_memory, by_tcp, copied_bytes]
+    const fn each(&self) -> [u64; 9] {
+        let Self { leases, bytes, arena_bytes, by_pointer, by_shared_memory, by_tcp, .. } = *self;
+        let Self { by_cuda, device_bytes, copied_bytes, .. } = *self;
+        [
+            leases,
+            bytes,
+            arena_bytes,
+            by_pointer,
+            by_shared_memory,
+            by_tcp,
+            by_cuda,
+            device_bytes,
+            copied_bytes,
+        ]
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -317,6 +332,8 @@ impl Vitals {
             by_pointer: from.u64()?,
             by_shared_memory: from.u64()?,
             by_tcp: from.u64()?,
+            by_cuda: from.u64()?,
+            device_bytes: from.u64()?,
             copied_bytes: from.u64()?,
         })
     }

@@ -36,6 +36,8 @@ const MAX_STRANGERS_BYTES: u32 = 64 << 10;
 const MAX_PAYLOADS: u32 = 4096;
 /// A host that acknowledges nothing for so long is gone.
 const GONE_AFTER: Duration = Duration::from_secs(5);
+/// Most descriptors that are sent together: of a worker's arena, and of those of its GPUs.
+const MAX_FDS: usize = 17;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 /// Buffers that are written at once.
@@ -84,14 +86,15 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
-    /// Sends a descriptor, with one byte that nobody looks at. Before any frame.
-    pub(crate) async fn send_fd(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+    /// Sends descriptors, with one byte that nobody looks at. Before any frame.
+    pub(crate) async fn send_fds(&self, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let Self::Unix(stream) = self else { return Err(no_descriptors()) };
         let send = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            let fds = [fd];
-            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            if !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
+                return Err(io::Error::other(format!("{} descriptors are too many", fds.len())));
+            }
             let sent =
                 rustix::net::sendmsg(stream, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL);
             sent.map(drop).map_err(io::Error::from)
@@ -99,20 +102,25 @@ impl Socket {
         stream.async_io(Interest::WRITABLE, send).await
     }
 
-    /// Takes what [`Socket::send_fd`] sent.
-    pub(crate) async fn take_fd(&self) -> io::Result<OwnedFd> {
+    /// Takes what [`Socket::send_fds`] sent, at least one.
+    pub(crate) async fn take_fds(&self) -> io::Result<Vec<OwnedFd>> {
         let Self::Unix(stream) = self else { return Err(no_descriptors()) };
         let take = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut ancillary = RecvAncillaryBuffer::new(&mut space);
             let mut byte = [0];
             let mut into = [io::IoSliceMut::new(&mut byte)];
             rustix::net::recvmsg(stream, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-            let mut fds = ancillary.drain().filter_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-                _ => None,
-            });
-            fds.next().ok_or_else(|| io::Error::new(ErrorKind::UnexpectedEof, "no descriptor came"))
+            let mut fds = Vec::new();
+            for message in ancillary.drain() {
+                if let RecvAncillaryMessage::ScmRights(came) = message {
+                    fds.extend(came);
+                }
+            }
+            if fds.is_empty() {
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, "no descriptor came"));
+            }
+            Ok(fds)
         };
         stream.async_io(Interest::READABLE, take).await
     }

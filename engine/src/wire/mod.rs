@@ -16,5 +16,5 @@ mod quiet;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{Borrow, Full, Lend, Malformed, Place, Writer};
+pub(crate) use codec::{Borrow, DevicePlace, Full, Lend, Malformed, Place, Writer};
 pub(crate) use frame::{Frame, Vitals};

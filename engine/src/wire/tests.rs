@@ -7,14 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corn_core::message::{Body, HandOver, Header, Priority, RequestId, Seat};
 use corn_core::{
-    Audio, Blame, Conversation, Datum, Fault, Frame as VideoFrame, Image, Message, Part, Role, Tensor, Video,
+    Audio, Blame, Conversation, Datum, DeviceTensor, Fault, Frame as VideoFrame, Image, Message, OnDevice,
+    Part, Role, Tensor, Video,
 };
 use corn_plan::{BlockId, Dtype, Modality, PlanHash, RecordingId, StageId, ValueId, WorkerId};
 use proptest::prelude::*;
 
 use super::codec::Writer;
 use super::link::Socket;
-use super::{Borrow, Frame, Full, Lend, Place, Vitals};
+use super::{Borrow, DevicePlace, Frame, Full, Lend, Place, Vitals};
 use crate::arena::{Arena, Foreign};
 use crate::client::Piece;
 
@@ -23,13 +24,27 @@ struct Shared {
     arena: Arc<Arena>,
     foreign: Foreign,
     held: Vec<Bytes>,
+    on_device: Vec<Arc<dyn OnDevice>>,
+}
+
+/// So many bytes of a device that nobody has.
+struct Elsewhere(u64);
+
+impl OnDevice for Elsewhere {
+    fn bytes(&self) -> u64 {
+        self.0
+    }
+
+    fn to_host(&self) -> Result<Bytes, Fault> {
+        Err(Fault::setup("nobody looks at it"))
+    }
 }
 
 impl Shared {
     fn new(bytes: u64) -> Self {
         let arena = Arena::new(bytes).unwrap();
         let foreign = Foreign::map(&arena.fd().try_clone_to_owned().unwrap(), arena.bytes()).unwrap();
-        Self { arena, foreign, held: Vec::new() }
+        Self { arena, foreign, held: Vec::new(), on_device: Vec::new() }
     }
 }
 
@@ -43,11 +58,22 @@ impl Lend for Shared {
         self.held.push(held);
         Ok(Place { offset, bytes, lease: 0 })
     }
+
+    fn lend_on_device(&mut self, contents: &Arc<dyn OnDevice>) -> DevicePlace {
+        self.on_device.push(Arc::clone(contents));
+        let (arena, bytes) = (self.on_device.len() as u32 - 1, contents.bytes());
+        DevicePlace { arena, place: Place { offset: 7, bytes, lease: 3 } }
+    }
 }
 
 impl Borrow for Shared {
     fn borrow(&self, place: Place) -> Option<Bytes> {
         self.foreign.view(place.offset, place.bytes, || {})
+    }
+
+    fn borrow_on_device(&self, place: DevicePlace) -> Option<Arc<dyn OnDevice>> {
+        assert_eq!((place.place.offset, place.place.lease), (7, 3));
+        self.on_device.get(place.arena as usize).cloned()
     }
 }
 
@@ -131,7 +157,9 @@ fn frames() -> Vec<Frame> {
         by_pointer: 4,
         by_shared_memory: 5,
         by_tcp: 6,
-        copied_bytes: 7,
+        by_cuda: 7,
+        device_bytes: 8,
+        copied_bytes: 9,
     };
     let piece = Piece::Item { output: 1, datum: Datum::Int(3) };
     vec![
@@ -209,6 +237,29 @@ fn a_full_arena_is_said() {
     let mut shared = Shared::new(64 << 10);
     let frame = hand_over(Body::Item(tensor(Dtype::U8, &[1 << 20])));
     assert_eq!(frame.write(0, Some(&mut shared)).unwrap_err(), Full { bytes: 1 << 20 });
+}
+
+/// H1, H3: what lies on a device is handed over by its place, with dtype and shape; a shape that does not fit the bytes is
+/// refused, and so is a place that the reader does not know.
+#[test]
+fn contents_of_a_device_travel_by_place() {
+    let on_device = |dtype, shape: &[u64], bytes| {
+        let contents: Arc<dyn OnDevice> = Arc::new(Elsewhere(bytes));
+        hand_over(Body::Item(Datum::OnDevice(DeviceTensor { dtype, shape: shape.to_vec(), contents }.into())))
+    };
+    let mut shared = Shared::new(4096);
+    for dtype in Dtype::ALL {
+        for shape in [&[][..], &[0], &[29, 4096], &[1 << 40]] {
+            let frame = on_device(dtype, shape, shape.iter().product::<u64>() * dtype.size_bytes());
+            let written = frame.write(0, Some(&mut shared)).unwrap();
+            assert!(written.payloads.is_empty());
+            assert_eq!(Frame::read(&written.head, Vec::new(), 0, Some(&shared)).unwrap(), frame);
+            assert!(Frame::read(&written.head, Vec::new(), 0, None).is_err(), "nobody lends");
+        }
+    }
+    let short = on_device(Dtype::F32, &[3, 5], 59).write(0, Some(&mut shared)).unwrap();
+    let problem = Frame::read(&short.head, Vec::new(), 0, Some(&shared)).unwrap_err();
+    assert_eq!(problem.0, "a tensor<f32>[3, 5] in 59 bytes");
 }
 
 /// H3, F6: bytes that cannot be a frame are refused, wherever they end and whatever stands in them.

@@ -37,6 +37,7 @@ pub(super) fn one(datum: &Datum) -> Json {
         Datum::Audio(audio) => json!({ "rate_hz": audio.rate_hz, "samples": audio.samples.len() }),
         Datum::Video(video) => json!({ "frames": video.frames.len() }),
         Datum::Messages(conversation) => messages_json(conversation),
+        Datum::OnDevice(_) => unreachable!("what clients get lies in the host's memory"),
     }
 }
 

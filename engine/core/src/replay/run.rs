@@ -94,7 +94,11 @@ impl Replay {
             }
         }
         let id = scope.calls.open(CallSite { replay: self.number, step, element: 0 });
-        scope.actions.push(WorkerAction::Start(run.component, Call { id, inputs, outputs }));
+        scope.actions.push(WorkerAction::Start(
+            run.component,
+            self.header.recording,
+            Call { id, inputs, outputs },
+        ));
         let trace = self.trace(run, scope);
         Some(Running { call: id, trace, ended })
     }
@@ -147,7 +151,11 @@ impl Replay {
                 outputs[*port as usize] = Some(1);
             }
             let id = scope.calls.open(CallSite { replay: self.number, step, element });
-            scope.actions.push(WorkerAction::Start(run.component, Call { id, inputs, outputs }));
+            scope.actions.push(WorkerAction::Start(
+                run.component,
+                self.header.recording,
+                Call { id, inputs, outputs },
+            ));
             calls.push(id);
         }
         let made = run.results.iter().map(|_| vec![None; count]).collect();

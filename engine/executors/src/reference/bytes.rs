@@ -29,15 +29,31 @@ impl Fill {
     }
 }
 
+/// How many bytes are asked for.
+pub(super) fn count_of(count: &Datum) -> Result<usize, Fault> {
+    match count {
+        Datum::Int(count) => usize::try_from(*count)
+            .map_err(|_| Fault::request(format!("a tensor of {count} bytes cannot be made"))),
+        other => Err(Fault::component(format!("{} where a count is declared", other.word()))),
+    }
+}
+
+/// The tensor with each of its bytes inverted.
+pub(super) fn invert(bytes: &Datum) -> Datum {
+    match bytes {
+        Datum::Tensor(tensor) => {
+            let bytes = tensor.bytes.iter().map(|byte| !byte).collect();
+            Datum::Tensor(Tensor { dtype: tensor.dtype, shape: tensor.shape.clone(), bytes }.into())
+        }
+        other => other.clone(),
+    }
+}
+
 impl Model for Fill {
     type Session = usize;
 
     fn open(&mut self, inputs: &[CallInput]) -> Result<usize, Fault> {
-        match first(inputs)? {
-            Datum::Int(count) => usize::try_from(count)
-                .map_err(|_| Fault::request(format!("a tensor of {count} bytes cannot be made"))),
-            other => Err(Fault::component(format!("{} where a count is declared", other.word()))),
-        }
+        count_of(&first(inputs)?)
     }
 
     fn step(&mut self, count: &mut usize, io: &mut dyn Io) -> Result<Step, Fault> {

@@ -292,6 +292,7 @@ pub(crate) fn write(datum: &Datum, formats: Formats) -> Result<pb::Value, MediaE
             let items: Result<Vec<_>, _> = items.iter().map(|item| write(item, formats)).collect();
             Given::List(pb::List { items: items? })
         }
+        Datum::OnDevice(_) => unreachable!("what clients get lies in the host's memory"),
     };
     Ok(pb::Value { kind: Some(kind) })
 }

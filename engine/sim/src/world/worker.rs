@@ -134,7 +134,7 @@ impl Simulation {
 
     fn worker_acts(&mut self, worker: WorkerId, action: WorkerAction) {
         match action {
-            WorkerAction::Start(component, call) => {
+            WorkerAction::Start(component, _, call) => {
                 if let Some(running) = self.processes[worker.index()].executors.get_mut(&component) {
                     running.begun += 1;
                 }

@@ -1,0 +1,594 @@
+//! The driver, `libcuda.so.1`, found and loaded while the process runs: nothing of it is needed to build Corn or to
+//! start it. Each type here owns what the driver gave for it, keeps alive what it lies in, and gives it back.
+//!
+//! Whoever calls the driver without it would panic, so [`open`] is asked first, and every other type is made from a
+//! [`Context`], which asks it.
+
+#![allow(unsafe_code, reason = "the driver is a C library")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+
+use cudarc::driver::sys;
+
+/// Every function of the driver that is called here.
+const CALLED: [&str; 38] = [
+    "cuInit",
+    "cuGetErrorName",
+    "cuDeviceGet",
+    "cuDeviceGetCount",
+    "cuDeviceGetName",
+    "cuDeviceTotalMem_v2",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuCtxSetCurrent",
+    "cuMemGetInfo_v2",
+    "cuMemGetAllocationGranularity",
+    "cuMemCreate",
+    "cuMemRelease",
+    "cuMemExportToShareableHandle",
+    "cuMemImportFromShareableHandle",
+    "cuMemAddressReserve",
+    "cuMemAddressFree",
+    "cuMemMap",
+    "cuMemUnmap",
+    "cuMemSetAccess",
+    "cuMemHostRegister_v2",
+    "cuMemHostUnregister",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoDAsync_v2",
+    "cuMemsetD8Async",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventRecord",
+    "cuEventQuery",
+    "cuLaunchHostFunc",
+    "cuModuleLoadData",
+    "cuModuleGetFunction",
+    "cuLaunchKernel",
+];
+
+/// Threads of a block of a kernel.
+const BLOCK_THREADS: u32 = 256;
+/// Most blocks of a kernel: each thread goes on with more elements.
+const MAX_BLOCKS: u64 = 4096;
+
+/// What the driver did not do.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    call: &'static str,
+    error: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} said {}", self.call, self.error)
+    }
+}
+
+type Did<T = ()> = Result<T, Refused>;
+
+fn check(call: &'static str, result: sys::CUresult) -> Did {
+    if result == sys::CUresult::CUDA_SUCCESS {
+        return Ok(());
+    }
+    let mut name: *const c_char = std::ptr::null();
+    // SAFETY: the driver writes where a text of its own stands, or nothing.
+    let is_known = unsafe { sys::cuGetErrorName(result, &raw mut name) } == sys::CUresult::CUDA_SUCCESS;
+    let error = if is_known && !name.is_null() {
+        // SAFETY: a C string of the driver's, which stays.
+        unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+    } else {
+        format!("error {}", result as u32)
+    };
+    Err(Refused { call, error })
+}
+
+/// Loads the driver, once; why it cannot be used, otherwise.
+pub(crate) fn open() -> Result<(), String> {
+    static OPENED: OnceLock<Result<(), String>> = OnceLock::new();
+    let open = || {
+        // SAFETY: loads the library, whose initialisers are NVIDIA's, and lets go of it again.
+        if !unsafe { sys::is_culib_present() } {
+            return Err("libcuda.so.1 is not found".to_owned());
+        }
+        // SAFETY: it is present, as just seen, so this does not panic.
+        let library = unsafe { sys::culib() };
+        // SAFETY: only whether the symbol is there is looked at.
+        let lacks = |name: &&str| unsafe { library.get::<*const c_void>(name.as_bytes()) }.is_err();
+        if let Some(name) = CALLED.iter().find(|name| lacks(name)) {
+            return Err(format!("libcuda.so.1 is too old: it has no {name}"));
+        }
+        // SAFETY: takes no pointer.
+        check("cuInit", unsafe { sys::cuInit(0) })
+            .map_err(|refused| format!("the driver does not start: {refused}"))
+    };
+    OPENED.get_or_init(open).clone()
+}
+
+/// How many devices the process sees, once the driver is open.
+pub(crate) fn count() -> Did<u32> {
+    let mut count = 0;
+    // SAFETY: writes the number where it is told to.
+    check("cuDeviceGetCount", unsafe { sys::cuDeviceGetCount(&raw mut count) })?;
+    Ok(count.unsigned_abs())
+}
+
+/// What a device is called, and bytes of its memory. Nothing is made on it for that.
+pub(crate) fn describe(ordinal: u32) -> Did<(String, u64)> {
+    let device = device(ordinal)?;
+    let mut name = [0u8; 128];
+    let at = name.as_mut_ptr().cast::<c_char>();
+    // SAFETY: writes no more than it is told there is room for.
+    check("cuDeviceGetName", unsafe { sys::cuDeviceGetName(at, name.len() as c_int, device) })?;
+    let name = CStr::from_bytes_until_nul(&name).unwrap_or_default().to_string_lossy().into_owned();
+    let mut bytes = 0;
+    // SAFETY: writes the figure where it is told to.
+    check("cuDeviceTotalMem", unsafe { sys::cuDeviceTotalMem_v2(&raw mut bytes, device) })?;
+    Ok((name, bytes as u64))
+}
+
+fn device(ordinal: u32) -> Did<sys::CUdevice> {
+    let mut device = 0;
+    // SAFETY: writes the device where it is told to.
+    check("cuDeviceGet", unsafe { sys::cuDeviceGet(&raw mut device, ordinal as c_int) })?;
+    Ok(device)
+}
+
+/// What work on one device is done in: the process's primary context, which others in it share.
+pub(crate) struct Context {
+    raw: sys::CUcontext,
+    device: c_int,
+}
+
+// SAFETY: the driver may be called from any thread; a context is made current before each call.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+
+impl Context {
+    /// Of the device with this number.
+    pub(crate) fn retain(ordinal: u32) -> Did<Arc<Self>> {
+        open().map_err(|error| Refused { call: "the driver", error })?;
+        let device = device(ordinal)?;
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: writes the context where it is told to.
+        check("cuDevicePrimaryCtxRetain", unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut raw, device) })?;
+        Ok(Arc::new(Self { raw, device }))
+    }
+
+    fn bind(&self) -> Did {
+        // SAFETY: a context that is retained.
+        check("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(self.raw) })
+    }
+
+    /// Bytes of the device's memory that nobody uses now.
+    pub(crate) fn free_bytes(&self) -> Did<u64> {
+        self.bind()?;
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: writes both where it is told to.
+        check("cuMemGetInfo", unsafe { sys::cuMemGetInfo_v2(&raw mut free, &raw mut total) })?;
+        Ok(free as u64)
+    }
+
+    /// What memory is asked for: on this device, and so that its descriptor can be given to other processes.
+    fn property(&self) -> sys::CUmemAllocationProp {
+        sys::CUmemAllocationProp {
+            type_: sys::CUmemAllocationType::CU_MEM_ALLOCATION_TYPE_PINNED,
+            requestedHandleTypes: sys::CUmemAllocationHandleType::CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+            location: self.location(),
+            win32HandleMetaData: std::ptr::null_mut(),
+            allocFlags: sys::CUmemAllocationProp_st__bindgen_ty_1 {
+                compressionType: 0,
+                gpuDirectRDMACapable: 0,
+                usage: 0,
+                reserved: [0; 4],
+            },
+        }
+    }
+
+    const fn location(&self) -> sys::CUmemLocation {
+        sys::CUmemLocation { type_: sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE, id: self.device }
+    }
+
+    /// `bytes`, rounded up to what can be mapped.
+    pub(crate) fn rounded(&self, bytes: u64) -> Did<u64> {
+        let mut granule = 0;
+        let property = self.property();
+        let option = sys::CUmemAllocationGranularity_flags::CU_MEM_ALLOC_GRANULARITY_RECOMMENDED;
+        // SAFETY: writes the figure where it is told to; the description is read before it returns.
+        let asked =
+            unsafe { sys::cuMemGetAllocationGranularity(&raw mut granule, &raw const property, option) };
+        check("cuMemGetAllocationGranularity", asked)?;
+        Ok(bytes.max(1).next_multiple_of(granule.max(1) as u64))
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: retained once, and everything made in it is gone: it holds the context.
+        let _ = unsafe { sys::cuDevicePrimaryCtxRelease_v2(self.device) };
+    }
+}
+
+/// Work that a device does in order.
+pub(crate) struct Stream {
+    raw: sys::CUstream,
+    context: Arc<Context>,
+}
+
+// SAFETY: the driver takes work for a stream from any thread.
+unsafe impl Send for Stream {}
+// SAFETY: as above.
+unsafe impl Sync for Stream {}
+
+impl Stream {
+    pub(crate) fn new(context: &Arc<Context>) -> Did<Self> {
+        context.bind()?;
+        let mut raw = std::ptr::null_mut();
+        let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
+        // SAFETY: writes the stream where it is told to.
+        check("cuStreamCreate", unsafe { sys::cuStreamCreate(&raw mut raw, flags) })?;
+        Ok(Self { raw, context: Arc::clone(context) })
+    }
+
+    /// Sets every byte of `to`.
+    pub(crate) fn fill(&self, to: &Span, byte: u8) -> Did {
+        self.context.bind()?;
+        // SAFETY: inside a mapping, which outlives what was enqueued for it.
+        check("cuMemsetD8Async", unsafe { sys::cuMemsetD8Async(to.at(), byte, to.len(), self.raw) })
+    }
+
+    /// Copies within devices.
+    pub(crate) fn copy(&self, from: &Span, to: &Span) -> Did {
+        assert_eq!(from.bytes, to.bytes, "what is copied fits");
+        self.context.bind()?;
+        // SAFETY: both inside mappings, which outlive what was enqueued for them.
+        let copied = unsafe { sys::cuMemcpyDtoDAsync_v2(to.at(), from.at(), to.len(), self.raw) };
+        check("cuMemcpyDtoDAsync", copied)
+    }
+
+    /// Copies from the host, and waits for it: `from` may be gone afterwards.
+    pub(crate) fn copy_in(&self, from: &[u8], to: &Span) -> Did {
+        assert_eq!(from.len(), to.len(), "what is copied fits");
+        self.context.bind()?;
+        // SAFETY: inside a mapping; `from` is there until the stream has been waited for.
+        let copied = unsafe { sys::cuMemcpyHtoDAsync_v2(to.at(), from.as_ptr().cast(), to.len(), self.raw) };
+        check("cuMemcpyHtoDAsync", copied)?;
+        self.wait()
+    }
+
+    /// Copies to the host, and waits for it.
+    pub(crate) fn copy_out(&self, from: &Span, to: &mut [u8]) -> Did {
+        assert_eq!(from.len(), to.len(), "what is copied fits");
+        self.context.bind()?;
+        // SAFETY: inside a mapping; `to` is there, and nobody else's, until the stream has been waited for.
+        let copied =
+            unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from.at(), to.len(), self.raw) };
+        check("cuMemcpyDtoHAsync", copied)?;
+        self.wait()
+    }
+
+    /// Runs `kernel` over `count` elements that it reads from `from`, with `threads` threads at most; it writes to `to`.
+    pub(crate) fn launch(&self, kernel: &Kernel, from: &Span, to: &Span, count: u64, threads: u64) -> Did {
+        self.context.bind()?;
+        let (mut from, mut to, mut count) = (from.at(), to.at(), count);
+        let mut given: [*mut c_void; 3] =
+            [(&raw mut from).cast(), (&raw mut to).cast(), (&raw mut count).cast()];
+        let block = (threads.max(1)).min(u64::from(BLOCK_THREADS)) as u32;
+        let grid = threads.div_ceil(u64::from(block)).clamp(1, MAX_BLOCKS) as u32;
+        // SAFETY: the kernel takes these three parameters, which are read before this returns, and stays within
+        // `count` elements of the two spans, which outlive what was enqueued for them.
+        let launched = unsafe {
+            sys::cuLaunchKernel(
+                kernel.raw,
+                grid,
+                1,
+                1,
+                block,
+                1,
+                1,
+                0,
+                self.raw,
+                given.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        };
+        check("cuLaunchKernel", launched)
+    }
+
+    /// An event that is reached when everything so far is done.
+    pub(crate) fn record(&self) -> Did<Event> {
+        self.context.bind()?;
+        let mut raw = std::ptr::null_mut();
+        let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32;
+        // SAFETY: writes the event where it is told to.
+        check("cuEventCreate", unsafe { sys::cuEventCreate(&raw mut raw, flags) })?;
+        let event = Event { raw, context: Arc::clone(&self.context) };
+        // SAFETY: both were made in this context.
+        check("cuEventRecord", unsafe { sys::cuEventRecord(event.raw, self.raw) })?;
+        Ok(event)
+    }
+
+    /// What comes later waits until `event` is reached. Nobody else does.
+    pub(crate) fn wait_for(&self, event: &Event) -> Did {
+        self.context.bind()?;
+        // SAFETY: both are there; an event may be given up as soon as this has returned.
+        check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(self.raw, event.raw, 0) })
+    }
+
+    /// Calls `then` when everything so far is done, on a thread of the driver's: it must return at once, and must not
+    /// call the driver. What comes later in this stream waits for it.
+    pub(crate) fn then(&self, then: Box<dyn FnOnce() + Send>) -> Did {
+        unsafe extern "C" fn call(then: *mut c_void) {
+            // SAFETY: what `then` was made of below, once.
+            let then = unsafe { Box::from_raw(then.cast::<Box<dyn FnOnce() + Send>>()) };
+            // The driver cannot take a panic.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(then));
+        }
+        self.context.bind()?;
+        let given = Box::into_raw(Box::new(then));
+        // SAFETY: the function takes what it is given here, and is called at most once.
+        let launched = unsafe { sys::cuLaunchHostFunc(self.raw, Some(call), given.cast()) };
+        check("cuLaunchHostFunc", launched).inspect_err(|_| {
+            // SAFETY: the driver has not taken it.
+            drop(unsafe { Box::from_raw(given) });
+        })
+    }
+
+    /// Waits until everything so far is done.
+    pub(crate) fn wait(&self) -> Did {
+        self.context.bind()?;
+        // SAFETY: the stream is there.
+        check("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(self.raw) })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: made once and used no more; the driver does what was enqueued before it is gone.
+        let _ = unsafe { sys::cuStreamDestroy_v2(self.raw) };
+    }
+}
+
+/// A point in a stream.
+pub(crate) struct Event {
+    raw: sys::CUevent,
+    context: Arc<Context>,
+}
+
+// SAFETY: the driver may be asked from any thread.
+unsafe impl Send for Event {}
+// SAFETY: as above.
+unsafe impl Sync for Event {}
+
+impl Event {
+    /// Whether it is reached. An error counts as reached: whoever looks at what was made finds it out.
+    pub(crate) fn is_reached(&self) -> bool {
+        // SAFETY: the event is there.
+        let asked = self.context.bind().map(|()| unsafe { sys::cuEventQuery(self.raw) });
+        !matches!(asked, Ok(sys::CUresult::CUDA_ERROR_NOT_READY))
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: made once; the driver keeps it for those that wait for it.
+        let _ = unsafe { sys::cuEventDestroy_v2(self.raw) };
+    }
+}
+
+/// Memory of a device, this process's or another's, at addresses of this process.
+pub(crate) struct Mapping {
+    /// There until it is dropped.
+    mapped: Option<Mapped>,
+    at: sys::CUdeviceptr,
+    bytes: u64,
+    /// What may work on it.
+    work: Arc<Stream>,
+}
+
+/// What is given back when no work is left.
+struct Mapped {
+    handle: sys::CUmemGenericAllocationHandle,
+    at: sys::CUdeviceptr,
+    bytes: usize,
+    context: Arc<Context>,
+}
+
+impl Mapping {
+    /// Fresh memory of `bytes`, which [`Context::rounded`] gave, for `work` to work on.
+    pub(crate) fn new(work: &Arc<Stream>, bytes: u64) -> Did<Self> {
+        let context = &work.context;
+        context.bind()?;
+        let property = context.property();
+        let mut handle = 0;
+        // SAFETY: writes the handle where it is told to; the description is read before it returns.
+        let created = unsafe { sys::cuMemCreate(&raw mut handle, bytes as usize, &raw const property, 0) };
+        check("cuMemCreate", created)?;
+        Self::of(work, handle, bytes)
+    }
+
+    /// What another process has described by `fd`.
+    pub(crate) fn import(work: &Arc<Stream>, fd: BorrowedFd<'_>, bytes: u64) -> Did<Self> {
+        work.context.bind()?;
+        let mut handle = 0;
+        let kind = sys::CUmemAllocationHandleType::CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+        let fd = std::ptr::without_provenance_mut::<c_void>(fd.as_raw_fd() as usize);
+        // SAFETY: writes the handle where it is told to; a descriptor is given by its number.
+        let imported = unsafe { sys::cuMemImportFromShareableHandle(&raw mut handle, fd, kind) };
+        check("cuMemImportFromShareableHandle", imported)?;
+        Self::of(work, handle, bytes)
+    }
+
+    fn of(work: &Arc<Stream>, handle: sys::CUmemGenericAllocationHandle, bytes: u64) -> Did<Self> {
+        let context = Arc::clone(&work.context);
+        let access = sys::CUmemAccessDesc {
+            location: context.location(),
+            flags: sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+        };
+        let mut mapped = Mapped { handle, at: 0, bytes: bytes as usize, context };
+        let size = mapped.bytes;
+        // SAFETY: writes the address where it is told to.
+        let reserved = unsafe { sys::cuMemAddressReserve(&raw mut mapped.at, size, 0, 0, 0) };
+        check("cuMemAddressReserve", reserved)?;
+        // SAFETY: addresses that were just reserved; the driver refuses more bytes than there are.
+        check("cuMemMap", unsafe { sys::cuMemMap(mapped.at, size, 0, handle, 0) })?;
+        // SAFETY: mapped just now; the description is read before it returns.
+        let set = unsafe { sys::cuMemSetAccess(mapped.at, size, &raw const access, 1) };
+        check("cuMemSetAccess", set)?;
+        Ok(Self { at: mapped.at, mapped: Some(mapped), bytes, work: Arc::clone(work) })
+    }
+
+    /// What another process imports.
+    pub(crate) fn export(&self) -> Did<OwnedFd> {
+        let mapped = self.mapped.as_ref().expect("it is there until it is dropped");
+        mapped.context.bind()?;
+        let mut fd: c_int = -1;
+        let kind = sys::CUmemAllocationHandleType::CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+        let to = (&raw mut fd).cast::<c_void>();
+        // SAFETY: writes a descriptor where it is told to.
+        let exported = unsafe { sys::cuMemExportToShareableHandle(to, mapped.handle, kind, 0) };
+        check("cuMemExportToShareableHandle", exported)?;
+        // SAFETY: fresh, and ours.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Mapping {
+    /// No span of it is left; what works on it may be under way. Waiting for that is nobody's business.
+    fn drop(&mut self) {
+        let (mapped, work) = (self.mapped.take(), Arc::clone(&self.work));
+        let unmap = move || {
+            let _ = work.wait();
+            drop(mapped);
+        };
+        // Without a thread it is given back at once.
+        let _ = std::thread::Builder::new().name("corn-unmap".to_owned()).spawn(unmap);
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        let _ = self.context.bind();
+        if self.at != 0 {
+            // SAFETY: ours, and used no more.
+            let _ = unsafe { sys::cuMemUnmap(self.at, self.bytes) };
+            // SAFETY: as above.
+            let _ = unsafe { sys::cuMemAddressFree(self.at, self.bytes) };
+        }
+        // SAFETY: ours; the memory itself stays for as long as another process maps it.
+        let _ = unsafe { sys::cuMemRelease(self.handle) };
+    }
+}
+
+/// A part of a mapping.
+#[derive(Clone)]
+pub(crate) struct Span {
+    map: Arc<Mapping>,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Span {
+    /// `bytes` from `offset`, if they lie inside.
+    pub(crate) fn new(map: &Arc<Mapping>, offset: u64, bytes: u64) -> Option<Self> {
+        let end = offset.checked_add(bytes)?;
+        (end <= map.bytes).then(|| Self { map: Arc::clone(map), offset, bytes })
+    }
+
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn is_in(&self, map: &Arc<Mapping>) -> bool {
+        Arc::ptr_eq(&self.map, map)
+    }
+
+    fn at(&self) -> sys::CUdeviceptr {
+        self.map.at + self.offset
+    }
+
+    const fn len(&self) -> usize {
+        self.bytes as usize
+    }
+}
+
+/// A function that runs on a device: `(from, to, count)`, 64 bits each. It stays for as long as the process.
+pub(crate) struct Kernel {
+    raw: sys::CUfunction,
+}
+
+// SAFETY: a handle that is only read.
+unsafe impl Send for Kernel {}
+// SAFETY: as above.
+unsafe impl Sync for Kernel {}
+
+impl Kernel {
+    /// Those called `names` in `text`, which is PTX.
+    pub(crate) fn load<const N: usize>(context: &Context, text: &CStr, names: [&CStr; N]) -> Did<[Self; N]> {
+        context.bind()?;
+        let mut module = std::ptr::null_mut();
+        // SAFETY: writes the module where it is told to; the text ends with a zero.
+        let loaded = unsafe { sys::cuModuleLoadData(&raw mut module, text.as_ptr().cast()) };
+        check("cuModuleLoadData", loaded)?;
+        let mut found = [std::ptr::null_mut(); N];
+        for (raw, name) in found.iter_mut().zip(names) {
+            // SAFETY: writes the function where it is told to; the module is never unloaded.
+            let got = unsafe { sys::cuModuleGetFunction(raw, module, name.as_ptr()) };
+            check("cuModuleGetFunction", got)?;
+        }
+        Ok(found.map(|raw| Self { raw }))
+    }
+}
+
+/// Memory of the host that devices copy from and to directly.
+pub(crate) struct Pinned {
+    at: *mut c_void,
+    context: Arc<Context>,
+    /// Keeps it mapped.
+    _owner: Arc<dyn Send + Sync>,
+}
+
+// SAFETY: an address that is only given back.
+unsafe impl Send for Pinned {}
+// SAFETY: as above.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    /// `bytes` from `at`, which `owner` keeps mapped. The driver refuses what is no memory.
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        at: *const u8,
+        bytes: usize,
+        owner: Arc<dyn Send + Sync>,
+    ) -> Did<Self> {
+        context.bind()?;
+        let at = at.cast_mut().cast::<c_void>();
+        // SAFETY: nothing is read or written; the memory stays while this is there.
+        check("cuMemHostRegister", unsafe { sys::cuMemHostRegister_v2(at, bytes, 1) })?;
+        Ok(Self { at, context: Arc::clone(context), _owner: owner })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let _ = self.context.bind();
+        // SAFETY: registered once.
+        let _ = unsafe { sys::cuMemHostUnregister(self.at) };
+    }
+}
