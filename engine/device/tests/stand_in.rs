@@ -114,7 +114,7 @@ fn a_peer_reads_what_was_made() {
         let made = owner.filled(100_001, 0x5a).unwrap();
         assert!(!made.is_made(), "the device takes its time, and nobody waits for it");
         let (told, is_told) = channel();
-        made.when_made(Box::new(move || drop(told.send(()).ok())));
+        made.when_made(Box::new(move || told.send(()).unwrap_or_default()));
         is_told.recv().unwrap();
         assert!(made.is_made());
 
@@ -147,7 +147,7 @@ fn a_view_lies_inside() {
         assert!(foreign.view((2 << 20) - 4, 5, none()).is_none());
         assert!(foreign.view(u64::MAX, 2, none()).is_none());
         let (told, is_told) = channel();
-        drop(foreign.view(0, 2 << 20, Box::new(move || drop(told.send(()).ok()))).unwrap());
+        drop(foreign.view(0, 2 << 20, Box::new(move || told.send(()).unwrap_or_default())).unwrap());
         is_told.recv().unwrap();
     });
 }
@@ -196,7 +196,7 @@ fn what_cannot_be_read_says_why() {
         let (owner, reader) = (open(&all[0], 2 << 20), open(&all[1], 2 << 20));
         let foreign = Foreign::map(&reader, &owner.export().unwrap(), 2 << 20);
         let (told, is_told) = channel();
-        let view = foreign.view(0, 100, Box::new(move || drop(told.send(()).ok()))).unwrap();
+        let view = foreign.view(0, 100, Box::new(move || told.send(()).unwrap_or_default())).unwrap();
         let fault = view.to_host().unwrap_err();
         assert_eq!(fault.blame, Blame::Setup);
         assert_eq!(
