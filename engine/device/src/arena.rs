@@ -5,7 +5,8 @@
 //! own stream: what was enqueued on a block before it was freed is done before what its next owner enqueues.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use offset_allocator::{Allocation, Allocator};
 
@@ -17,6 +18,8 @@ const GRANULE_BYTES: u64 = 256;
 pub(crate) struct Arena {
     map: Arc<Mapping>,
     state: Mutex<State>,
+    /// Told when a block is free again.
+    freed: Condvar,
 }
 
 struct State {
@@ -31,7 +34,7 @@ impl Arena {
         // More granules than the allocator can count are left out.
         let granules = u32::try_from(map.bytes() / GRANULE_BYTES).unwrap_or(u32::MAX);
         let state = State { allocator: Allocator::new(granules), used_bytes: 0 };
-        Ok(Arc::new(Self { map: Arc::new(map), state: Mutex::new(state) }))
+        Ok(Arc::new(Self { map: Arc::new(map), state: Mutex::new(state), freed: Condvar::new() }))
     }
 
     /// What a peer imports.
@@ -50,9 +53,23 @@ impl Arena {
 
     /// A block of `bytes`; `None` if there is no such room now. Constant time.
     pub(crate) fn allocate(self: &Arc<Self>, bytes: u64) -> Option<Block> {
+        self.allocate_within(bytes, Duration::ZERO)
+    }
+
+    /// The same, waiting for room for as long as `patience`.
+    pub(crate) fn allocate_within(self: &Arc<Self>, bytes: u64, patience: Duration) -> Option<Block> {
         let granules = u32::try_from(bytes.div_ceil(GRANULE_BYTES).max(1)).ok()?;
-        let mut state = self.lock();
-        let allocation = state.allocator.allocate(granules)?;
+        if bytes > self.bytes() {
+            return None;
+        }
+        let mut allocation = None;
+        let is_full = |state: &mut State| {
+            allocation = state.allocator.allocate(granules);
+            allocation.is_none()
+        };
+        let waited = self.freed.wait_timeout_while(self.lock(), patience, is_full);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let allocation = allocation?;
         let size = u64::from(granules) * GRANULE_BYTES;
         state.used_bytes += size;
         drop(state);
@@ -90,5 +107,7 @@ impl Drop for Block {
         let mut state = self.arena.lock();
         state.allocator.free(self.allocation);
         state.used_bytes -= self.size;
+        drop(state);
+        self.arena.freed.notify_all();
     }
 }

@@ -5,6 +5,7 @@
 //! holds work up.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use corn_core::executor::{Device, Memory};
@@ -17,6 +18,9 @@ use crate::held::Held;
 
 /// The kernels, which the driver compiles when the first is needed.
 const KERNELS: &str = concat!(include_str!("kernels.ptx"), "\0");
+
+/// How long what is made waits for room in the arena. Whoever makes it stands still meanwhile.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
 /// A GPU.
 pub struct Gpu {
@@ -135,6 +139,14 @@ impl Gpu {
         self.make(bytes, |gpu, to| gpu.work.launch(&kernels.sum, held.read(), to, count, 1))
     }
 
+    /// Waits until `held` is made.
+    pub fn wait_for(&self, held: &Held) -> Result<(), Fault> {
+        if held.is_made() {
+            return Ok(());
+        }
+        self.work.wait().map_err(|refused| self.failed(&refused))
+    }
+
     /// A tensor, where this GPU reads it: as it lies if it can, otherwise copied here.
     pub fn brought(self: &Arc<Self>, datum: &Datum) -> Result<(DeviceTensor, Arc<Held>), Fault> {
         let (dtype, shape, held) = match datum {
@@ -207,7 +219,7 @@ impl Gpu {
         bytes: u64,
         work: impl FnOnce(&Self, &Span) -> Result<(), Refused>,
     ) -> Result<Arc<Held>, Fault> {
-        let Some(block) = self.arena.allocate(bytes) else {
+        let Some(block) = self.arena.allocate_within(bytes, ROOM_WITHIN) else {
             let (all, used) = self.arena_bytes();
             let gpu = self.called();
             let message =

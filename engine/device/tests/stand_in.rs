@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -34,6 +34,15 @@ fn gpus() -> Vec<Found> {
 
 fn open(found: &Found, arena_bytes: u64) -> Arc<Gpu> {
     Gpu::open(found, arena_bytes, arena_bytes, 0).unwrap()
+}
+
+/// Something to call, and where it is heard that it was.
+fn telling() -> (Box<dyn FnOnce() + Send>, Receiver<()>) {
+    let (told, is_told) = channel();
+    let tell = move || {
+        let _ = told.send(());
+    };
+    (Box::new(tell), is_told)
 }
 
 /// Bytes of no pattern that a shift would leave as it is.
@@ -113,8 +122,8 @@ fn a_peer_reads_what_was_made() {
         let (owner, reader) = (open(&all[0], 4 << 20), open(&all[1], 4 << 20));
         let made = owner.filled(100_001, 0x5a).unwrap();
         assert!(!made.is_made(), "the device takes its time, and nobody waits for it");
-        let (told, is_told) = channel();
-        made.when_made(Box::new(move || told.send(()).unwrap_or_default()));
+        let (tell, is_told) = telling();
+        made.when_made(tell);
         is_told.recv().unwrap();
         assert!(made.is_made());
 
@@ -146,8 +155,8 @@ fn a_view_lies_inside() {
         let none = || Box::new(|| {});
         assert!(foreign.view((2 << 20) - 4, 5, none()).is_none());
         assert!(foreign.view(u64::MAX, 2, none()).is_none());
-        let (told, is_told) = channel();
-        drop(foreign.view(0, 2 << 20, Box::new(move || told.send(()).unwrap_or_default())).unwrap());
+        let (tell, is_told) = telling();
+        drop(foreign.view(0, 2 << 20, tell).unwrap());
         is_told.recv().unwrap();
     });
 }
@@ -158,6 +167,8 @@ fn a_full_arena_has_no_room() {
     on("memory_mib=8", || {
         let gpu = open(&gpus()[0], 2 << 20);
         let held = gpu.filled(2 << 20, 1).unwrap();
+        let too_large = gpu.filled((2 << 20) + 1, 1).err().unwrap();
+        assert_eq!(too_large.blame, Blame::Busy, "no waiting makes room for it");
         let fault = gpu.filled(1, 1).err().unwrap();
         assert_eq!(fault.blame, Blame::Busy);
         assert!(
@@ -165,8 +176,9 @@ fn a_full_arena_has_no_room() {
             "{fault}"
         );
         assert!(gpu.adopted(&held).is_none());
-        drop(held);
-        assert!(gpu.filled(1, 1).is_ok());
+        let later = std::thread::spawn(move || drop(held));
+        assert!(gpu.filled(1, 1).is_ok(), "what is made waits for room");
+        later.join().unwrap();
         let refused = Gpu::open(&gpus()[0], 16 << 20, 16 << 20, 0).err().unwrap();
         assert!(refused.contains("GPU 0 has no room for an arena of 16777216 bytes"), "{refused}");
     });
@@ -195,8 +207,8 @@ fn what_cannot_be_read_says_why() {
         let all = gpus();
         let (owner, reader) = (open(&all[0], 2 << 20), open(&all[1], 2 << 20));
         let foreign = Foreign::map(&reader, &owner.export().unwrap(), 2 << 20);
-        let (told, is_told) = channel();
-        let view = foreign.view(0, 100, Box::new(move || told.send(()).unwrap_or_default())).unwrap();
+        let (tell, is_told) = telling();
+        let view = foreign.view(0, 100, tell).unwrap();
         let fault = view.to_host().unwrap_err();
         assert_eq!(fault.blame, Blame::Setup);
         assert_eq!(

@@ -103,6 +103,9 @@ pub fn work(membership: &Membership, loader: Arc<dyn Loader>, told: &dyn Fn(&str
     let lives = async {
         let clock = Clock::new();
         let (events, unheard) = unbounded_channel();
+        if let Err(reason) = see() {
+            told(&format!("no GPU is seen here: {reason}"));
+        }
         let links = listen(membership, clock, &events).await?;
         let unheard = Some(unheard);
         let mut process =

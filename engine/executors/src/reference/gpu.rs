@@ -19,7 +19,12 @@ pub(crate) const ENTRIES: [&str; 5] =
 /// Loads `component`, whose entry is one of [`ENTRIES`].
 pub(super) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
     let make: Make = match component.entry.as_str() {
-        "bytes.count" => |_, bytes| Ok(Datum::Int(bytes.bytes() as i64)),
+        // Whoever is told the number may take it that they are there.
+        "bytes.count" => |gpu, bytes| {
+            let (_, held) = gpu.brought(bytes)?;
+            gpu.wait_for(&held)?;
+            Ok(Datum::Int(held.bytes() as i64))
+        },
         "bytes.fill" => |gpu, count| {
             let count = count_of(count)?;
             Ok(tensor(Dtype::U8, vec![count as u64], gpu.filled(count as u64, count as u8)?))
