@@ -245,7 +245,7 @@ fn what_cannot_be_done_is_said() {
     assert_eq!(up.workers()[1]["standing"], "ready");
     assert_eq!(up.call("Two again.").good().stdout, "Two again. ");
     let said = |args: &[&str]| up.run(args).stderr;
-    insta::assert_snapshot!(said(&["scale", "talk", "words", "3"]), @"error: the plan has room for 1 to 2 replicas of 'words', and 3 are asked for; more are planned with `replicas: 3` in a `place`\n");
+    insta::assert_snapshot!(said(&["scale", "talk", "words", "3"]), @"error: the plan has room for 1 to 2 replicas of 'words', and 3 are asked for; more are planned with `words: replicas 3` in a `place`, and come with `corn update`\n");
     insta::assert_snapshot!(said(&["scale", "talk", "wrds", "1"]), @"error: there is no component 'wrds'; there is words, tone\n");
     insta::assert_snapshot!(said(&["drain", "talk", "w9"]), @"error: there is no worker w9; the plan has w0 to w3\n");
     insta::assert_snapshot!(said(&["down", "tlk"]), @"error: no deployment 'tlk' is up; `corn ps` lists those that are\n");

@@ -112,7 +112,8 @@ impl Desk {
     pub(crate) async fn idle(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.ask(|coordinator| is_empty(coordinator)) {
+            // Clients are known from when they ask on, also before the coordinator hears of it.
+            if self.ask(|coordinator| is_empty(coordinator)) && self.clients.is_empty() {
                 return;
             }
             emptied.await;

@@ -283,6 +283,7 @@ impl Engine {
             self.desk.ask(|coordinator| (coordinator.in_flight(), coordinator.waiting()));
         let submitted = self.next_request.load(Ordering::Relaxed);
         let mut status = Status {
+            generation: 1,
             version: 0,
             submitted,
             in_flight,

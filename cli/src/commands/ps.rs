@@ -271,7 +271,9 @@ pub(crate) fn drain(args: &Drain) -> Result<(), Failure> {
         let mut remote = state.connected().await?;
         remote.drain(args.worker).await?;
         let mut status = remote.status().await?;
+        let generation = status.generation;
         loop {
+            unchanged(generation, &status)?;
             match &status.workers[args.worker.0 as usize].standing {
                 Standing::Drained => break,
                 Standing::Draining => status = remote.changed(status.version).await?,
@@ -306,6 +308,7 @@ pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
             remote.restart(worker).await?;
             let mut now = remote.status().await?;
             loop {
+                unchanged(before.generation, &now)?;
                 let member = &now.workers[worker.0 as usize];
                 if lives(&now) > lives(&before) && member.standing == Standing::Ready {
                     break;
@@ -329,7 +332,9 @@ pub(crate) fn scale(args: &Scale) -> Result<(), Failure> {
         remote.scale(&args.component, args.replicas).await?;
         let (kept, gone) = replicas(plan.plan(), &args.component, args.replicas);
         let mut status = remote.status().await?;
+        let generation = status.generation;
         loop {
+            unchanged(generation, &status)?;
             let standing = |worker: &WorkerId| &status.workers[worker.0 as usize].standing;
             if let Some((worker, why)) = kept.iter().find_map(|worker| match standing(worker) {
                 Standing::Failed(why) => Some((worker, why)),
@@ -349,6 +354,14 @@ pub(crate) fn scale(args: &Scale) -> Result<(), Failure> {
         let replicas = if args.replicas == 1 { "replica" } else { "replicas" };
         print(&format!("{} has {} {replicas}: {}\n", args.component, args.replicas, ready.join(", ")))
     })
+}
+
+/// Workers are known by their plan: with another one, there is nothing left to wait for.
+fn unchanged(generation: u64, status: &Status) -> Result<(), Failure> {
+    if status.generation == generation {
+        return Ok(());
+    }
+    Err(Failure::setup("an update replaced the plan meanwhile, and its workers; see `corn ps`"))
 }
 
 /// The workers that are there when a component has so many replicas, and those that are not.

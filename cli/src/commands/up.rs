@@ -4,6 +4,7 @@ mod change;
 mod generation;
 mod supervise;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Stdio;
@@ -133,9 +134,11 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     say_awaited(args.listen.as_deref(), state, host, plan.plan());
     let (serves, is_answered) = watch::channel(Arc::clone(&now.served));
     let first = Arc::clone(&now.deployment);
+    let is_up = Cell::new(false);
     let begun = async {
         ready(&first).await?;
         let up = what_is_up(state, plan.plan(), &first);
+        is_up.set(true);
         say(&up);
         args.faces.say_bound(plan.plan(), &bound);
         if args.for_detached {
@@ -165,7 +168,10 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
             failure = now.failed() => break Err(failure),
             order = obeyed.recv() => match order {
                 Some(Order::Down) | None => break Ok(()),
-                Some(Order::Update(update)) => change.begin(&common, &now, &generations, update),
+                Some(Order::Update(update)) if is_up.get() => change.begin(&common, &now, &generations, update),
+                Some(Order::Update(update)) => {
+                    let _ = update.outcome.send(Err("it is not up yet: ask again when it is".to_owned()));
+                }
                 Some(order) => now.order(order),
             },
             step = change.step(is_served) => {

@@ -306,6 +306,8 @@ fn answer(
 ) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
     let work = member.begin();
     let Answering { mut router, in_use } = answering.borrow().clone();
+    // Whoever watches health watches the server, whatever it serves.
+    let in_use = (!request.uri().path().starts_with("/grpc.")).then_some(in_use);
     Box::pin(async move {
         let mut response = router.call(request).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

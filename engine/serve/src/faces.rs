@@ -97,6 +97,7 @@ impl Sockets {
                     let opened = open(&next, &listening, &health)?;
                     say_http.send_replace(opened.http);
                     say_grpc.send_replace(opened.grpc);
+                    let _ = now.next.set(Arc::clone(&next));
                     let before = std::mem::replace(&mut now, next);
                     tokio::spawn(all_ended(std::mem::replace(&mut in_use, opened.in_use), before));
                 }

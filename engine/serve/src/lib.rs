@@ -46,6 +46,8 @@ pub struct Served {
     retired: watch::Sender<bool>,
     /// The faces serve something else, and nothing of it is under way.
     left: watch::Sender<bool>,
+    /// What the faces serve in its place.
+    next: OnceLock<Arc<Self>>,
 }
 
 /// Where the faces listen, as `HOST:PORT`; port 0 is any that is free.
@@ -121,7 +123,8 @@ impl Served {
     pub fn awaiting(plan: Arc<Verified>) -> Arc<Self> {
         let seen = Arc::new(Seen::new(plan.plan()));
         let (retired, left) = (watch::Sender::new(false), watch::Sender::new(false));
-        Arc::new(Self { plan, engine: OnceLock::new(), seen, told: OnceLock::new(), retired, left })
+        let (engine, told, next) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Arc::new(Self { plan, engine, seen, told, retired, left, next })
     }
 
     /// Says of each call what it was, at its end: as a line, and as a trace. What is said first counts.
@@ -147,6 +150,11 @@ impl Served {
     /// Ends when the faces serve something else in its place, and no request and no session of it is under way.
     pub async fn left(&self) {
         stopped(self.left.subscribe()).await;
+    }
+
+    /// What the faces serve in its place, if it was replaced.
+    pub(crate) fn newest(&self) -> Option<&Arc<Self>> {
+        std::iter::successors(self.next.get(), |served| served.next.get()).last()
     }
 
     /// The plan.

@@ -223,7 +223,7 @@ fn scaled(plan: &Plan, component: &str, replicas: u32) -> Result<Order, String> 
     if replicas == 0 || replicas as usize > most {
         return Err(format!(
             "the plan has room for 1 to {most} replicas of '{component}', and {replicas} are asked for; more are \
-             planned with `replicas: {replicas}` in a `place`"
+             planned with `{component}: replicas {replicas}` in a `place`, and come with `corn update`"
         ));
     }
     let (kept, gone) = stage.replicas.split_at(replicas as usize);

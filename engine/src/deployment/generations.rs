@@ -26,6 +26,7 @@ pub struct Generations {
 
 struct All {
     now: Arc<Deployment>,
+    generation: u64,
     /// The plans of those before, the last one first: clients may have looked recordings up in them.
     before: VecDeque<Arc<Verified>>,
     coming: Option<Arc<Deployment>>,
@@ -42,7 +43,7 @@ pub(crate) struct Translated {
 impl Generations {
     /// With one of them.
     pub fn new(first: Arc<Deployment>) -> Self {
-        let all = All { now: first, before: VecDeque::new(), coming: None, leaving: None };
+        let all = All { now: first, generation: 1, before: VecDeque::new(), coming: None, leaving: None };
         Self { all: Mutex::new(all), changes: watch::Sender::new(0) }
     }
 
@@ -75,6 +76,7 @@ impl Generations {
                 all.before.push_front(Arc::clone(before.engine().plan()));
                 all.before.truncate(REMEMBERED);
                 all.leaving = Some(before);
+                all.generation += 1;
             }
         });
     }
@@ -89,6 +91,7 @@ impl Generations {
         let all = self.lock();
         let mut status = all.now.status();
         status.version = self.version(&all);
+        status.generation = all.generation;
         let boxed =
             |beside: &Option<Arc<Deployment>>| beside.as_ref().map(|beside| Box::new(beside.status()));
         status.coming = boxed(&all.coming);

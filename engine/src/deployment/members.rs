@@ -15,6 +15,9 @@ use crate::wire::control::{Address, Control, Host, Join};
 /// How a deployment is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
+    /// Which of its plans it replays: the first, or the one of so many updates later.
+    #[serde(default)]
+    pub generation: u64,
     /// How often something about the workers has changed.
     pub version: u64,
     /// Requests that came, since the start.

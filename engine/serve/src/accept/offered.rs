@@ -15,7 +15,10 @@ use tokio::time::Instant;
 use super::InUse;
 use super::crowd::Work;
 
-/// A body, and the work of its connection and the use of what answers it that it is.
+/// What an answer is as long as it lasts: work of its connection, and use of what answers it.
+pub(super) type Holds = (Work, Option<InUse>);
+
+/// A body, and what it holds.
 pub(super) struct Offered {
     flow: Arc<Flow>,
     taken_within: Duration,
@@ -27,7 +30,7 @@ struct Flow(Mutex<State>);
 
 struct State {
     /// None when it is over, or was given up.
-    rest: Option<(Body, (Work, InUse))>,
+    rest: Option<(Body, Holds)>,
     is_given_up: bool,
     /// Since when the last piece has been offered, if the client has not come back for the next.
     since: Option<Instant>,
@@ -40,7 +43,7 @@ impl Flow {
 }
 
 impl Offered {
-    pub(super) fn new(body: Body, holds: (Work, InUse), taken_within: Duration) -> Self {
+    pub(super) fn new(body: Body, holds: Holds, taken_within: Duration) -> Self {
         let state = State { rest: Some((body, holds)), is_given_up: false, since: None };
         Self { flow: Arc::new(Flow(Mutex::new(state))), taken_within, watch: None }
     }

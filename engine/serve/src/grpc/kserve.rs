@@ -57,6 +57,14 @@ impl Kserve {
         Self { served, routes }
     }
 
+    /// What is served now. A stream may outlast what was served when it began.
+    fn newest(self) -> Self {
+        match self.served.newest() {
+            Some(newest) => Self::new(Arc::clone(newest)),
+            None => self,
+        }
+    }
+
     fn is_ready(&self, route: &Route) -> bool {
         route.recordings.iter().any(|recording| self.served.has_ready(*recording))
     }

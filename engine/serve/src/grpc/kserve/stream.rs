@@ -53,7 +53,7 @@ pub(super) fn answer(
 }
 
 async fn answer_all(
-    kserve: Kserve,
+    mut kserve: Kserve,
     pass: Pass,
     mut requests: Streaming<ModelInferRequest>,
     until: Option<Instant>,
@@ -68,6 +68,7 @@ async fn answer_all(
         };
         match request {
             Ok(Some(request)) => {
+                kserve = kserve.newest();
                 let left = until.map(|until| until.saturating_duration_since(Instant::now()));
                 under_way.spawn(answer_one(kserve.clone(), pass.clone(), request, left, responses.clone()));
             }
