@@ -40,7 +40,7 @@ fn texts(texts: &[&str]) -> InferTensorContents {
     InferTensorContents { bytes_contents, ..InferTensorContents::default() }
 }
 
-fn prompt(model: &str, text: &str) -> ModelInferRequest {
+pub(crate) fn prompt(model: &str, text: &str) -> ModelInferRequest {
     typed(model, vec![("prompt", "BYTES", vec![1], texts(&[text]))])
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use corn_serve::proto::corn::corn_client::CornClient;
 use corn_serve::proto::corn::value::Kind;
+use corn_serve::proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use corn_serve::{Listening, Served, Sockets};
 use futures_util::FutureExt;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -14,6 +16,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::{PROGRAM, engine};
+use crate::kserve::prompt;
 use crate::native::{ask, int, text};
 
 /// Another graph, and nothing else.
@@ -21,7 +24,7 @@ const NEXT: &str = "
 component Upper() { in text: text out text: text run reference \"text.upper\" }
 let upper = Upper()
 graph loudly(prompt: text) -> { reply: text } { { reply: upper(prompt) } }
-serve loudly { grpc }
+serve loudly { grpc kserve }
 ";
 
 /// Requests that come are answered by what is served now, over the connection that is there; what is under way ends
@@ -37,7 +40,12 @@ async fn what_is_served_is_replaced_under_its_clients() {
     let faces = tokio::spawn(sockets.serve(served, async { drop(stopped.await) }));
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut client = CornClient::new(channel.clone());
-    let mut health = HealthClient::new(channel);
+    let mut health = HealthClient::new(channel.clone());
+    let (asks, asked) = mpsc::channel(1);
+    asks.send(prompt("speak.say", "One.")).await.unwrap();
+    let mut inference = GrpcInferenceServiceClient::new(channel);
+    let mut answers = inference.model_stream_infer(ReceiverStream::new(asked)).await.unwrap().into_inner();
+    assert_eq!(answers.message().await.unwrap().unwrap().error_message, "");
     let mut said = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     while said.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
     let mut under_way = client.stream(ask("endless", &[("upto", int(0))], &[])).await.unwrap().into_inner();
@@ -54,6 +62,16 @@ async fn what_is_served_is_replaced_under_its_clients() {
     assert_eq!(answer, Some(Kind::Text("ONE TWO.".to_owned())));
     let gone = client.stream(ask("endless", &[("upto", int(0))], &[])).await.unwrap_err();
     assert_eq!(gone.code(), Code::NotFound, "{gone:?}");
+    // A stream that outlasts what was served when it began asks what is served now.
+    asks.send(prompt("loudly", "Two.")).await.unwrap();
+    loop {
+        let answer = answers.message().await.unwrap().unwrap();
+        assert_eq!(answer.error_message, "");
+        if answer.infer_response.is_some_and(|answer| answer.model_name == "loudly") {
+            break;
+        }
+    }
+    drop((asks, answers));
     for _ in 0..1000 {
         assert!(under_way.message().await.unwrap().is_some());
     }
