@@ -43,7 +43,7 @@ pub struct Address {
 
 impl Address {
     /// The server at `url`, which is `http://HOST:PORT`, or `https://HOST:PORT` for TLS. It is trusted if who vouches for
-    /// it is in `authorities`; without, as [programs of ours](trust) trust. With `key`, every request brings it.
+    /// it is in `authorities`; without, if it is one of those that browsers trust. With `key`, every request brings it.
     ///
     /// # Errors
     /// Of the request if `url` or `key` cannot be one, of the set-up if a file cannot be used.
