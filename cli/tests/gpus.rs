@@ -128,19 +128,17 @@ fn tensors_stay_on_gpus() {
         let expected = vec![!(bytes as u8); bytes];
         assert_eq!(up.bytes("make", &format!("count={bytes}")), expected, "{bytes} bytes");
     }
-    let fill = up.worker("fill");
-    assert_eq!(
-        (&fill["by_cuda"], &fill["by_shared_memory"], &fill["copied_bytes"]),
-        (&4.into(), &0.into(), &0.into())
-    );
+    let handed = |up: &Up, by: &str| up.worker("fill")[by].as_u64().unwrap();
+    up.wait("four hand-overs being told", |up| handed(up, "by_cuda") == 4);
+    assert_eq!((handed(&up, "by_shared_memory"), handed(&up, "copied_bytes")), (0, 0));
     let brought = up.folder.path().join("brought.npy");
     fs::copy(up.folder.path().join("out.npy"), &brought).unwrap();
     assert_eq!(up.bytes("turn", &format!("bytes=@{}", brought.display())), vec![0; 1 << 20]);
     let counted = up.run(&["call", "chain", "--route", "measure", "--in", "of=70000"]).good();
     assert_eq!(counted.stdout.trim(), "70000");
-    let fill = up.worker("fill");
-    assert_eq!((&fill["by_cuda"], &fill["by_shared_memory"]), (&4.into(), &1.into()));
-    assert_eq!(fill["copied_bytes"], 0, "it is copied from the GPU to where the reader sees it");
+    up.wait("another being told", |up| handed(up, "by_shared_memory") == 1);
+    assert_eq!(handed(&up, "by_cuda"), 4);
+    assert_eq!(handed(&up, "copied_bytes"), 0, "it is copied from the GPU to where the reader sees it");
     let load =
         ["call", "chain", "--route", "make", "--in", "count=300000", "--repeat", "200", "--concurrency", "8"];
     up.run(&load).good();
@@ -174,7 +172,10 @@ fn a_dead_owner_takes_nobody_along() {
     let output = load.wait_with_output().unwrap();
     let figures = String::from_utf8_lossy(&output.stdout).into_owned();
     let figures: Json = serde_json::from_str(figures.lines().next().unwrap()).unwrap();
-    assert_eq!((&figures["done"], &figures["failed"]), (&300.into(), &0.into()), "{figures}");
+    let (done, failed) = (figures["done"].as_u64().unwrap(), figures["failed"].as_u64().unwrap());
+    assert_eq!(done + failed, 300, "every request ends: {figures}");
+    // Those that `invert` was answering when it was killed cannot be replayed.
+    assert!(failed <= 8, "{figures}");
     up.wait_for_rest();
     assert_eq!(up.bytes("make", "count=7"), vec![!7; 7]);
 }
