@@ -266,7 +266,10 @@ async fn certificates_are_held_against_who_vouches_for_them() {
         (at(&url, Some(&known_by.key), None), "has no certificate in PEM"),
     ] {
         let fault = refusal(address).await;
-        assert!(fault.blame == Blame::Setup && fault.message.contains(why), "{why}: {fault}");
+        // What a server says of its clients' certificates, it says while they write already, so it may be lost.
+        let is_cut = why.contains("--cert ")
+            && fault.message.contains("a server that wants a certificate of its clients, or another one");
+        assert!(is_cut || fault.blame == Blame::Setup && fault.message.contains(why), "{why}: {fault}");
     }
     let plain = refusal(at(&format!("http://localhost:{port}"), None, None)).await;
     assert!(plain.blame == Blame::Unavailable && plain.message.contains("say https://"), "{plain}");

@@ -71,7 +71,12 @@ pub(super) fn of_connection(url: &str, error: &(dyn Error + 'static)) -> Fault {
         return of_tls(url, &error);
     }
     let deepest = causes(error).last().unwrap_or(error);
-    let hint = if url.starts_with("http:") { "; if it speaks TLS, say https://" } else { "" };
+    let hint = if url.starts_with("http:") {
+        "; if it speaks TLS, say https://"
+    } else {
+        // Its last words are lost when what was on its way to it comes after its end.
+        "; a server that wants a certificate of its clients, or another one, may end it so: see --cert and --key"
+    };
     Fault::new(Blame::Unavailable, format!("the connection to {url} broke: {deepest}{hint}"))
 }
 
