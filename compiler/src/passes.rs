@@ -15,4 +15,5 @@ pub(crate) mod simplify;
 pub(crate) mod specialize;
 pub(crate) mod stages;
 pub(crate) mod target;
+pub(crate) mod thin;
 pub(crate) mod transfer;

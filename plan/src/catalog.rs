@@ -39,6 +39,9 @@ pub struct Entry {
     pub outputs: &'static [EntryPort],
     /// Inputs of which a component declares at least one; empty if there is no such rule.
     pub one_of: &'static [&'static str],
+    /// Inputs whose beginnings it keeps when it has read them, in the order in which it reads them: what begins alike
+    /// is answered sooner where it was read before.
+    pub remembers: &'static [&'static str],
     /// What else a component may have.
     pub open: Open,
 }
@@ -139,6 +142,7 @@ impl Entry {
             inputs: &[],
             outputs: &[],
             one_of: &[],
+            remembers: &[],
             open: Open::CLOSED,
         }
     }
@@ -162,6 +166,13 @@ impl Entry {
     #[must_use]
     pub const fn options(mut self, options: &'static [EntryOption]) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Keeping what it has read of these inputs.
+    #[must_use]
+    pub const fn remembers(mut self, inputs: &'static [&'static str]) -> Self {
+        self.remembers = inputs;
         self
     }
 

@@ -29,5 +29,5 @@ pub use plan::{
 pub use rules::RULES;
 pub use signature::Signature;
 pub use text::ParseError;
-pub use types::{Bytes, Dim, Dtype, Form, Kind, Type};
+pub use types::{Bytes, Dim, Dtype, Form, FrameRate, Kind, Type};
 pub use verify::{Verified, Violation, verify};

@@ -98,6 +98,9 @@ pub struct Component {
     pub inputs: Vec<Port>,
     /// Output ports, in declared order.
     pub outputs: Vec<Port>,
+    /// Input ports, in the order in which it reads them: it keeps what it has read, so that a call which begins as one
+    /// before it did goes on from there. Empty if it remembers nothing.
+    pub remembers: Vec<String>,
     /// What it occupies.
     pub needs: Needs,
     /// How many calls share it.

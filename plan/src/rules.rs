@@ -25,8 +25,8 @@ pub const RULES: [(&str, &str); 10] = [
     (
         "P5",
         "ids exist, each component is in one stage; its workers have the GPUs that it needs, all of which \
-         the stage spreads over, and a GPU has one owner; operands and results have the ports' types, \
-         streams come from components and adaptors only",
+         the stage spreads over, and a GPU has one owner; what a component remembers is an input of it; \
+         operands and results have the ports' types, streams come from components and adaptors only",
     ),
     (
         "P6",

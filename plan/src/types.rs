@@ -117,11 +117,16 @@ pub enum Kind {
     },
     /// Decoded frames, RGB, 8 bits a channel, each with its time.
     Video {
+        /// Most frames a second. `None` takes them all. What has more is thinned where a request brings it, and before
+        /// a component's port that names a rate.
+        rate: Option<FrameRate>,
         /// Most bytes of all frames together.
         max_bytes: u64,
     },
     /// One picture, sound or video, which a request brings.
     Media {
+        /// Most frames a second of a video.
+        rate: Option<FrameRate>,
         /// Most bytes of the largest, decoded.
         max_bytes: u64,
     },
@@ -146,6 +151,25 @@ pub enum Kind {
     Bool,
     /// One of a closed set of words.
     Enum(Vec<String>),
+}
+
+/// Frames a second, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameRate(pub u32);
+
+impl FrameRate {
+    /// Which of the intervals that follow each other at this rate a time is in. Files count in whole milliseconds or
+    /// less, so a frame may be as much too early.
+    pub fn interval(self, time_us: u64) -> u64 {
+        let counted = u128::from(time_us.saturating_add(1000)) * u128::from(self.0) / 1_000_000_000;
+        u64::try_from(counted).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Display for FrameRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}fps", f64::from(self.0) / 1000.0)
+    }
 }
 
 /// How items make up a value.
@@ -192,16 +216,25 @@ pub const MAX_AUDIO_RATE_HZ: u32 = 48_000;
 pub const DEFAULT_STREAM_WINDOW: u32 = 8;
 
 impl Kind {
-    /// What one item of `modality` in media of at most `max_bytes` can be.
-    pub const fn of_media(modality: Modality, max_bytes: u64) -> Self {
+    /// What one item of `modality` in media of at most `max_bytes` can be, whose videos have this rate.
+    pub const fn of_media(modality: Modality, rate: Option<FrameRate>, max_bytes: u64) -> Self {
         match modality {
             Modality::Image => Self::Image { max_bytes },
-            Modality::Video => Self::Video { max_bytes },
+            Modality::Video => Self::Video { rate, max_bytes },
             Modality::Audio => {
                 // Mono f32 at the highest rate.
                 let bytes_per_second = MAX_AUDIO_RATE_HZ as u64 * 4;
                 Self::Audio { rate_hz: None, max_ms: max_bytes.saturating_mul(1000) / bytes_per_second }
             }
+        }
+    }
+
+    /// What one item of `modality` can be where this is declared.
+    #[must_use]
+    pub fn medium(&self, modality: Modality) -> Self {
+        match self {
+            Self::Media { rate, max_bytes } => Self::of_media(modality, *rate, *max_bytes),
+            other => other.clone(),
         }
     }
 
@@ -232,8 +265,8 @@ impl Kind {
         match self {
             Self::Text { max_bytes }
             | Self::Image { max_bytes }
-            | Self::Video { max_bytes }
-            | Self::Media { max_bytes } => Some(*max_bytes),
+            | Self::Video { max_bytes, .. }
+            | Self::Media { max_bytes, .. } => Some(*max_bytes),
             Self::Messages { max_parts } => u64::from(*max_parts).checked_mul(PART_MAX_BYTES),
             Self::Audio { rate_hz, max_ms } => u64::from(rate_hz.unwrap_or(MAX_AUDIO_RATE_HZ))
                 .checked_mul(4)?
@@ -350,8 +383,13 @@ impl fmt::Display for Kind {
         match self {
             Self::Text { max_bytes } => write!(f, "text max {}", Bytes(*max_bytes)),
             Self::Image { max_bytes } => write!(f, "image max {}", Bytes(*max_bytes)),
-            Self::Video { max_bytes } => write!(f, "video max {}", Bytes(*max_bytes)),
-            Self::Media { max_bytes } => write!(f, "media max {}", Bytes(*max_bytes)),
+            Self::Video { rate, max_bytes } | Self::Media { rate, max_bytes } => {
+                f.write_str(self.word())?;
+                if let Some(rate) = rate {
+                    write!(f, "<{rate}>")?;
+                }
+                write!(f, " max {}", Bytes(*max_bytes))
+            }
             Self::Messages { max_parts } => write!(f, "messages max {max_parts}"),
             Self::Audio { rate_hz: None, max_ms } => write!(f, "audio max {}", Millis(*max_ms)),
             Self::Audio { rate_hz: Some(rate), max_ms } => {

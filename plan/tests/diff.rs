@@ -56,6 +56,7 @@ fn one_edit_is_one_difference() {
         ("option loud false", "option loud true"),
         ("  option top 5\n", ""),
         ("  in prompt: text max 4KiB", "  in prompt: text max 8KiB"),
+        ("  remembers prompt\n", ""),
         ("needs cpu 1 memory 1MiB", "needs cpu 2 memory 3MiB"),
         ("batch 4 within 0ms", "batch 2 within 5ms"),
         ("recording r1 chat", "recording r1 write"),

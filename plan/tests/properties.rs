@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use corn_plan::{
-    Adaptor, Arm, Batch, BlockId, Branch, Carry, Case, Component, ComponentId, Dim, Dtype, Form, Input,
-    InputMedia, Kind, Literal, Loop, MemoryRow, Modality, Needs, Offset, Operand, Output, Plan, Port,
+    Adaptor, Arm, Batch, BlockId, Branch, Carry, Case, Component, ComponentId, Dim, Dtype, Form, FrameRate,
+    Input, InputMedia, Kind, Literal, Loop, MemoryRow, Modality, Needs, Offset, Operand, Output, Plan, Port,
     Program, Recording, Run, Stage, StageId, Step, Transport, Type, Value, ValueId, Weights, WeightsSource,
     Worker, WorkerId, verify,
 };
@@ -28,6 +28,10 @@ fn dim() -> impl Strategy<Value = Dim> {
     ]
 }
 
+fn frame_rate() -> impl Strategy<Value = Option<FrameRate>> {
+    prop::option::of((1u32..).prop_map(FrameRate))
+}
+
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         any::<u64>().prop_map(|max_bytes| Kind::Text { max_bytes }),
@@ -36,8 +40,8 @@ fn kind() -> impl Strategy<Value = Kind> {
             .prop_map(|(rate_hz, max_ms)| Kind::Audio { rate_hz, max_ms }),
         (prop::sample::select(Dtype::ALL.to_vec()), prop::collection::vec(dim(), 0..4))
             .prop_map(|(dtype, dims)| Kind::Tensor { dtype, dims }),
-        any::<u64>().prop_map(|max_bytes| Kind::Video { max_bytes }),
-        any::<u64>().prop_map(|max_bytes| Kind::Media { max_bytes }),
+        (frame_rate(), any::<u64>()).prop_map(|(rate, max_bytes)| Kind::Video { rate, max_bytes }),
+        (frame_rate(), any::<u64>()).prop_map(|(rate, max_bytes)| Kind::Media { rate, max_bytes }),
         Just(Kind::Int),
         Just(Kind::Float),
         Just(Kind::Bool),
@@ -99,6 +103,7 @@ fn component() -> impl Strategy<Value = Component> {
             entry,
             weights: weights.into_iter().map(|(name, source)| Weights { name, source }).collect(),
             options: options.into_iter().collect::<BTreeMap<_, _>>(),
+            remembers: inputs.iter().skip(1).map(|port| port.name.clone()).collect(),
             inputs,
             outputs,
             needs: Needs { cpus, gpus, memory_bytes },

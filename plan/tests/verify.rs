@@ -44,7 +44,7 @@ fn a_good_plan_is_verified_and_its_text_is_its_identity() {
 
 #[test]
 fn each_rule_is_refused_on_its_own() {
-    let cases: [Case; 21] = [
+    let cases: [Case; 22] = [
         ("P1 twice in a program", SPEAK, &[("    input v0\n", "    input v0\n    input v0\n")]),
         ("P1 two programs", SPEAK, &[("  on s1\n", "  on s0\n  on s1\n")]),
         (
@@ -78,6 +78,7 @@ fn each_rule_is_refused_on_its_own() {
         ("P5 a port left open", SPEAK, &[("run say(text: v2)", "run say()")]),
         ("P5 unknown value", SPEAK, &[("run say(text: v2)", "run say(text: v9)")]),
         ("P5 in two stages", SPEAK, &[("stage s1 say", "stage s1 say, think")]),
+        ("P5 no input", SPEAK, &[("remembers prompt", "remembers text")]),
         ("P7 one signature", SPEAK, &[("  output voice v3\n", ""), ("    output v3\n", "")]),
         ("P8 inflight", SPEAK, &[("inflight 4", "inflight 0")]),
         ("P8 batch", SPEAK, &[("batch 4", "batch 0")]),

@@ -52,8 +52,8 @@ impl Seen<'_> {
 /// Makes a constant of a number.
 type Measure = fn(f64) -> Const;
 
-/// Units of bytes, milliseconds and hertz.
-const UNITS: [(&str, Measure); 13] = [
+/// Units of bytes, milliseconds, hertz and thousandths of a frame a second.
+const UNITS: [(&str, Measure); 14] = [
     ("B", |number| Const::Bytes(number.round() as u64)),
     ("KiB", |number| Const::Bytes((number * 1024.0).round() as u64)),
     ("MiB", |number| Const::Bytes((number * 1024.0 * 1024.0).round() as u64)),
@@ -67,9 +67,10 @@ const UNITS: [(&str, Measure); 13] = [
     ("min", |number| Const::Millis((number * 6e4).round() as u64)),
     ("Hz", |number| Const::Hertz(number.round() as u64)),
     ("kHz", |number| Const::Hertz((number * 1e3).round() as u64)),
+    ("fps", |number| Const::MilliFps((number * 1e3).round() as u64)),
 ];
 
-/// Most bytes, milliseconds or hertz of a quantity: sums of many stay exact.
+/// Most bytes, milliseconds, hertz or thousandths of a quantity: sums of many stay exact.
 const MOST_OF_A_UNIT: u64 = 1 << 53;
 
 impl Context<'_> {
@@ -105,7 +106,7 @@ impl Context<'_> {
         if let Some((_, make)) = UNITS.iter().find(|(name, _)| *name == unit) {
             let made = make(number);
             let size = match made {
-                Const::Bytes(size) | Const::Millis(size) | Const::Hertz(size) => size,
+                Const::Bytes(size) | Const::Millis(size) | Const::Hertz(size) | Const::MilliFps(size) => size,
                 _ => 0,
             };
             if number < 0.0 || size > MOST_OF_A_UNIT {

@@ -60,6 +60,8 @@ pub(crate) enum Const {
     Bytes(u64),
     Millis(u64),
     Hertz(u64),
+    /// Thousandths of a frame a second.
+    MilliFps(u64),
     Weights(WeightsSource),
     Component(ComponentId),
     /// A value that only a request brings.
@@ -194,6 +196,7 @@ impl Const {
             Self::Bytes(_) => "a size in bytes".to_owned(),
             Self::Millis(_) => "a duration".to_owned(),
             Self::Hertz(_) => "a frequency".to_owned(),
+            Self::MilliFps(_) => "a frame rate".to_owned(),
             Self::Weights(_) => "`weights`".to_owned(),
             Self::Component(_) => "a component".to_owned(),
             Self::Brought => "what a request brings".to_owned(),

@@ -258,20 +258,24 @@ impl Body<'_, '_> {
         true
     }
 
-    /// Nothing resamples what goes to the client.
+    /// Nothing resamples or thins what goes to the client.
     fn rate_fits(&mut self, value: corn_plan::ValueId, wanted: &Wanted<'_>, at: Span) -> bool {
         use corn_plan::Kind;
         let made = &self.graph.values[value];
-        match (&made.ty.kind, &wanted.ty.kind) {
-            (Kind::Audio { rate_hz: is, .. }, Kind::Audio { rate_hz: Some(promised), .. })
-                if *is != Some(*promised) =>
-            {
-                let problem =
-                    semantic::routes::other_rate(&made.ty, wanted.ty, at, wanted.declared, made.declared);
-                self.context.report(problem);
-                false
+        let fits = match (&made.ty.kind, &wanted.ty.kind) {
+            (Kind::Audio { rate_hz: is, .. }, Kind::Audio { rate_hz: promised, .. }) => {
+                promised.is_none() || is == promised
+            }
+            (Kind::Video { rate: is, .. }, Kind::Video { rate: promised, .. }) => {
+                promised.is_none_or(|promised| is.is_some_and(|is| is <= promised))
             }
             _ => true,
+        };
+        if !fits {
+            let problem =
+                semantic::routes::other_rate(&made.ty, wanted.ty, at, wanted.declared, made.declared);
+            self.context.report(problem);
         }
+        fits
     }
 }

@@ -52,6 +52,10 @@ impl Context<'_> {
         let clauses = Place { module: declared.module, local: Seen::Given(&values) };
         let needs = self.needs(&declared, clauses)?;
         let batch = self.batch(&declared, clauses)?;
+        let has = |name: &&&str| declared.inputs.iter().any(|port| port.name == **name);
+        let entry = self.catalog.find(&declared.executor, &declared.entry);
+        let remembers = entry.map_or(&[][..], |entry| entry.remembers).iter().filter(has);
+        let remembers = remembers.map(|name| (*name).to_owned()).collect();
         let name = name.map_or_else(|| declared.ast.name.text.to_lowercase(), ToOwned::to_owned);
         let deployed = corn_plan::Component {
             name: self.free_name(&name),
@@ -62,6 +66,7 @@ impl Context<'_> {
             options,
             inputs: declared.inputs.iter().map(port).collect(),
             outputs: declared.outputs.iter().map(port).collect(),
+            remembers,
             needs,
             batch,
         };

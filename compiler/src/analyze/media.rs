@@ -20,7 +20,8 @@ impl Body<'_, '_> {
         let (media, max) = match (&made.ty.kind, made.ty.form) {
             (Kind::Media { .. }, Form::List { max }) => (value, max),
             (Kind::Messages { max_parts }, Form::Value) => {
-                let ty = Type::list(Kind::Media { max_bytes: DEFAULT_MEDIA_MAX_BYTES }, *max_parts);
+                let ty =
+                    Type::list(Kind::Media { rate: None, max_bytes: DEFAULT_MEDIA_MAX_BYTES }, *max_parts);
                 let name = format!("{}.media", made.name);
                 let media = Value { name, ty, fixed: false, ..made.clone() };
                 (self.graph.make(node, 1, media), *max_parts)
@@ -105,10 +106,10 @@ impl Body<'_, '_> {
     fn picked(&mut self, media: ValueId, modality: Modality, span: Span) -> ValueId {
         let of = &self.graph.values[media];
         let max_bytes = match of.ty.kind {
-            Kind::Media { max_bytes } => max_bytes,
+            Kind::Media { max_bytes, .. } => max_bytes,
             _ => DEFAULT_MEDIA_MAX_BYTES,
         };
-        let ty = Type { kind: Kind::of_media(modality, max_bytes), form: of.ty.form };
+        let ty = Type { kind: Kind::of_media(modality, None, max_bytes), form: of.ty.form };
         let name = format!("{}.{}", of.name, modality.name());
         let operand = Operand { port: 0, value: media, each: false };
         self.made(NodeKind::Adapt(Adaptor::Pick(modality)), vec![operand], name, ty, false, span)

@@ -154,7 +154,7 @@ impl Body<'_, '_> {
         match (&mut kind, &wanted.ty.kind) {
             (Kind::Text { max_bytes: is }, Kind::Text { max_bytes: most })
             | (Kind::Image { max_bytes: is }, Kind::Image { max_bytes: most })
-            | (Kind::Video { max_bytes: is }, Kind::Video { max_bytes: most })
+            | (Kind::Video { max_bytes: is, .. }, Kind::Video { max_bytes: most, .. })
             | (Kind::Audio { max_ms: is, .. }, Kind::Audio { max_ms: most, .. }) => *is = (*is).min(*most),
             _ => return None,
         }

@@ -10,7 +10,7 @@ use corn_plan::types::{
     DEFAULT_AUDIO_MAX_MS, DEFAULT_IMAGE_MAX_BYTES, DEFAULT_MEDIA_MAX_BYTES, DEFAULT_STREAM_WINDOW,
     DEFAULT_TEXT_MAX_BYTES, DEFAULT_VIDEO_MAX_BYTES,
 };
-use corn_plan::{Dim, Dtype, Form, Kind, Literal, Type};
+use corn_plan::{Dim, Dtype, Form, FrameRate, Kind, Literal, Type};
 
 use crate::analyze::consts::{Place, Seen};
 use crate::analyze::context::{Const, Context, ParamType};
@@ -41,6 +41,8 @@ pub(crate) const PARAMETERS: [&str; 9] =
     ["weights", "int", "float", "bool", "text", "enum", "list", "bytes", "duration"];
 /// Highest rate that a type may name.
 const MAX_RATE_HZ: u64 = 192_000;
+/// Most thousandths of a frame a second that a video may name.
+const MAX_MILLI_FPS: u64 = 1_000_000;
 
 /// The bounds that `types` write for their symbols.
 pub(crate) fn symbols<'t>(types: impl Iterator<Item = &'t TypeExpr>) -> Symbols {
@@ -136,6 +138,11 @@ impl Context<'_> {
         let kind = match &ty.kind {
             TypeKind::Named(name) => self.named_kind(ty, name, module)?,
             TypeKind::Rated { name, rate } => {
+                if name.text == "video" {
+                    let rate = Some(self.frame_rate(rate, module)?);
+                    let max_bytes = self.byte_bound(ty, DEFAULT_VIDEO_MAX_BYTES, module)?;
+                    return Some((Kind::Video { rate, max_bytes }, fixed));
+                }
                 if name.text != "audio" {
                     self.report(semantic::types::no_rate(name));
                     return None;
@@ -168,8 +175,14 @@ impl Context<'_> {
             "text" => Some(Kind::Text { max_bytes: self.byte_bound(ty, DEFAULT_TEXT_MAX_BYTES, module)? }),
             "image" => Some(Kind::Image { max_bytes: self.byte_bound(ty, DEFAULT_IMAGE_MAX_BYTES, module)? }),
             "audio" => Some(Kind::Audio { rate_hz: None, max_ms: self.duration_bound(ty, module)? }),
-            "video" => Some(Kind::Video { max_bytes: self.byte_bound(ty, DEFAULT_VIDEO_MAX_BYTES, module)? }),
-            "media" => Some(Kind::Media { max_bytes: self.byte_bound(ty, DEFAULT_MEDIA_MAX_BYTES, module)? }),
+            "video" => {
+                let max_bytes = self.byte_bound(ty, DEFAULT_VIDEO_MAX_BYTES, module)?;
+                Some(Kind::Video { rate: None, max_bytes })
+            }
+            "media" => {
+                let max_bytes = self.byte_bound(ty, DEFAULT_MEDIA_MAX_BYTES, module)?;
+                Some(Kind::Media { rate: None, max_bytes })
+            }
             "messages" => {
                 let Some(max) = &ty.max else {
                     self.report(semantic::control::messages_without_bound(ty.span));
@@ -232,6 +245,17 @@ impl Context<'_> {
             Const::Poison => None,
             _ => {
                 self.report(semantic::types::bad_rate(rate.span));
+                None
+            }
+        }
+    }
+
+    fn frame_rate(&mut self, rate: &Expr, module: usize) -> Option<FrameRate> {
+        match self.constant(rate, None, Place { module, local: Seen::NOTHING }) {
+            Const::MilliFps(rate @ 1..=MAX_MILLI_FPS) => u32::try_from(rate).ok().map(FrameRate),
+            Const::Poison => None,
+            _ => {
+                self.report(semantic::types::bad_frame_rate(rate.span));
                 None
             }
         }

@@ -1,6 +1,6 @@
 //! Whether a value of one type may go where another is declared, and if not, why.
 //!
-//! Sound of any rate fits a port that names one: the engine resamples before the call. A stream's
+//! Sound and video of any rate fit a port that names one: the engine resamples and thins before the call. A stream's
 //! window belongs to the edge, not to the port, so it never keeps a stream out.
 
 pub use corn_plan::shapes::Extents;
@@ -61,8 +61,8 @@ pub fn kind_misfit(given: &Kind, taken: &Kind, extents: &mut Extents) -> Option<
     match (given, taken) {
         (Kind::Text { max_bytes: is }, Kind::Text { max_bytes: most })
         | (Kind::Image { max_bytes: is }, Kind::Image { max_bytes: most })
-        | (Kind::Video { max_bytes: is }, Kind::Video { max_bytes: most })
-        | (Kind::Media { max_bytes: is }, Kind::Media { max_bytes: most })
+        | (Kind::Video { max_bytes: is, .. }, Kind::Video { max_bytes: most, .. })
+        | (Kind::Media { max_bytes: is, .. }, Kind::Media { max_bytes: most, .. })
         | (Kind::Audio { max_ms: is, .. }, Kind::Audio { max_ms: most, .. }) => over(*is, *most),
         (Kind::Tensor { dtype, dims }, Kind::Tensor { dtype: other, dims: taken }) if dtype == other => {
             if dims.len() != taken.len() {

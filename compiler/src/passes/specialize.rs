@@ -241,6 +241,7 @@ fn specialized(
     }
     let mut graph = part;
     narrow_media(&mut graph);
+    super::thin::name_rates(&mut graph, components);
     empty_lists(&mut graph);
     graph.values.ids().for_each(|value| graph.values[value].needs = Needs::default());
     graph.inputs.iter_mut().for_each(|input| input.optional = false);
@@ -362,7 +363,7 @@ fn narrow_media(graph: &mut Graph) {
                 _ => is_apart = false,
             }
         }
-        if let (true, Kind::Media { max_bytes }) = (is_apart, &mut graph.values[media].ty.kind) {
+        if let (true, Kind::Media { max_bytes, .. }) = (is_apart, &mut graph.values[media].ty.kind) {
             *max_bytes = (*max_bytes).min(most.max(1));
         }
     }

@@ -133,6 +133,7 @@ const ENTRIES: &[Entry] = &[
     entry("reference", "tone.speak", &[stream("text", "text")], &[stream("voice", "audio")]),
     entry("reference", "image.mean", &[port("image", "image")], &[port("colour", "tensor")]),
     entry("reference", "image.invert", &[port("image", "image")], &[port("image", "image")]),
+    entry("reference", "video.times", &[port("video", "video")], &[port("times", "text")]),
     entry("reference", "stream.ticks", &[port("count", "int")], &[stream("ticks", "tensor")]),
     entry("reference", "stream.sum", &[stream("windows", "tensor")], &[stream("sums", "tensor")]),
     model(
@@ -147,18 +148,28 @@ const ENTRIES: &[Entry] = &[
             option("stop", Domain::Texts),
             option("repetition_penalty", Domain::Float(1.0, 2.0)),
             option("context", Domain::COUNT),
+            option("prefix_cache", Domain::Int(0, u32::MAX as i64)),
         ],
         &[
-            port("prompt", "text"),
+            optional("prompt", "text"),
             optional("system", "text"),
             optional("max_tokens", "int"),
             optional("temperature", "float"),
             optional("top_p", "float"),
             optional("seed", "int"),
+            optional("messages", "messages"),
+            optional("schema", "text"),
         ],
         &[stream("text", "text")],
+    )
+    .remembers(&["system", "messages", "prompt"]),
+    model(
+        "candle",
+        "whisper.transcribe",
+        &[],
+        &[port("speech", "audio"), optional("language", "text")],
+        &[port("text", "text")],
     ),
-    model("candle", "whisper.transcribe", &[], &[port("speech", "audio")], &[port("text", "text")]),
     model(
         "candle",
         "efficientnet.classify",

@@ -5,17 +5,17 @@ use std::io::{Cursor, ErrorKind};
 use corn_core::datum::Audio;
 use corn_plan::types::MAX_AUDIO_RATE_HZ;
 use symphonia::core::audio::{AudioSpec, Channels, GenericAudioBufferRef, Position};
-use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
 
 use crate::error::{MediaError, contain};
 use crate::resample::resample;
 use crate::sniff::{MediaKind, describe, sniff};
-use crate::{ogg, opus, riff};
+use crate::{ogg, opus, riff, sound};
 
 /// Rates outside are no sound but a broken header.
 const RATES_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
@@ -34,7 +34,7 @@ impl Default for AudioLimits {
     }
 }
 
-/// Decodes a WAV, MP3, FLAC, Ogg Vorbis or Ogg Opus file to mono at its own rate, or at 48 kHz if that is
+/// Decodes a WAV, MP3, FLAC, Ogg Vorbis, Ogg Opus or AAC file, or the first sound of an MP4 or Matroska file, to mono at its own rate, or at 48 kHz if that is
 /// higher: no bound of the plan allows more.
 ///
 /// Channels are averaged, low-frequency effects left out. A duration over the limit is refused from
@@ -42,7 +42,7 @@ impl Default for AudioLimits {
 pub fn read_audio(bytes: &[u8], limits: AudioLimits) -> Result<Audio, MediaError> {
     let kind = match sniff(bytes) {
         _ if bytes.is_empty() => return Err(MediaError::Empty { wanted: "audio" }),
-        Some(kind) if kind.is_audio() => kind,
+        Some(kind) if kind.is_audio() || kind.is_film() => kind,
         _ => return Err(MediaError::NotAccepted { wanted: "audio", found: describe(bytes) }),
     };
     match kind {
@@ -52,6 +52,7 @@ pub fn read_audio(bytes: &[u8], limits: AudioLimits) -> Result<Audio, MediaError
     }
     let audio = contain(kind, || match kind {
         MediaKind::OggOpus => opus::read(bytes, limits),
+        kind if kind.is_film() => sound::read(bytes, kind, limits),
         _ => decode(bytes, kind, limits),
     })?;
     Ok(if audio.rate_hz > MAX_AUDIO_RATE_HZ { resample(&audio, MAX_AUDIO_RATE_HZ) } else { audio })
@@ -70,12 +71,10 @@ fn decode(bytes: &[u8], kind: MediaKind, limits: AudioLimits) -> Result<Audio, M
     let track =
         format.default_track(TrackType::Audio).ok_or_else(|| malformed(kind, "it has no sound in it"))?;
     let (track_id, stated_frames) = (track.id, track.num_frames);
-    let mut decoder = open_decoder(track, kind)?;
-    let rate_hz = decoder.codec_params().sample_rate.unwrap_or(0);
-    if !RATES_HZ.contains(&rate_hz) {
-        return Err(malformed(kind, format!("a sample rate of {rate_hz} Hz")));
-    }
-    let mut taken = Taken { kind, limits, rate_hz, spec: None, mono: Vec::new() };
+    let params = track.codec_params.as_ref().and_then(|params| params.audio());
+    let params = params.ok_or_else(|| malformed(kind, "its header does not describe the sound"))?;
+    let mut decoder = open_decoder(params, kind)?;
+    let mut taken = Taken::new(kind, limits, rate_of(decoder.as_ref(), kind)?);
     taken.check_duration(stated_frames.unwrap_or(0))?;
     while let Some(packet) = next_packet(format.as_mut(), &taken)? {
         if packet.track_id != track_id {
@@ -87,12 +86,22 @@ fn decode(bytes: &[u8], kind: MediaKind, limits: AudioLimits) -> Result<Audio, M
     taken.finish(stated_frames)
 }
 
-fn open_decoder(track: &Track, kind: MediaKind) -> Result<Box<dyn AudioDecoder>, MediaError> {
-    let params = track.codec_params.as_ref().and_then(|params| params.audio());
-    let params = params.ok_or_else(|| malformed(kind, "its header does not describe the sound"))?;
+pub(crate) fn open_decoder(
+    params: &AudioCodecParameters,
+    kind: MediaKind,
+) -> Result<Box<dyn AudioDecoder>, MediaError> {
     symphonia::default::get_codecs()
         .make_audio_decoder(params, &AudioDecoderOptions::default())
         .map_err(|error| failed(kind, &error, None))
+}
+
+pub(crate) fn rate_of(decoder: &dyn AudioDecoder, kind: MediaKind) -> Result<u32, MediaError> {
+    let rate_hz = decoder.codec_params().sample_rate.unwrap_or(0);
+    if RATES_HZ.contains(&rate_hz) {
+        Ok(rate_hz)
+    } else {
+        Err(malformed(kind, format!("a sample rate of {rate_hz} Hz")))
+    }
 }
 
 fn next_packet(
@@ -108,20 +117,26 @@ fn next_packet(
 }
 
 /// The sound decoded so far.
-struct Taken {
+pub(crate) struct Taken {
     kind: MediaKind,
     limits: AudioLimits,
-    rate_hz: u32,
+    pub(crate) rate_hz: u32,
     spec: Option<AudioSpec>,
-    mono: Vec<f32>,
+    pub(crate) mono: Vec<f32>,
+    /// Samples decoded that are left out at both ends, and so do not count.
+    pub(crate) left_out: u64,
 }
 
 impl Taken {
-    fn ms(&self) -> u64 {
+    pub(crate) const fn new(kind: MediaKind, limits: AudioLimits, rate_hz: u32) -> Self {
+        Self { kind, limits, rate_hz, spec: None, mono: Vec::new(), left_out: 0 }
+    }
+
+    pub(crate) fn ms(&self) -> u64 {
         self.mono.len() as u64 * 1000 / u64::from(self.rate_hz)
     }
 
-    fn check_duration(&self, frames: u64) -> Result<(), MediaError> {
+    pub(crate) fn check_duration(&self, frames: u64) -> Result<(), MediaError> {
         let ms = (u128::from(frames) * 1000).div_ceil(u128::from(self.rate_hz));
         if ms <= u128::from(self.limits.max_ms) {
             return Ok(());
@@ -130,20 +145,31 @@ impl Taken {
         Err(MediaError::TooLong { kind: self.kind, ms, max_ms: self.limits.max_ms })
     }
 
-    fn take(&mut self, frames: &GenericAudioBufferRef<'_>) -> Result<(), MediaError> {
+    pub(crate) fn take(&mut self, frames: &GenericAudioBufferRef<'_>) -> Result<(), MediaError> {
         let spec = self.spec.get_or_insert_with(|| frames.spec().clone());
         if spec.rate() != self.rate_hz || spec != frames.spec() {
             let what = format!("it changes to {} Hz, {} channels", frames.spec().rate(), frames.num_planes());
             return Err(malformed(self.kind, what));
         }
-        self.check_duration((self.mono.len() + frames.frames()) as u64)?;
+        self.check_room(frames.frames())?;
         let mut planes: Vec<Vec<f32>> = Vec::new();
         frames.copy_to_vecs_planar(&mut planes);
         mix(&planes, frames.spec().channels(), &mut self.mono);
         Ok(())
     }
 
-    fn finish(mut self, stated_frames: Option<u64>) -> Result<Audio, MediaError> {
+    /// Takes samples that are mono already.
+    pub(crate) fn take_mono(&mut self, samples: &[f32]) -> Result<(), MediaError> {
+        self.check_room(samples.len())?;
+        self.mono.extend_from_slice(samples);
+        Ok(())
+    }
+
+    fn check_room(&self, more: usize) -> Result<(), MediaError> {
+        self.check_duration(((self.mono.len() + more) as u64).saturating_sub(self.left_out))
+    }
+
+    pub(crate) fn finish(mut self, stated_frames: Option<u64>) -> Result<Audio, MediaError> {
         let frames = self.mono.len() as u64;
         if let Some(stated) = stated_frames.filter(|stated| *stated > frames) {
             let what = format!("its header says {stated} samples, but {frames} could be read");
@@ -177,11 +203,11 @@ fn mix(planes: &[Vec<f32>], channels: &Channels, mono: &mut Vec<f32>) {
     mono.extend((0..frames).map(|frame| heard.iter().map(|plane| plane[frame]).sum::<f32>() * scale));
 }
 
-fn malformed(kind: MediaKind, what: impl Into<String>) -> MediaError {
+pub(crate) fn malformed(kind: MediaKind, what: impl Into<String>) -> MediaError {
     MediaError::Malformed { kind, what: what.into(), offset: None }
 }
 
-fn failed(kind: MediaKind, error: &Error, at_ms: Option<u64>) -> MediaError {
+pub(crate) fn failed(kind: MediaKind, error: &Error, at_ms: Option<u64>) -> MediaError {
     let when =
         at_ms.map(|ms| format!(", {}.{:03} s into the sound", ms / 1000, ms % 1000)).unwrap_or_default();
     match error {

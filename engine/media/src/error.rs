@@ -13,13 +13,13 @@ pub enum MediaError {
     /// There are no bytes at all.
     #[error("the {wanted} is empty (0 bytes); accepted are {}", accepted(.wanted))]
     Empty {
-        /// `audio`, `image` or `video`.
+        /// `audio`, `image`, `video` or `media`.
         wanted: &'static str,
     },
     /// The content is of no format that is read.
     #[error("this is {found}, not {} that can be read; accepted are {}", noun(.wanted), accepted(.wanted))]
     NotAccepted {
-        /// `audio`, `image` or `video`.
+        /// `audio`, `image`, `video` or `media`.
         wanted: &'static str,
         /// What the content is, as far as it can be told.
         found: String,
@@ -59,6 +59,14 @@ pub enum MediaError {
     Silent {
         /// The format.
         kind: MediaKind,
+    },
+    /// A file of several media without the one that is asked for.
+    #[error("this {kind} file has no {what} in it")]
+    Lacks {
+        /// The format.
+        kind: MediaKind,
+        /// `sound` or `pictures`.
+        what: &'static str,
     },
     /// A sound longer than allowed.
     #[error("this {kind} file is too long: {} where at most {} are allowed", seconds(*.ms), seconds(*.max_ms))]
@@ -112,8 +120,11 @@ impl From<MediaError> for Fault {
 
 fn accepted(wanted: &str) -> &'static str {
     match wanted {
-        "audio" => "WAV, MP3, FLAC, Ogg Vorbis and Ogg Opus",
-        "video" => "GIF, animated PNG and WebP, and pictures as frames",
+        "audio" => {
+            "WAV, MP3, FLAC, Ogg Vorbis, Ogg Opus and AAC, and the sound of MP4 (M4A, MOV) and Matroska (WebM)"
+        }
+        "video" => "MP4 (MOV) and Matroska in H.264, GIF, animated PNG and WebP, and pictures as frames",
+        "media" => "PNG, JPEG, WebP and GIF; WAV, MP3, FLAC, Ogg and AAC; and MP4 (MOV) and Matroska (WebM)",
         _ => "PNG, JPEG, WebP and GIF",
     }
 }
@@ -122,6 +133,7 @@ fn noun(wanted: &str) -> &'static str {
     match wanted {
         "audio" => "sound",
         "video" => "a video",
+        "media" => "a picture, a sound or a video",
         _ => "a picture",
     }
 }

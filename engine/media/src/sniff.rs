@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use corn_plan::Modality;
+
+use crate::error::MediaError;
+use crate::film;
+
 /// A format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {
@@ -15,6 +20,14 @@ pub enum MediaKind {
     OggVorbis,
     /// Opus in an Ogg container.
     OggOpus,
+    /// Advanced Audio Coding, each frame behind a header of its own (ADTS).
+    Aac,
+    /// MP4 and its like: QuickTime, M4A, 3GP.
+    Mp4,
+    /// Matroska.
+    Matroska,
+    /// Matroska as browsers write it.
+    WebM,
     /// Portable Network Graphics.
     Png,
     /// JPEG.
@@ -28,12 +41,17 @@ pub enum MediaKind {
 impl MediaKind {
     /// Whether this is a format of sound.
     pub const fn is_audio(self) -> bool {
-        matches!(self, Self::Wav | Self::Mp3 | Self::Flac | Self::OggVorbis | Self::OggOpus)
+        matches!(self, Self::Wav | Self::Mp3 | Self::Flac | Self::OggVorbis | Self::OggOpus | Self::Aac)
+    }
+
+    /// Whether this is a format of moving pictures, of sound, or of both.
+    pub const fn is_film(self) -> bool {
+        matches!(self, Self::Mp4 | Self::Matroska | Self::WebM)
     }
 
     /// Whether this is a format of pictures.
     pub const fn is_image(self) -> bool {
-        !self.is_audio()
+        !self.is_audio() && !self.is_film()
     }
 
     /// The name that people use.
@@ -44,6 +62,10 @@ impl MediaKind {
             Self::Flac => "FLAC",
             Self::OggVorbis => "Ogg Vorbis",
             Self::OggOpus => "Ogg Opus",
+            Self::Aac => "AAC",
+            Self::Mp4 => "MP4",
+            Self::Matroska => "Matroska",
+            Self::WebM => "WebM",
             Self::Png => "PNG",
             Self::Jpeg => "JPEG",
             Self::WebP => "WebP",
@@ -72,8 +94,30 @@ pub fn sniff(bytes: &[u8]) -> Option<MediaKind> {
         () if tagged(0, b"\x89PNG\r\n\x1a\n") => Some(MediaKind::Png),
         () if tagged(0, b"\xff\xd8\xff") => Some(MediaKind::Jpeg),
         () if tagged(0, b"GIF87a") || tagged(0, b"GIF89a") => Some(MediaKind::Gif),
+        () if tagged(0, b"\x1a\x45\xdf\xa3") => Some(matroska(bytes)),
+        () if tagged(4, b"ftyp") && !is_still(bytes) => Some(MediaKind::Mp4),
+        // QuickTime files of old say nothing of what they are.
+        () if [b"moov", b"mdat", b"wide"].iter().any(|word| tagged(4, *word)) => Some(MediaKind::Mp4),
+        () if bytes.first_chunk().copied().is_some_and(is_aac_frame) => Some(MediaKind::Aac),
         () if is_mp3_frame(bytes) => Some(MediaKind::Mp3),
         () => None,
+    }
+}
+
+/// Which of the media a file is where any of them is taken: a film with pictures in it is a video, one without is a
+/// sound, and a picture is one even if it moves. The rest of the file may still be damaged.
+///
+/// # Errors
+/// If it is of no format that is read.
+pub fn modality(bytes: &[u8]) -> Result<Modality, MediaError> {
+    match sniff(bytes) {
+        _ if bytes.is_empty() => Err(MediaError::Empty { wanted: "media" }),
+        Some(kind) if kind.is_audio() => Ok(Modality::Audio),
+        Some(kind) if kind.is_image() => Ok(Modality::Image),
+        // Of a film that cannot be read, its reader says why.
+        Some(kind) if film::is_only_sound(bytes, kind) => Ok(Modality::Audio),
+        Some(_) => Ok(Modality::Video),
+        None => Err(MediaError::NotAccepted { wanted: "media", found: describe(bytes) }),
     }
 }
 
@@ -91,15 +135,31 @@ fn is_mp3_frame(bytes: &[u8]) -> bool {
         && third >> 2 & 0b11 != 0b11
 }
 
+/// Whether a file of boxes is of a picture, which its first brand says.
+fn is_still(bytes: &[u8]) -> bool {
+    let brand = bytes.get(8..12).unwrap_or_default();
+    [b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"]
+        .iter()
+        .any(|still| *still == brand)
+}
+
+/// Which of both a file is says the type of the document in its header.
+fn matroska(bytes: &[u8]) -> MediaKind {
+    let head = &bytes[..bytes.len().min(64)];
+    if head.windows(4).any(|window| window == b"webm") { MediaKind::WebM } else { MediaKind::Matroska }
+}
+
+/// Whether these begin an AAC frame with a header: twelve bits of sync, layer 0, and a sample rate that exists.
+const fn is_aac_frame([first, second, third]: [u8; 3]) -> bool {
+    first == 0xff && second & 0xf6 == 0xf0 && third >> 2 & 0xf < 13
+}
+
 /// Beginnings of content that people send by mistake: offset, bytes, name.
-const KNOWN: [(usize, &[u8], &str); 23] = [
+const KNOWN: [(usize, &[u8], &str); 19] = [
     (0, b"OggS", "an Ogg file without Vorbis or Opus sound"),
     (4, b"ftypavif", "an AVIF picture"),
     (4, b"ftyphei", "a HEIC picture"),
-    (4, b"ftypM4A", "an M4A (AAC) file"),
-    (4, b"ftypqt", "a QuickTime film"),
-    (4, b"ftyp3g", "a 3GP film"),
-    (4, b"ftyp", "an MP4 file"),
+    (4, b"ftyp", "a HEIF picture"),
     (8, b"AVI ", "an AVI film"),
     (0, b"FLV\x01", "a Flash film"),
     (0, b"\x30\x26\xb2\x75", "a Windows Media file"),
@@ -110,7 +170,6 @@ const KNOWN: [(usize, &[u8], &str); 23] = [
     (0, b"BM", "a BMP picture"),
     (0, b"II*\0", "a TIFF picture"),
     (0, b"MM\0*", "a TIFF picture"),
-    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM file"),
     (0, b"FORM", "an AIFF file"),
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
@@ -122,7 +181,15 @@ const KNOWN: [(usize, &[u8], &str); 23] = [
 /// What content that is not accepted looks like, for the error.
 pub(crate) fn describe(bytes: &[u8]) -> String {
     if let Some(kind) = sniff(bytes) {
-        return format!("a {kind} file");
+        let article = if matches!(
+            kind,
+            MediaKind::Mp3 | MediaKind::OggVorbis | MediaKind::OggOpus | MediaKind::Aac | MediaKind::Mp4
+        ) {
+            "an"
+        } else {
+            "a"
+        };
+        return format!("{article} {kind} file");
     }
     let known =
         KNOWN.iter().find(|(offset, tag, _)| bytes.get(*offset..).is_some_and(|rest| rest.starts_with(tag)));

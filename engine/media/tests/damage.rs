@@ -1,6 +1,6 @@
 //! Damaged media: every flip, cut and lie ends in a value or an error, never in a panic.
 
-use corn_media::{AudioLimits, ImageLimits, MediaError, read_audio, read_image, read_video};
+use corn_media::{AudioLimits, ImageLimits, MediaError, VideoLimits, read_audio, read_image, read_video};
 use proptest::prelude::*;
 
 const SOUNDS: [&[u8]; 5] = [
@@ -18,8 +18,22 @@ const MOVING: [&[u8]; 3] = [
     include_bytes!("data/moving.webp"),
 ];
 
+const FILMS: [&[u8]; 10] = [
+    include_bytes!("data/film/high.mp4"),
+    include_bytes!("data/film/pieces.mp4"),
+    include_bytes!("data/film/open.mp4"),
+    include_bytes!("data/film/cavlc.mkv"),
+    include_bytes!("data/film/tone.m4a"),
+    include_bytes!("data/film/tone.webm"),
+    include_bytes!("data/film/vorbis.webm"),
+    include_bytes!("data/film/opus.mp4"),
+    include_bytes!("data/film/alac.m4a"),
+    include_bytes!("data/film/mono.aac"),
+];
+const FILES: usize = SOUNDS.len() + PICTURES.len() + MOVING.len() + FILMS.len();
+
 fn all() -> Vec<&'static [u8]> {
-    [&SOUNDS[..], &PICTURES[..], &MOVING[..]].concat()
+    [&SOUNDS[..], &PICTURES[..], &MOVING[..], &FILMS[..]].concat()
 }
 
 fn read(bytes: &[u8]) {
@@ -34,7 +48,7 @@ fn read(bytes: &[u8]) {
         let pixels = u64::from(image.width) * u64::from(image.height);
         assert!(pixels <= PICTURE.max_pixels && image.rgb.len() as u64 == pixels * 3);
     }
-    if let Ok(video) = read_video(bytes, MOVING_BYTES) {
+    if let Ok(video) = read_video(bytes, VideoLimits::from_bytes(MOVING_BYTES)) {
         let frames = || video.frames.iter();
         assert!(frames().map(|frame| frame.image.rgb.len() as u64).sum::<u64>() <= MOVING_BYTES);
         assert!(!video.frames.is_empty() && frames().is_sorted_by_key(|frame| frame.time_us));
@@ -55,6 +69,19 @@ fn every_cut_of_a_whole_file_is_an_error() {
             let outcome = read_image(&bytes[..length], ImageLimits::default());
             let only_end_mark_missing = bytes[1] == b'P' && length >= bytes.len() - 16;
             assert!(outcome.is_err() || only_end_mark_missing, "{length} of {} bytes", bytes.len());
+        }
+    }
+}
+
+/// What is written while it is recorded cannot say how long it is; where that ends between two packets, it is whole.
+#[test]
+fn every_cut_of_a_film_that_says_how_long_it_is_is_an_error() {
+    for bytes in [FILMS[0], FILMS[1], FILMS[3]] {
+        for length in (0..bytes.len()).step_by(173) {
+            let cut = &bytes[..length];
+            let outcome = read_video(cut, VideoLimits::from_bytes(1 << 22));
+            let pieces = cut.windows(4).any(|window| window == b"moof");
+            assert!(outcome.is_err() || pieces, "{length} of {} bytes gave {outcome:?}", bytes.len());
         }
     }
 }
@@ -87,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn flipped_bytes_never_panic(which in 0..11usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
+    fn flipped_bytes_never_panic(which in 0..FILES, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
         let mut bytes = all()[which].to_vec();
         for (index, value) in flips {
             let at = index.index(bytes.len());
@@ -97,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped_headers_never_panic(which in 0..11usize, flips in prop::collection::vec((0..96usize, any::<u8>()), 1..4)) {
+    fn flipped_headers_never_panic(which in 0..FILES, flips in prop::collection::vec((0..96usize, any::<u8>()), 1..4)) {
         let mut bytes = all()[which].to_vec();
         for (at, value) in flips {
             bytes[at] = value;
@@ -106,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600), which in 0..11usize, keep in 0..64usize) {
+    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600), which in 0..FILES, keep in 0..64usize) {
         let mut bytes = all()[which][..keep].to_vec();
         bytes.extend(noise);
         read(&bytes);

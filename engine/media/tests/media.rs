@@ -1,12 +1,15 @@
 //! Round trips, quality and bounds of reading, writing and resampling.
 
+mod common;
+
 use std::f64::consts::TAU;
 use std::io::Cursor;
 
+use common::share_of_power;
 use corn_core::{Audio, Image};
 use corn_media::{
-    AudioLimits, Format, ImageLimits, MediaError, MediaKind, Resampler, WavWriter, read_audio, read_image,
-    read_video, resample, sniff, write_image, write_wav,
+    AudioLimits, Format, ImageLimits, MediaError, MediaKind, Resampler, VideoLimits, WavWriter, read_audio,
+    read_image, read_video, resample, sniff, write_image, write_wav,
 };
 
 const TONE_WAV: &[u8] = include_bytes!("data/tone.wav");
@@ -38,19 +41,6 @@ fn snr_db(audio: &Audio, frequency: f64) -> f64 {
     let signal = power(&mut inner.clone().map(|n| f64::from(ideal.samples[n])));
     let noise = power(&mut inner.map(|n| f64::from(audio.samples[n]) - f64::from(ideal.samples[n])));
     10.0 * (signal / noise.max(1e-30)).log10()
-}
-
-/// How much of the power of `audio` lies at `frequency` (Goertzel), from 0 to 1.
-fn share_of_power(audio: &Audio, frequency: f64) -> f64 {
-    let step = TAU * frequency / f64::from(audio.rate_hz);
-    let (mut re, mut im, mut total) = (0.0, 0.0, 0.0);
-    for (n, sample) in audio.samples.iter().enumerate() {
-        let (value, angle) = (f64::from(*sample), step * n as f64);
-        re += value * angle.cos();
-        im += value * angle.sin();
-        total += value * value;
-    }
-    2.0 * (re * re + im * im) / (total * audio.samples.len() as f64)
 }
 
 #[test]
@@ -158,6 +148,23 @@ fn resampling_keeps_a_tone_clean_and_in_phase() {
     assert!(worst.0 > 110.0, "{worst:?}");
 }
 
+/// The same at least 60 dB below for rates that share no span: that is a hundredth of a sample too early or too late.
+#[test]
+fn resampling_from_odd_rates_keeps_a_tone_clean_and_in_phase() {
+    let mut worst = (f64::INFINITY, 0, 0);
+    for (from, to) in
+        [(44_099, 16_000), (47_951, 24_000), (191_999, 48_000), (767_957, 48_000), (3_989, 48_000)]
+    {
+        let made = resample(&sine(from, 997.0, from as usize), to);
+        assert_eq!(made.samples.len(), to as usize, "one second stays one second");
+        worst = worst.min_by_db((snr_db(&made, 997.0), from, to));
+    }
+    assert!(worst.0 > 60.0, "{worst:?}");
+    let made = resample(&sine(47_951, 11_000.0, 47_951), 16_000);
+    let peak = made.samples[1000..15_000].iter().fold(0.0f32, |peak, sample| peak.max(sample.abs()));
+    assert!(peak < 0.5 / 10_000.0, "an 11 kHz tone leaves {peak} at 16 kHz");
+}
+
 trait MinByDb {
     fn min_by_db(self, other: Self) -> Self;
 }
@@ -190,8 +197,8 @@ fn sound_resampled_in_pieces_has_no_seams() {
 
 #[test]
 fn resampled_lengths_are_rounded_exactly() {
-    for (from, to) in [(22_050, 16_000), (16_000, 22_050), (44_100, 48_000), (48_000, 8000), (11_025, 16_000)]
-    {
+    let rates = [(22_050, 16_000), (16_000, 22_050), (44_100, 48_000), (48_000, 8000), (11_025, 16_000)];
+    for (from, to) in rates.into_iter().chain([(767_957, 16_000), (1_009, 48_000)]) {
         for frames in [1usize, 2, 3, 159, 160, 161, 1023, 1024, 1025, 5000] {
             let exact = (frames as f64 * f64::from(to) / f64::from(from)).round() as usize;
             let made = resample(&sine(from, 100.0, frames), to);
@@ -208,7 +215,7 @@ fn resampled_lengths_are_rounded_exactly() {
 fn animations_give_their_frames_and_times() {
     for bytes in MOVING {
         let kind = sniff(bytes).unwrap();
-        let video = read_video(bytes, 1 << 20).unwrap();
+        let video = read_video(bytes, VideoLimits::from_bytes(1 << 20)).unwrap();
         let times: Vec<u64> = video.frames.iter().map(|frame| frame.time_us).collect();
         assert_eq!(times, [0, 250_000, 500_000, 750_000], "{kind}");
         let sizes: Vec<u32> = video.frames.iter().map(|it| it.image.width * it.image.height).collect();
@@ -218,7 +225,7 @@ fn animations_give_their_frames_and_times() {
         let first = read_image(bytes, ImageLimits::default()).unwrap();
         assert!(mean_difference(&first, &video.frames[0].image) < 1.0, "{kind}");
     }
-    let still = read_video(CHART_JPG, 1 << 20).unwrap();
+    let still = read_video(CHART_JPG, VideoLimits::from_bytes(1 << 20)).unwrap();
     assert_eq!((still.frames.len(), still.frames[0].time_us), (1, 0));
 }
 
@@ -306,7 +313,7 @@ fn a_picture_over_the_limit_is_refused_from_its_header() {
 fn refusals_say_what_it_is_and_what_is_accepted() {
     let sound = |bytes: &[u8]| read_audio(bytes, AudioLimits { max_ms: 100 }).unwrap_err().to_string();
     let picture = |bytes: &[u8]| read_image(bytes, ImageLimits { max_pixels: 100 }).unwrap_err().to_string();
-    let video = |bytes: &[u8]| read_video(bytes, 10_000).unwrap_err().to_string();
+    let video = |bytes: &[u8]| read_video(bytes, VideoLimits::from_bytes(10_000)).unwrap_err().to_string();
     let cut_picture = |bytes: &[u8]| read_image(bytes, ImageLimits::default()).unwrap_err().to_string();
     let mut riff = TONE_WAV.to_vec();
     riff.truncate(4000);
@@ -331,8 +338,8 @@ fn refusals_say_what_it_is_and_what_is_accepted() {
             picture(b"BM6\0"),
             picture(b"GIF89a"),
             video(b""),
-            video(b"\0\0\0\x20ftypisom"),
-            video(b"\0\0\0\x14ftypqt  "),
+            video(b"\0\0\0\x08ftypisom"),
+            video(b"\0\0\0\x14ftypavif"),
             video(b"\x1a\x45\xdf\xa3"),
             video(b"RIFF\0\0\0\0AVI LIST"),
             video(b"\x47\x40\x11\x10"),

@@ -69,8 +69,19 @@ pub(super) fn changed(name: &str, details: Vec<Detail>) -> Option<Entry> {
 }
 
 pub(super) fn component_facts(component: &Component) -> Vec<Fact> {
-    let Component { name: _, kind, executor, entry, weights, options, inputs, outputs, needs, batch } =
-        component;
+    let Component {
+        name: _,
+        kind,
+        executor,
+        entry,
+        weights,
+        options,
+        inputs,
+        outputs,
+        remembers,
+        needs,
+        batch,
+    } = component;
     let mut facts = vec![fact("kind", kind), fact("run", format!("{executor} {entry:?}"))];
     facts.extend(
         weights.iter().map(|weights| fact(format!("weights {}", weights.name), source(&weights.source))),
@@ -82,6 +93,7 @@ pub(super) fn component_facts(component: &Component) -> Vec<Fact> {
             fact(format!("{word} {name}"), format!("{ty}{may}"))
         }));
     }
+    facts.extend((!remembers.is_empty()).then(|| fact("remembers", remembers.join(", "))));
     let Needs { cpus, gpus, memory_bytes } = needs;
     facts.push(fact("needs cpu", cpus));
     facts.extend((*gpus > 0).then(|| fact("needs gpu", gpus)));

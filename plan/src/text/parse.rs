@@ -157,6 +157,7 @@ fn component<'t>(plan: &mut Plan, names: &mut Names<'t>, line: &mut Line<'t>) ->
         options: std::collections::BTreeMap::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        remembers: Vec::new(),
         needs: Needs { cpus: 0, gpus: 0, memory_bytes: 0 },
         batch: Batch { max: 0, within_ms: 0 },
     });
@@ -165,7 +166,7 @@ fn component<'t>(plan: &mut Plan, names: &mut Names<'t>, line: &mut Line<'t>) ->
 
 fn component_line(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {
     let component = plan.components.last_mut().expect("a component's lines follow its first");
-    match line.word("'run', 'weights', 'option', 'in', 'out', 'needs' or 'batch'")? {
+    match line.word("'run', 'weights', 'option', 'in', 'out', 'remembers', 'needs' or 'batch'")? {
         "run" => {
             component.executor = line.name("an executor")?;
             component.entry = line.text("the executor's entry")?;
@@ -180,6 +181,7 @@ fn component_line(plan: &mut Plan, line: &mut Line<'_>) -> Parsed<()> {
         }
         "in" => component.inputs.push(port(line)?),
         "out" => component.outputs.push(port(line)?),
+        "remembers" => component.remembers = line.list(None, |line| line.name("an input"))?,
         "needs" => {
             line.keyword("cpu")?;
             component.needs.cpus = line.number("a number of threads")?;
@@ -269,15 +271,23 @@ fn ty(line: &mut Line<'_>) -> Parsed<Type> {
 fn kind(line: &mut Line<'_>) -> Parsed<Kind> {
     let word = line.word("a type")?;
     match word {
-        "text" | "image" | "video" | "media" => {
+        "text" | "image" => {
             line.keyword("max")?;
             let max_bytes = line.bytes()?;
-            Ok(match word {
-                "text" => Kind::Text { max_bytes },
-                "image" => Kind::Image { max_bytes },
-                "video" => Kind::Video { max_bytes },
-                _ => Kind::Media { max_bytes },
-            })
+            Ok(if word == "text" { Kind::Text { max_bytes } } else { Kind::Image { max_bytes } })
+        }
+        "video" | "media" => {
+            let rate = if line.eat_mark("<") {
+                let rate = line.frame_rate()?;
+                line.mark(">")?;
+                Some(rate)
+            } else {
+                None
+            };
+            line.keyword("max")?;
+            let max_bytes = line.bytes()?;
+            let is_video = word == "video";
+            Ok(if is_video { Kind::Video { rate, max_bytes } } else { Kind::Media { rate, max_bytes } })
         }
         "messages" => {
             line.keyword("max")?;

@@ -79,6 +79,9 @@ fn write_component(out: &mut String, component: &Component) -> fmt::Result {
             writeln!(out, "  {word} {name}{}: {ty}", if *optional { "?" } else { "" })?;
         }
     }
+    if !component.remembers.is_empty() {
+        writeln!(out, "  remembers {}", list(component.remembers.iter()))?;
+    }
     write!(out, "  needs cpu {}", component.needs.cpus)?;
     if component.needs.gpus > 0 {
         write!(out, " gpu {}", component.needs.gpus)?;

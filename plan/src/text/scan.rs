@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::text::ParseError;
+use crate::types::FrameRate;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token<'t> {
@@ -222,6 +223,17 @@ impl<'t> Line<'t> {
 
     pub(super) fn hertz(&mut self) -> Result<u64, ParseError> {
         self.quantity("a rate such as 16kHz", &[("Hz", 1), ("kHz", 1000)])
+    }
+
+    /// Thousandths can be written.
+    pub(super) fn frame_rate(&mut self) -> Result<FrameRate, ParseError> {
+        let text = self.number_text("a frame rate such as 2fps")?;
+        let number = text.strip_suffix("fps").and_then(|number| number.parse::<f64>().ok());
+        let thousandths = number.map(|number| (number * 1000.0).round());
+        match thousandths.filter(|it| (1.0..=f64::from(u32::MAX)).contains(it)) {
+            Some(thousandths) => Ok(FrameRate(thousandths as u32)),
+            None => Err(self.error(format!("expected a frame rate such as 2fps, found '{text}'"))),
+        }
     }
 
     /// An id such as `v12` with this prefix.

@@ -150,6 +150,13 @@ fn check_stages(report: &mut Report<'_>) {
         if !placed.contains_key(&id) {
             report.violated("P5", format!("component {} is in no stage", component.name));
         }
+        for name in &component.remembers {
+            if !component.inputs.iter().any(|port| port.name == *name) {
+                let message =
+                    format!("component {} remembers {name}, which is no input of it", component.name);
+                report.violated("P5", message);
+            }
+        }
     }
     for (id, recording) in plan.recordings.enumerate() {
         for program in &recording.programs {
@@ -328,14 +335,14 @@ fn form_fits(from: Form, to: Form) -> bool {
     }
 }
 
-/// Whether every item of kind `from` is one of kind `to`. Sound of any rate fits a port that names
-/// one, because the engine resamples there.
+/// Whether every item of kind `from` is one of kind `to`. Sound and video of any rate fit a port that
+/// names one, because the engine resamples and thins there.
 fn fits(from: &Kind, to: &Kind) -> bool {
     match (from, to) {
         (Kind::Text { max_bytes }, Kind::Text { max_bytes: most })
         | (Kind::Image { max_bytes }, Kind::Image { max_bytes: most })
-        | (Kind::Video { max_bytes }, Kind::Video { max_bytes: most })
-        | (Kind::Media { max_bytes }, Kind::Media { max_bytes: most }) => max_bytes <= most,
+        | (Kind::Video { max_bytes, .. }, Kind::Video { max_bytes: most, .. })
+        | (Kind::Media { max_bytes, .. }, Kind::Media { max_bytes: most, .. }) => max_bytes <= most,
         (Kind::Messages { max_parts }, Kind::Messages { max_parts: most }) => max_parts <= most,
         (Kind::Audio { max_ms, .. }, Kind::Audio { max_ms: most, .. }) => max_ms <= most,
         (Kind::Tensor { dtype, dims }, Kind::Tensor { dtype: other, dims: most }) => {
@@ -397,10 +404,10 @@ fn adapt_fits(adaptor: &Adaptor, operands: &[&Type], result: &Type) -> bool {
         }
         Adaptor::Merge { .. } => false,
         Adaptor::Pick(modality) => one(&|ty| {
-            let Kind::Media { max_bytes } = ty.kind else { return false };
+            let Kind::Media { rate, max_bytes } = ty.kind else { return false };
             form_fits(ty.form, result.form)
                 && is_list(ty)
-                && Kind::of_media(*modality, max_bytes).word() == result.kind.word()
+                && Kind::of_media(*modality, rate, max_bytes).word() == result.kind.word()
         }),
         Adaptor::Interleave(kinds) => match operands {
             [order, made @ ..] => {

@@ -102,7 +102,7 @@ pub(super) const TYPES: &[(&str, &str, &str)] = &[
     ("text", "text", "UTF-8 text; at most 16KiB unless `max` says more"),
     ("image", "image", "a decoded picture"),
     ("audio", "audio", "sound; at most 1min unless `max` says more"),
-    ("video", "video", "decoded frames"),
+    ("video", "video", "decoded frames; `video<2fps>` thins them"),
     ("media", "media", "one image, sound or video"),
     ("messages", "messages max ${1:64}", "a conversation"),
     ("tensor", "tensor<${1:f32}>[${2:n <= 512}]", "a dense tensor"),

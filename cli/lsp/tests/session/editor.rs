@@ -297,6 +297,7 @@ const ENTRIES: &[Entry] = &[
     entry("tone.speak", &[stream("text", "text")], &[stream("voice", "audio")]),
     entry("image.mean", &[value("image", "image")], &[value("colour", "tensor")]),
     entry("image.invert", &[value("image", "image")], &[value("image", "image")]),
+    entry("video.times", &[value("video", "video")], &[value("times", "text")]),
     entry("stream.ticks", &[value("count", "int")], &[stream("ticks", "tensor")]),
     entry("stream.sum", &[stream("windows", "tensor")], &[stream("sums", "tensor")]),
     Entry::new("candle", "llama.chat", "A small language model.")

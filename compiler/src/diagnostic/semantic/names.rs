@@ -194,7 +194,7 @@ Values are `text`, `image`, `audio`, `tensor<…>[…]`, `int`, `float`, `bool` 
         title: "unknown unit",
         text: "\
 Sizes are in B, KiB, MiB, GiB, TiB (or KB, MB, GB by thousands), durations in ms, s and min, frequencies
-in Hz and kHz. The unit stands right behind the number: `1.4GiB`.",
+in Hz and kHz, frame rates in fps. The unit stands right behind the number: `1.4GiB`.",
     },
     Explained {
         code: Code("E0211"),

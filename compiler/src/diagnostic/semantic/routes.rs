@@ -1,6 +1,6 @@
 //! Inputs, outputs and routes. E07xx.
 
-use corn_plan::Type;
+use corn_plan::{Kind, Type};
 
 use super::{Candidate, Spelled, all, are, listed};
 use crate::diagnostic::{Code, Diagnostic, Explained};
@@ -246,8 +246,12 @@ pub(crate) fn other_rate(
         Some(declared) => diagnostic.label(declared, "promised here"),
         None => diagnostic,
     };
-    diagnostic
-        .hint("promise `audio` of any rate, or the rate that it has; sound is resampled for components only")
+    diagnostic.hint(match given.kind {
+        Kind::Video { .. } => {
+            "promise `video` of any rate, or one that it keeps; frames are left out for components only"
+        }
+        _ => "promise `audio` of any rate, or the rate that it has; sound is resampled for components only",
+    })
 }
 
 pub(crate) fn input_has_default<'n>(name: impl Into<Spelled<'n>>, declared: Span) -> Diagnostic {

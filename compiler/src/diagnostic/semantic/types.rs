@@ -261,13 +261,18 @@ pub(crate) fn record_type(span: Span) -> Diagnostic {
 
 pub(crate) fn no_rate<'n>(name: impl Into<Spelled<'n>>) -> Diagnostic {
     let name = name.into();
-    let message = format!("only `audio` has a rate, not `{}`", name.text);
+    let message = format!("only `audio` and `video` have a rate, not `{}`", name.text);
     Diagnostic::new(Code("E0308"), name.span, message, "has no rate").hint("leave the rate out")
 }
 
 pub(crate) fn bad_rate(span: Span) -> Diagnostic {
     Diagnostic::new(Code("E0308"), span, "this is no sampling rate", "no rate")
         .hint("write a frequency up to 192kHz: `audio<16kHz>`")
+}
+
+pub(crate) fn bad_frame_rate(span: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0308"), span, "this is no frame rate", "no rate")
+        .hint("write frames a second, from 0.001 to 1000: `video<2fps>`")
 }
 
 pub(crate) fn bad_bound(wanted: &str, span: Span) -> Diagnostic {
@@ -339,7 +344,7 @@ pub(crate) const TABLE: &[Explained] = &[
         text: "\
 What is given has another type than what is taken. The message names both ends and where each got its
 type. Nothing is converted silently, with one exception: sound of any rate may go into a port that names
-a rate, `audio<16kHz>`, because the engine resamples it.",
+a rate, `audio<16kHz>`, because the engine resamples it, and so does video: it is thinned for `video<2fps>`.",
     },
     Explained {
         code: Code("E0302"),

@@ -1,4 +1,4 @@
-//! Reads Opus from an Ogg file.
+//! Reads Opus: from an Ogg file, or packet by packet.
 
 use std::io::Cursor;
 
@@ -15,50 +15,98 @@ const KIND: MediaKind = MediaKind::OggOpus;
 /// Most samples of a packet: 120 ms.
 const MAX_PACKET_SAMPLES: usize = 5760;
 
-/// Decodes to mono at 48 kHz.
+/// Decodes an Ogg file to mono at 48 kHz.
 pub(crate) fn read(bytes: &[u8], limits: AudioLimits) -> Result<Audio, MediaError> {
     let mut packets = PacketReader::new(Cursor::new(bytes));
-    let mut next = || packets.read_packet().map_err(|error| malformed(error.to_string()));
-    let head = next()?.ok_or_else(|| malformed("its header is missing"))?;
+    let mut next = || packets.read_packet().map_err(|error| malformed(KIND, error.to_string()));
+    let head = next()?.ok_or_else(|| malformed(KIND, "its header is missing"))?;
     let serial = head.stream_serial();
-    let (skipped, gain) = read_head(&head.data)?;
+    let head = Head::from_ogg(KIND, &head.data)?;
     // What follows is a packet of tags.
-    next()?.ok_or_else(|| malformed("it ends after its header"))?;
-    let mut decoder =
-        Decoder::new(POSITION_HZ, Channels::Mono).map_err(|error| malformed(error.to_string()))?;
-    decoder.set_gain(gain).map_err(|error| malformed(error.to_string()))?;
-    let mut taken = Taken { limits, skipped, samples: Vec::new(), start: None, end: None };
-    let mut samples = vec![0.0; MAX_PACKET_SAMPLES];
+    next()?.ok_or_else(|| malformed(KIND, "it ends after its header"))?;
+    let mut decoder = Packets::new(KIND, head)?;
+    let mut taken = Taken { limits, skipped: head.skipped, samples: Vec::new(), start: None, end: None };
     while let Some(packet) = next()? {
         if packet.stream_serial() != serial {
-            return Err(unsupported("several streams"));
+            return Err(unsupported(KIND, "several streams"));
         }
-        if packet.data.is_empty() {
-            return Err(malformed("a packet is empty"));
-        }
-        let count = decoder.decode_float(&packet.data, &mut samples, DecodeMode::Normal);
-        let count = count.map_err(|error| malformed(format!("{error}, {} ms into the sound", taken.ms())))?;
-        taken.take(&samples[..count], &packet)?;
+        taken.take(decoder.decode(&packet.data, taken.ms())?, &packet)?;
     }
     taken.finish()
 }
 
-/// How many samples are left out at the beginning, and the gain.
-fn read_head(head: &[u8]) -> Result<(usize, i32), MediaError> {
-    let rest = head.strip_prefix(b"OpusHead").ok_or_else(|| malformed("its header is missing"))?;
-    let Some(&[version, channels, s0, s1, _, _, _, _, g0, g1, mapping]) = rest.first_chunk() else {
-        return Err(malformed("its header is cut off"));
-    };
-    if version > 15 {
-        return Err(unsupported("a newer version of the format"));
+/// What is said of a stream before its packets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// Samples that are left out at the beginning.
+    pub(crate) skipped: usize,
+    gain: i32,
+}
+
+impl Head {
+    /// The header of an Ogg file, which Matroska has too.
+    pub(crate) fn from_ogg(kind: MediaKind, head: &[u8]) -> Result<Self, MediaError> {
+        let rest = head.strip_prefix(b"OpusHead").ok_or_else(|| malformed(kind, "its header is missing"))?;
+        let Some(&[version, channels, s0, s1, _, _, _, _, g0, g1, mapping]) = rest.first_chunk() else {
+            return Err(malformed(kind, "its header is cut off"));
+        };
+        if version > 15 {
+            return Err(unsupported(kind, "a newer version of the format"));
+        }
+        Self::checked(kind, channels, mapping, u16::from_le_bytes([s0, s1]), i16::from_le_bytes([g0, g1]))
     }
-    if mapping != 0 {
-        return Err(unsupported("more than two channels"));
+
+    /// The box `dOps` of an MP4 file.
+    pub(crate) fn from_mp4(body: &[u8]) -> Result<Self, MediaError> {
+        let kind = MediaKind::Mp4;
+        let Some(&[_, channels, s0, s1, _, _, _, _, g0, g1, mapping]) = body.first_chunk() else {
+            return Err(malformed(kind, "its box 'dOps' is too short"));
+        };
+        Self::checked(kind, channels, mapping, u16::from_be_bytes([s0, s1]), i16::from_be_bytes([g0, g1]))
     }
-    if !(1..=2).contains(&channels) {
-        return Err(malformed(format!("{channels} channels")));
+
+    fn checked(
+        kind: MediaKind,
+        channels: u8,
+        mapping: u8,
+        skipped: u16,
+        gain: i16,
+    ) -> Result<Self, MediaError> {
+        if mapping != 0 {
+            return Err(unsupported(kind, "more than two channels"));
+        }
+        if !(1..=2).contains(&channels) {
+            return Err(malformed(kind, format!("{channels} channels")));
+        }
+        Ok(Self { skipped: usize::from(skipped), gain: i32::from(gain) })
     }
-    Ok((usize::from(u16::from_le_bytes([s0, s1])), i32::from(i16::from_le_bytes([g0, g1]))))
+}
+
+/// Decodes packets one after the other, to mono at 48 kHz.
+pub(crate) struct Packets {
+    kind: MediaKind,
+    decoder: Decoder,
+    samples: Vec<f32>,
+}
+
+impl Packets {
+    pub(crate) fn new(kind: MediaKind, head: Head) -> Result<Self, MediaError> {
+        let wrong = |error: &dyn std::fmt::Display| malformed(kind, error.to_string());
+        let mut decoder = Decoder::new(POSITION_HZ, Channels::Mono).map_err(|error| wrong(&error))?;
+        decoder.set_gain(head.gain).map_err(|error| wrong(&error))?;
+        Ok(Self { kind, decoder, samples: vec![0.0; MAX_PACKET_SAMPLES] })
+    }
+
+    /// The samples of a packet, which is `at_ms` into the sound.
+    pub(crate) fn decode(&mut self, packet: &[u8], at_ms: u64) -> Result<&[f32], MediaError> {
+        if packet.is_empty() {
+            return Err(malformed(self.kind, "a packet is empty"));
+        }
+        let count = self.decoder.decode_float(packet, &mut self.samples, DecodeMode::Normal);
+        let count =
+            count.map_err(|error| malformed(self.kind, format!("{error}, {at_ms} ms into the sound")))?;
+        Ok(&self.samples[..count])
+    }
 }
 
 /// The sound decoded so far.
@@ -111,18 +159,18 @@ impl Taken {
             return Err(MediaError::TooLong { kind: KIND, ms, max_ms: self.limits.max_ms });
         }
         if self.samples.iter().any(|sample| !sample.is_finite()) {
-            return Err(malformed("a sample is not a number"));
+            return Err(malformed(KIND, "a sample is not a number"));
         }
         self.samples.iter_mut().for_each(|sample| *sample = sample.clamp(-1.0, 1.0));
         Ok(Audio { rate_hz: POSITION_HZ, samples: self.samples.into() })
     }
 }
 
-fn malformed(what: impl Into<String>) -> MediaError {
-    MediaError::Malformed { kind: KIND, what: what.into(), offset: None }
+fn malformed(kind: MediaKind, what: impl Into<String>) -> MediaError {
+    MediaError::Malformed { kind, what: what.into(), offset: None }
 }
 
-fn unsupported(what: &str) -> MediaError {
+fn unsupported(kind: MediaKind, what: &str) -> MediaError {
     let hint = "convert it to one stream of one or two channels first";
-    MediaError::Unsupported { kind: KIND, what: what.to_owned(), hint }
+    MediaError::Unsupported { kind, what: what.to_owned(), hint }
 }

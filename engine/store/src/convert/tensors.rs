@@ -122,7 +122,9 @@ fn header(tensors: &BTreeMap<String, Tensor>, length: u64) -> Result<(Vec<u8>, u
             json!({ "dtype": tensor.element.name, "shape": tensor.shape, "data_offsets": [start, end] });
         entries.insert(name.clone(), entry);
     }
-    let mut text = serde_json::Value::Object(entries).to_string().into_bytes();
+    let mut entries = serde_json::Value::Object(entries);
+    entries.sort_all_objects();
+    let mut text = entries.to_string().into_bytes();
     text.resize(text.len().next_multiple_of(8), b' ');
     let mut header = (text.len() as u64).to_le_bytes().to_vec();
     header.append(&mut text);

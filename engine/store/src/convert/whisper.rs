@@ -192,7 +192,7 @@ fn configuration(model: &Model, config: &Value) -> Result<Value, ConvertError> {
         config[name].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
     };
     let vocabulary = extent("decoder/embeddings/weight", 0)?;
-    Ok(json!({
+    let mut settings = json!({
         "architectures": ["WhisperForConditionalGeneration"],
         "model_type": "whisper",
         "torch_dtype": match model.tensors["decoder/embeddings/weight"].element.name {
@@ -216,5 +216,8 @@ fn configuration(model: &Model, config: &Value) -> Result<Value, ConvertError> {
         "is_multilingual": vocabulary >= MULTILINGUAL_VOCABULARY,
         "suppress_tokens": tokens("suppress_ids"),
         "begin_suppress_tokens": tokens("suppress_ids_begin"),
-    }))
+    });
+    // A conversion is the same to the byte, whoever changes how it is written here.
+    settings.sort_all_objects();
+    Ok(settings)
 }
