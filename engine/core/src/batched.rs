@@ -21,7 +21,7 @@ use std::sync::Arc;
 use corn_plan::Batch;
 
 use crate::datum::Datum;
-use crate::executor::{Call, CallId, CallInput, Executor, Memory, Report, Turn};
+use crate::executor::{Call, CallId, CallInput, Executor, Memory, Report, Turn, Usage};
 use crate::fault::Fault;
 
 /// A model that works on the calls of a batch at once. Its inputs are whole.
@@ -61,17 +61,25 @@ pub struct Ran<I> {
     pub made: Vec<(u32, Datum)>,
     /// What is left to do; the call is done if that is nothing.
     pub rest: Option<I>,
+    /// What the call has used, if that is known now.
+    pub used: Option<Usage>,
 }
 
 impl<I> Ran<I> {
     /// All is done, and this is what it has come to on output `port`.
     pub fn done(port: u32, datum: Datum) -> Self {
-        Self { made: vec![(port, datum)], rest: None }
+        Self { made: vec![(port, datum)], rest: None, used: None }
     }
 
     /// More is to be done, and nothing can be said yet.
     pub const fn more(rest: I) -> Self {
-        Self { made: Vec::new(), rest: Some(rest) }
+        Self { made: Vec::new(), rest: Some(rest), used: None }
+    }
+
+    /// The same, and this is what the call has used.
+    #[must_use]
+    pub fn using(self, usage: Usage) -> Self {
+        Self { used: Some(usage), ..self }
     }
 }
 
@@ -223,6 +231,10 @@ impl<I> Pending<I> {
             Ok(ran) => ran,
             Err(fault) => return reports(Report::Failed { call, fault }),
         };
+        // Before what it made: the last of that ends the answer.
+        if let Some(usage) = ran.used {
+            reports(Report::Used { call, usage });
+        }
         for (port, item) in ran.made {
             if let Some(room) = &mut self.room[port as usize] {
                 assert!(*room > 0, "a batch emits one item on a port");

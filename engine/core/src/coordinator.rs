@@ -6,6 +6,7 @@
 //! are left are given up, and when all are closed, so that nothing is held twice, the request is replayed on
 //! workers that are ready. After that a lost worker ends the request with a fault that names what was lost.
 
+mod beginnings;
 mod intake;
 mod queue;
 mod roster;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use corn_plan::ids::Id;
 use corn_plan::{RecordingId, Signature, StageId, Verified, WorkerId};
 
+use crate::coordinator::beginnings::Reading;
 use crate::coordinator::intake::{Ask, Before, Part, check, parts};
 use crate::coordinator::queue::Queue;
 use crate::coordinator::roster::{Roster, Silence};
@@ -60,6 +62,8 @@ struct Flight {
     replicas: Arc<[Seat]>,
     /// Stages whose replay is not over yet.
     open: BTreeSet<StageId>,
+    /// What its stages read and remember, until they have.
+    readings: Vec<Reading>,
     course: Course,
     /// Whether a piece of the answer has reached the client.
     is_answered: bool,
@@ -247,7 +251,8 @@ impl Coordinator {
     fn admit(&mut self, now_us: u64, mut ask: Ask, actions: &mut Vec<CoordinatorAction>) {
         let parts = &self.parts[ask.recording.index()];
         let avoided = ask.before.as_ref().map_or(&[][..], |before| &before.avoided);
-        let Ok(replicas) = self.roster.choose(now_us, self.plan.plan(), parts, avoided) else {
+        let readings = beginnings::readings(parts, &ask.inputs);
+        let Ok(replicas) = self.roster.choose(now_us, self.plan.plan(), parts, &readings, avoided) else {
             return self.stall(now_us, ask, actions);
         };
         if ask.before.is_some() {
@@ -261,6 +266,7 @@ impl Coordinator {
             ask,
             replicas,
             open: BTreeSet::new(),
+            readings,
             course: Course::On,
             is_answered: false,
             loss,
@@ -334,6 +340,9 @@ impl Coordinator {
         // They were held to replay it.
         flight.ask.inputs = BTreeMap::new();
         let is_late = flight.ask.request != request || flight.course == Course::Again;
+        if !is_late {
+            self.roster.note_read(&flight.replicas, &std::mem::take(&mut flight.readings));
+        }
         if is_late && let Some(loss) = flight.loss.clone() {
             self.fail(request.number, &loss, actions);
         }
@@ -470,7 +479,7 @@ impl Coordinator {
         };
         if flight.course == Course::Again {
             let parts = &self.parts[flight.ask.recording.index()];
-            match self.roster.choose(now_us, self.plan.plan(), parts, &flight.avoided) {
+            match self.roster.choose(now_us, self.plan.plan(), parts, &flight.readings, &flight.avoided) {
                 Ok(replicas) => {
                     flight.course = Course::On;
                     flight.replicas = replicas;

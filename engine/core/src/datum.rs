@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use corn_plan::types::MAX_AUDIO_RATE_HZ;
-use corn_plan::{Dim, Dtype, Form, Kind, Literal, Modality, Type};
+use corn_plan::{Dim, Dtype, Form, FrameRate, Kind, Literal, Modality, Type};
 
 pub use conversation::{Conversation, Message, Part, Role};
 pub use on_device::{DeviceTensor, OnDevice};
@@ -71,6 +71,16 @@ pub struct Audio {
 pub struct Video {
     /// In order of their times.
     pub frames: Vec<Frame>,
+}
+
+impl Video {
+    /// Of the frames in each interval at this rate the first; none if that is all of them.
+    #[must_use]
+    pub fn thinned(&self, rate: FrameRate) -> Option<Self> {
+        let mut frames = self.frames.clone();
+        frames.dedup_by_key(|frame| rate.interval(frame.time_us));
+        (frames.len() < self.frames.len()).then_some(Self { frames })
+    }
 }
 
 /// A picture of a video. It is a picture like any other, so what sees pictures can be given frames.
@@ -240,10 +250,10 @@ impl Datum {
             (Self::Audio(audio), Kind::Audio { max_ms, .. }) => {
                 over("a sound", audio.duration_ms(), *max_ms, "ms")
             }
-            (Self::Video(_), Kind::Video { max_bytes }) => {
+            (Self::Video(_), Kind::Video { max_bytes, .. }) => {
                 over("a video", self.bytes(), *max_bytes, "bytes of frames")
             }
-            (Self::Image(_) | Self::Audio(_) | Self::Video(_), Kind::Media { max_bytes }) => {
+            (Self::Image(_) | Self::Audio(_) | Self::Video(_), Kind::Media { max_bytes, .. }) => {
                 over("one of the media", self.bytes(), *max_bytes, "bytes")
             }
             (Self::Messages(conversation), Kind::Messages { max_parts }) => conversation.check(*max_parts),

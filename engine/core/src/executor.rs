@@ -68,6 +68,14 @@ pub enum Report {
         /// How many items.
         count: u32,
     },
+    /// What a call has used; if it says so several times, all of it together. It comes before the end of the call, and
+    /// before the last of what a call makes that is whole.
+    Used {
+        /// The call.
+        call: CallId,
+        /// What.
+        usage: Usage,
+    },
     /// A call has ended; every output stream of it ends.
     Done {
         /// The call.
@@ -93,9 +101,36 @@ impl Report {
         match self {
             Self::Emitted { call, .. }
             | Self::Took { call, .. }
+            | Self::Used { call, .. }
             | Self::Done { call }
             | Self::Failed { call, .. } => Some(*call),
             Self::Batch { .. } => None,
+        }
+    }
+}
+
+/// What a call has used, as a model counts that reads and writes tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of what it was given.
+    pub prompt_tokens: u64,
+    /// Those of them that did not have to be read, because the model still knew them.
+    pub cached_tokens: u64,
+    /// Tokens that it has made.
+    pub completion_tokens: u64,
+    /// It ended because it had made as many as it may, and not by itself.
+    pub is_cut: bool,
+}
+
+impl Usage {
+    /// This and the usage of another call.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            is_cut: self.is_cut || other.is_cut,
         }
     }
 }
@@ -238,4 +273,6 @@ pub trait Io {
     fn is_wanted(&self, port: u32) -> bool;
     /// Emits an item. Emitting without room is a bug of the model.
     fn emit(&mut self, port: u32, item: Datum);
+    /// Says what the call has used, as [`Report::Used`] does.
+    fn used(&mut self, usage: Usage);
 }

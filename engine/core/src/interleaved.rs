@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::datum::Datum;
 use crate::executor::{
-    Call, CallId, CallInput, Device, Executor, Io, Memory, Model, Report, Step, Taken, Turn,
+    Call, CallId, CallInput, Device, Executor, Io, Memory, Model, Report, Step, Taken, Turn, Usage,
 };
 use crate::fault::Fault;
 
@@ -172,5 +172,9 @@ impl Io for Streams {
             *room -= 1;
             self.out.push(Report::Emitted { call: self.call, port, item });
         }
+    }
+
+    fn used(&mut self, usage: Usage) {
+        self.out.push(Report::Used { call: self.call, usage });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use corn_plan::{BlockId, ComponentId, PlanHash, RecordingId, StageId, ValueId, WorkerId};
 
 use crate::datum::Datum;
-use crate::executor::{Call, CallId, Report};
+use crate::executor::{Call, CallId, Report, Usage};
 use crate::fault::Fault;
 
 /// One attempt at a request. A request is unique while the coordinator lives; when a worker is lost
@@ -188,6 +188,13 @@ pub enum WorkerAction {
         value: ValueId,
         /// An item, or `None` at the end.
         item: Option<Datum>,
+    },
+    /// Tell the client what a call of its request has used.
+    Used {
+        /// The request.
+        request: RequestId,
+        /// What.
+        usage: Usage,
     },
     /// Tell the coordinator that the replay of `stage` is over and holds nothing any more.
     Closed {

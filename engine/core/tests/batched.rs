@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use corn_core::batched::{BatchModel, Batched, Limits, Ran};
-use corn_core::executor::{Call, CallId, CallInput, Executor, Report, Turn};
+use corn_core::executor::{Call, CallId, CallInput, Executor, Report, Turn, Usage};
 use corn_core::{Datum, Fault};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +63,9 @@ impl BatchModel for Model {
         self.0.lock().unwrap().push(batch.iter().map(|ask| ask.number).collect());
         let run = |ask: Ask| {
             let rest = (ask.steps > 1).then_some(Ask { steps: ask.steps - 1, ..ask });
-            let ran = Ran { made: vec![(0, Datum::Int(ask.number))], rest };
+            let prompt_tokens = ask.number as u64;
+            let used = rest.is_none().then_some(Usage { prompt_tokens, ..Usage::default() });
+            let ran = Ran { made: vec![(0, Datum::Int(ask.number))], rest, used };
             if ask.steps > 0 { Ok(ran) } else { Err(Fault::component("told to fail")) }
         };
         batch.into_iter().map(run).collect()
@@ -78,6 +80,7 @@ struct Bench {
     executor: Batched<Model>,
     batches: Batches,
     made: BTreeMap<i64, Vec<Datum>>,
+    used: BTreeSet<i64>,
     done: Vec<i64>,
     failed: Vec<i64>,
 }
@@ -86,7 +89,14 @@ impl Bench {
     fn new(items: u32, cost: u64, within_us: u64) -> Self {
         let batches = Batches::default();
         let executor = Batched::new(Model(Arc::clone(&batches)), Limits { items, cost, within_us });
-        Self { executor, batches, made: BTreeMap::new(), done: Vec::new(), failed: Vec::new() }
+        Self {
+            executor,
+            batches,
+            made: BTreeMap::new(),
+            used: BTreeSet::new(),
+            done: Vec::new(),
+            failed: Vec::new(),
+        }
     }
 
     /// A call with room for `room` items.
@@ -100,10 +110,17 @@ impl Bench {
     }
 
     fn turn(&mut self, now_us: u64) -> Turn {
-        let Self { executor, made, done, failed, .. } = self;
+        let Self { executor, made, used, done, failed, .. } = self;
         executor.advance(now_us, &mut |report| match report {
             Report::Emitted { call, item, .. } => made.entry(call.0 as i64).or_default().push(item),
-            Report::Done { call } => done.push(call.0 as i64),
+            Report::Used { call, usage } => {
+                assert_eq!(usage.prompt_tokens, call.0);
+                assert!(used.insert(call.0 as i64), "once, with the last batch");
+            }
+            Report::Done { call } => {
+                assert!(used.contains(&(call.0 as i64)), "what was used is told before the end");
+                done.push(call.0 as i64);
+            }
             Report::Failed { call, .. } => failed.push(call.0 as i64),
             Report::Batch { calls } => assert!(calls > 0),
             Report::Took { .. } => panic!("there are no streams to take from"),

@@ -130,53 +130,73 @@ fn replay(seed: u64) -> ExitCode {
     ExitCode::from(1)
 }
 
-/// Q5: with so many requests in flight, looks up and admits one more, and cancels and closes it.
+/// Q5: with so many requests in flight, looks up and admits one more, and ends it: short ones that nobody remembers, and
+/// such that are as long as any that are looked at and begin alike.
 fn admission() -> ExitCode {
-    const ROUNDS: u64 = 20_000;
-    const REPLICAS: u32 = 8;
-    for in_flight in [100_u32, 1_000, 10_000] {
-        let plan = Plan::parse(models::ASSISTANT).expect("the plans of this crate are in order");
-        let plan = spread(plan, in_flight + 1, REPLICAS, |_| (0..REPLICAS).map(WorkerId).collect());
-        let signature = plan.plan().recordings[RecordingId(0)].signature();
-        let mut coordinator = Coordinator::new(std::sync::Arc::clone(&plan), None);
-        let mut actions = Vec::new();
-        for worker in (0..REPLICAS).map(WorkerId) {
-            coordinator.handle(0, CoordinatorEvent::Joined(Seat { worker, epoch: 0 }), &mut actions);
+    const REMEMBERED: [(&str, &str); 3] = [
+        ("text max 4KiB in 4KiB", "text max 20KiB in 20KiB"),
+        ("in prompt: text max 4KiB", "in prompt: text max 20KiB"),
+        ("text max 64B> window 4\n  needs", "text max 64B> window 4\n  remembers prompt\n  needs"),
+    ];
+    let remembered =
+        REMEMBERED.iter().fold(models::ASSISTANT.to_owned(), |plan, (from, to)| plan.replace(from, to));
+    let long = "You are an assistant who has much to heed. ".repeat(360);
+    for (what, plan, prompt) in
+        [("short", models::ASSISTANT, "Hello there."), ("long and known", &remembered, &long)]
+    {
+        let plan = Plan::parse(plan).expect("the plans of this crate are in order");
+        for in_flight in [100, 1_000, 10_000] {
+            let (admitting_us, ending_us) = admit(&plan, in_flight, prompt);
+            println!(
+                "{what}, {in_flight} in flight: {admitting_us:.2} µs to look up and admit, {ending_us:.2} µs to end"
+            );
         }
-        let mut submit = |coordinator: &mut Coordinator, number: u64| {
-            let recording = coordinator.look_up(&signature).unwrap_or(RecordingId(0));
-            let inputs = vec![("prompt".to_owned(), Datum::text("Hello there."))];
-            let (deadline_us, priority) = (Some(1_000_000 + number), Priority::Normal);
-            let request = RequestId::first(number);
-            let submission =
-                Submission { request, recording, inputs, deadline_us, priority, is_traced: false };
-            coordinator.handle(number, CoordinatorEvent::Submit(submission), &mut actions);
-            actions.clear();
-        };
-        (0..u64::from(in_flight)).for_each(|number| submit(&mut coordinator, number));
-        let mut admitting = std::time::Duration::ZERO;
-        let mut ending = std::time::Duration::ZERO;
-        let mut ignored = Vec::new();
-        for number in (u64::from(in_flight)..).take(ROUNDS as usize) {
-            let begin = Instant::now();
-            submit(&mut coordinator, number);
-            admitting += begin.elapsed();
-            let begin = Instant::now();
-            let request = RequestId::first(number);
-            coordinator.handle(number, CoordinatorEvent::Cancel(request), &mut ignored);
-            for stage in plan.plan().stages.ids() {
-                let closed = CoordinatorEvent::Closed { request, stage, outcome: Ok(()) };
-                coordinator.handle(number, closed, &mut ignored);
-            }
-            ending += begin.elapsed();
-            ignored.clear();
-        }
-        let each_us = |total: std::time::Duration| total.as_secs_f64() * 1e6 / ROUNDS as f64;
-        println!(
-            "{in_flight} in flight: {:.2} µs to look up and admit, {:.2} µs to cancel and close",
-            each_us(admitting),
-            each_us(ending)
-        );
     }
     ExitCode::SUCCESS
+}
+
+/// What one more of `in_flight` requests takes to look up and admit, and then to be answered, cancelled and closed, in µs.
+fn admit(plan: &Plan, in_flight: u32, prompt: &str) -> (f64, f64) {
+    const ROUNDS: u64 = 20_000;
+    const REPLICAS: u32 = 8;
+    let plan = spread(plan.clone(), in_flight + 1, REPLICAS, |_| (0..REPLICAS).map(WorkerId).collect());
+    let signature = plan.plan().recordings[RecordingId(0)].signature();
+    let mut coordinator = Coordinator::new(std::sync::Arc::clone(&plan), None);
+    let mut actions = Vec::new();
+    for worker in (0..REPLICAS).map(WorkerId) {
+        coordinator.handle(0, CoordinatorEvent::Joined(Seat { worker, epoch: 0 }), &mut actions);
+    }
+    let mut submit = |coordinator: &mut Coordinator, number: u64| {
+        let prompt = Datum::text(format!("{prompt}{number}"));
+        let begin = Instant::now();
+        let recording = coordinator.look_up(&signature).unwrap_or(RecordingId(0));
+        let inputs = vec![("prompt".to_owned(), prompt)];
+        let (deadline_us, priority) = (Some(1_000_000 + number), Priority::Normal);
+        let request = RequestId::first(number);
+        let submission = Submission { request, recording, inputs, deadline_us, priority, is_traced: false };
+        coordinator.handle(number, CoordinatorEvent::Submit(submission), &mut actions);
+        actions.clear();
+        begin.elapsed()
+    };
+    for number in 0..u64::from(in_flight) {
+        submit(&mut coordinator, number);
+    }
+    let mut admitting = std::time::Duration::ZERO;
+    let mut ending = std::time::Duration::ZERO;
+    let mut ignored = Vec::new();
+    for number in (u64::from(in_flight)..).take(ROUNDS as usize) {
+        admitting += submit(&mut coordinator, number);
+        let begin = Instant::now();
+        let request = RequestId::first(number);
+        coordinator.handle(number, CoordinatorEvent::Answered(request), &mut ignored);
+        coordinator.handle(number, CoordinatorEvent::Cancel(request), &mut ignored);
+        for stage in plan.plan().stages.ids() {
+            let closed = CoordinatorEvent::Closed { request, stage, outcome: Ok(()) };
+            coordinator.handle(number, closed, &mut ignored);
+        }
+        ending += begin.elapsed();
+        ignored.clear();
+    }
+    let each_us = |total: std::time::Duration| total.as_secs_f64() * 1e6 / ROUNDS as f64;
+    (each_us(admitting), each_us(ending))
 }

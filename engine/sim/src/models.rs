@@ -1,6 +1,7 @@
 //! Small exact models that stand for real ones, and plans that name them.
 
 mod any;
+mod reader;
 mod toys;
 
 use std::collections::VecDeque;
@@ -36,7 +37,10 @@ pub const MEDIA: &str = include_str!("../../core/tests/plans/compiled/media.plan
 
 /// Loads these models; an item takes each of them `item_us`.
 pub fn loader(item_us: u64) -> Loader {
-    Arc::new(move |component| Loaded { executor: load(component), cost: Cost { call_us: item_us, item_us } })
+    Arc::new(move |component| Loaded {
+        executor: load(component),
+        cost: Cost { call_us: item_us, item_us, ..Cost::default() },
+    })
 }
 
 /// The model that a component's entry names; for components of Python, one that makes something of the type of each
@@ -46,6 +50,7 @@ pub fn load(component: &Component) -> Box<dyn Executor> {
     match component.entry.as_str() {
         _ if component.executor == "python" => Box::new(Interleaved::new(any::Any(component.clone()), max)),
         "words" => Box::new(Interleaved::new(Words, max)),
+        "reads" => Box::new(Interleaved::new(reader::Reader::default(), max)),
         "tone" => Box::new(Interleaved::new(Tone, max)),
         "upper" => Box::new(Batched::new(Upper, Limits::new(component.batch, u64::MAX))),
         "tell" => Box::new(Interleaved::new(Tell, max)),

@@ -333,7 +333,7 @@ impl Cluster {
                 *self.messages.entry("closed").or_default() += 1;
                 self.tell_coordinator(from, CoordinatorEvent::Closed { request, stage, outcome });
             }
-            WorkerAction::Parted { .. } => {}
+            WorkerAction::Parted { .. } | WorkerAction::Used { .. } => {}
             WorkerAction::Trace(trace) => self.traces.push(trace),
         }
     }

@@ -17,6 +17,8 @@ pub struct Cost {
     pub call_us: u64,
     /// To make an item.
     pub item_us: u64,
+    /// To go on with a call without making an item, such as reading on.
+    pub step_us: u64,
 }
 
 /// A component, loaded.
@@ -79,7 +81,8 @@ impl Running {
         let begun = std::mem::take(&mut self.begun);
         let begun = if is_batch { 1 } else { begun };
         let items = reports.iter().filter(|report| matches!(report, Report::Emitted { .. })).count() as u64;
-        begun * self.cost.call_us + items * self.cost.item_us
+        let step_us = if items == 0 { self.cost.step_us } else { 0 };
+        begun * self.cost.call_us + items * self.cost.item_us + step_us
     }
 }
 

@@ -65,7 +65,8 @@ impl Scenario {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let is_large = seed % LARGE_EVERY == LARGE_EVERY - 1;
         let workers = if is_large { rng.random_range(100..=300) } else { rng.random_range(2..=8) };
-        let plan = random_plan(PLANS[rng.random_range(0..PLANS.len())], workers, &mut rng);
+        let remembers = seed % 2 == 1;
+        let plan = random_plan(PLANS[rng.random_range(0..PLANS.len())], workers, remembers, &mut rng);
         let item_us = rng.random_range(50..10_000);
         let settings = random_settings(&mut rng);
         let mut requests = Vec::new();
@@ -141,13 +142,17 @@ fn by_tcp(steps: &mut [Step]) {
     }
 }
 
-/// `text`'s plan with each stage on some of `workers` workers, and other batches.
-fn random_plan(text: &str, workers: u32, rng: &mut ChaCha8Rng) -> Arc<Verified> {
+/// `text`'s plan with each stage on some of `workers` workers, and other batches; its components may be said to remember
+/// what they read first.
+fn random_plan(text: &str, workers: u32, remembers: bool, rng: &mut ChaCha8Rng) -> Arc<Verified> {
     let mut plan = Plan::parse(text).expect("the plans of this crate are in order");
     let inflight = rng.random_range(2..=12);
     let share = rng.random_range(0.2..0.9);
     for component in &mut plan.components {
         component.batch = Batch { max: rng.random_range(1..=4), within_ms: rng.random_range(0..=2) };
+        if remembers {
+            component.remembers.extend(component.inputs.first().map(|port| port.name.clone()));
+        }
     }
     spread(plan, inflight, workers, |_| {
         let mut replicas: Vec<WorkerId> =

@@ -27,7 +27,7 @@ fn plan(batch: Batch) -> Arc<Verified> {
 fn simulation(batch: Batch, batch_us: u64, seed: u64) -> Simulation {
     let load = move |component: &corn_plan::Component| Loaded {
         executor: models::load(component),
-        cost: Cost { call_us: if component.entry == "upper" { batch_us } else { 0 }, item_us: 0 },
+        cost: Cost { call_us: if component.entry == "upper" { batch_us } else { 0 }, item_us: 0, step_us: 0 },
     };
     Simulation::new(&plan(batch), Settings::default(), Arc::new(load), seed)
 }

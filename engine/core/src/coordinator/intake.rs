@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corn_plan::{Plan, Program, Recording, RecordingId, StageId, Step, ValueId, WorkerId, all_steps};
+use corn_plan::{
+    Operand, Plan, Program, Recording, RecordingId, StageId, Step, ValueId, WorkerId, all_steps,
+};
 
 use crate::datum::Datum;
 use crate::fault::Fault;
@@ -41,6 +43,8 @@ pub(super) struct Part {
     pub(super) stage: StageId,
     /// What it takes of what requests bring.
     pub(super) inputs: Vec<ValueId>,
+    /// What of that one of its components reads first and remembers, in the order in which it reads it.
+    pub(super) remembered: Vec<ValueId>,
     /// Whether the coordinator opens it: a stage that receives opens with its first hand-over. One that does so only
     /// inside of blocks may never get any.
     pub(super) is_opened: bool,
@@ -49,7 +53,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    fn new(program: &Program) -> Self {
+    fn new(plan: &Plan, program: &Program) -> Self {
         let takes = |step: &Step| match step {
             Step::Input { value } => Some(*value),
             _ => None,
@@ -65,15 +69,36 @@ impl Part {
         Self {
             stage: program.stage,
             is_opened: !inputs.is_empty() || !receives,
+            remembered: remembered(plan, program, &inputs),
             inputs,
             peers: peers.into_iter().collect(),
         }
     }
 }
 
+/// What the first call of `program` that remembers any of the `inputs` reads before anything else. Constants are passed
+/// over: every request of the recording has them.
+fn remembered(plan: &Plan, program: &Program, inputs: &[ValueId]) -> Vec<ValueId> {
+    let steps = all_steps(&program.steps);
+    let is_constant =
+        |id: ValueId| steps.iter().any(|step| matches!(step, Step::Const { value, .. } if *value == id));
+    let read = |step: &&Step| {
+        let Step::Run(run) = step else { return Vec::new() };
+        let component = &plan.components[run.component];
+        let filled = |port: &String| {
+            let is_it = |operand: &&Operand| component.inputs[operand.port as usize].name == *port;
+            run.operands.iter().find(is_it).map(|operand| operand.value)
+        };
+        let values = component.remembers.iter().filter_map(filled).filter(|value| !is_constant(*value));
+        values.take_while(|value| inputs.contains(value)).collect()
+    };
+    steps.iter().map(read).find(|values| !values.is_empty()).unwrap_or_default()
+}
+
 /// The parts of every recording, in order of the recordings.
 pub(super) fn parts(plan: &Plan) -> Vec<Vec<Part>> {
-    let of = |recording: &Recording| recording.programs.iter().map(Part::new).collect();
+    let of =
+        |recording: &Recording| recording.programs.iter().map(|program| Part::new(plan, program)).collect();
     plan.recordings.iter().map(of).collect()
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use corn_plan::ids::Id;
 use corn_plan::{Plan, StageId, WorkerId};
 
+use crate::coordinator::beginnings::{Beginnings, Reading};
 use crate::coordinator::intake::Part;
 use crate::message::Seat;
 
@@ -26,7 +27,13 @@ pub struct Patience {
 const ROUNDS_OF_CHOICE: usize = 4;
 
 /// What a worker that a request should keep away from costs: more than any load.
-const AVOIDED: u64 = 1 << 40;
+const AVOIDED: i64 = 1 << 40;
+
+/// Bytes of text whose reading weighs as much as one replay under way: a thousand tokens or so. Small models on a
+/// CPU read them in about the time in which they write an answer; large ones on a GPU read them in a fraction of
+/// that, but write dozens of answers at once. As much as is looked at of what a request brings is then worth four
+/// replays, and who is busier than that is passed over.
+const REPLAY_BYTES: i64 = 4 << 10;
 
 /// How long two workers whose link broke are not given stages that hand to each other, if others can have them. A
 /// link that is back at once costs nothing by that; one that is not would end answers that have begun.
@@ -51,6 +58,8 @@ pub(super) struct Roster {
     turns: Vec<u64>,
     /// Of each stage that nobody would take, since when.
     lacking_since_us: Vec<Option<u64>>,
+    /// What each has read.
+    beginnings: Beginnings,
 }
 
 /// A worker that is ready.
@@ -85,6 +94,7 @@ impl Roster {
             apart: BTreeMap::new(),
             turns: vec![0; plan.stages.len()],
             lacking_since_us: vec![Some(0); plan.stages.len()],
+            beginnings: Beginnings::default(),
         }
     }
 
@@ -227,6 +237,26 @@ impl Roster {
         *load == 0 && self.is_draining(worker)
     }
 
+    /// The replicas of a request have read what it brings.
+    pub(super) fn note_read(&mut self, replicas: &[Seat], readings: &[Reading]) {
+        for reading in readings {
+            self.beginnings.note(replicas[reading.stage.index()], reading);
+        }
+    }
+
+    /// How much each worker knows of what each stage is about to read. What a life that is over has read is forgotten.
+    fn known_bytes(&self, readings: &[Reading]) -> BTreeMap<(StageId, WorkerId), i64> {
+        let mut known_bytes = BTreeMap::new();
+        for reading in readings {
+            for (seat, bytes) in self.beginnings.known(reading) {
+                if self.seat(seat.worker) == Some(seat) {
+                    known_bytes.entry((reading.stage, seat.worker)).or_insert(bytes as i64);
+                }
+            }
+        }
+        known_bytes
+    }
+
     fn is_available(&self, worker: WorkerId) -> bool {
         let life = self.lives[worker.index()].as_ref();
         life.is_some_and(|life| !life.is_suspect && !life.is_draining)
@@ -255,9 +285,10 @@ impl Roster {
             .find(|stage| !plan.stages[*stage].replicas.iter().any(|worker| self.is_available(*worker)))
     }
 
-    /// A worker for each stage of a recording, chosen together: little under way on each of them, and few
-    /// hand-overs between workers, one of which weighs as much as one replay under way. Workers in `avoided`, and
-    /// two that are kept apart, are taken only if there is no other. Stages that take no part get their first replica, which nobody asks.
+    /// A worker for each stage of a recording, chosen together: little under way on each of them, few hand-overs
+    /// between workers, one of which weighs as much as one replay under way, and much of `readings` known where it
+    /// is read, by [`REPLAY_BYTES`]. Workers in `avoided`, and two that are kept apart, are taken only if there is no
+    /// other. Stages that take no part get their first replica, which nobody asks.
     ///
     /// Each stage in turn takes what is best for it as the others are, until none moves. That is not always the
     /// least of all costs, but it is never worse than choosing each for itself, and it takes microseconds.
@@ -266,16 +297,18 @@ impl Roster {
         now_us: u64,
         plan: &Plan,
         parts: &[Part],
+        readings: &[Reading],
         avoided: &[WorkerId],
     ) -> Result<Arc<[Seat]>, StageId> {
         if let Some(stage) = self.lacking(plan, parts) {
             return Err(stage);
         }
+        let known = self.known_bytes(readings);
         let mut chosen: Vec<Option<WorkerId>> = vec![None; plan.stages.len()];
         for _ in 0..ROUNDS_OF_CHOICE {
             let mut moved = false;
             for part in parts {
-                let best = self.best(now_us, plan, part, &chosen, avoided);
+                let best = self.best(now_us, plan, part, &chosen, &known, avoided);
                 moved |= chosen[part.stage.index()].replace(best) != Some(best);
             }
             if !moved {
@@ -298,6 +331,7 @@ impl Roster {
         plan: &Plan,
         part: &Part,
         chosen: &[Option<WorkerId>],
+        known: &BTreeMap<(StageId, WorkerId), i64>,
         avoided: &[WorkerId],
     ) -> WorkerId {
         let replicas = plan.stages[part.stage].replicas.iter().copied();
@@ -309,11 +343,13 @@ impl Roster {
                 let peers = part.peers.iter().filter_map(|peer| chosen[peer.index()]);
                 peers.filter(|at| at != worker)
             };
-            let changes = elsewhere().count() as u64;
+            let changes = elsewhere().count() as i64;
             let is_apart = || elsewhere().any(|at| self.are_apart(now_us, at, *worker));
             let is_avoided = avoided.contains(worker) || (!self.apart.is_empty() && is_apart());
             let penalty = if is_avoided { AVOIDED } else { 0 };
-            let cost = u64::from(self.loads[worker.index()]) + changes + penalty;
+            let known_bytes = known.get(&(part.stage, *worker)).copied().unwrap_or(0);
+            let cost =
+                (i64::from(self.loads[worker.index()]) + changes) * REPLAY_BYTES - known_bytes + penalty;
             // Of what costs the same, that with fewer changes, and then who stays rather than moves.
             (cost, changes, Reverse(chosen[part.stage.index()] == Some(*worker)))
         };

@@ -33,6 +33,10 @@ impl Replay {
                 }
                 Ok(())
             }
+            Report::Used { usage, .. } => {
+                scope.actions.push(WorkerAction::Used { request: self.header.request, usage });
+                Ok(())
+            }
             Report::Done { call } => {
                 scope.calls.open.remove(&call);
                 self.call_done(site, run, scope)

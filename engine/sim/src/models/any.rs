@@ -123,8 +123,8 @@ fn of_kind(kind: &Kind, digest: u64) -> Datum {
             Datum::text(word.repeat(bytes(*max_bytes).div_ceil(16))[..bytes(*max_bytes)].to_owned())
         }
         Kind::Image { max_bytes } => Datum::Image(image(bytes(*max_bytes), digest).into()),
-        Kind::Media { max_bytes } => medium(Modality::Image, *max_bytes, digest),
-        Kind::Video { max_bytes } => {
+        Kind::Media { max_bytes, .. } => medium(Modality::Image, *max_bytes, digest),
+        Kind::Video { max_bytes, .. } => {
             let frame = Frame { time_us: digest % 100, image: image(bytes(*max_bytes) / 2, digest).into() };
             Datum::Video(Video { frames: vec![frame.clone(), frame] }.into())
         }
@@ -161,7 +161,7 @@ fn image(bytes: usize, digest: u64) -> Image {
 }
 
 fn medium(kind: Modality, max_bytes: u64, digest: u64) -> Datum {
-    of_kind(&Kind::of_media(kind, max_bytes.min(LARGEST)), digest)
+    of_kind(&Kind::of_media(kind, None, max_bytes.min(LARGEST)), digest)
 }
 
 /// What a request for `recording` may bring; another for another `number`.

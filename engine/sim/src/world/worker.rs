@@ -152,7 +152,7 @@ impl Simulation {
             WorkerAction::Abort(component, call) => {
                 self.command(worker, component, |executor| executor.cancel(call));
             }
-            WorkerAction::Trace(_) => {}
+            WorkerAction::Trace(_) | WorkerAction::Used { .. } => {}
             other => {
                 if let Some(seat) = self.processes[worker.index()].seat {
                     self.worker_sends(seat, other);
