@@ -74,6 +74,12 @@ pub const ENTRIES: &[Entry] = &[
         &[port("colour", "tensor")],
     ),
     entry("image.invert", "The negative of a picture.", &[port("image", "image")], &[port("image", "image")]),
+    entry(
+        "video.times",
+        "When the frames of a video are shown, in ms.",
+        &[port("video", "video")],
+        &[port("times", "text")],
+    ),
     entry("stream.ticks", "0, 1, 2, … as tensors.", &[port("count", "int")], &[stream("ticks", "tensor")]),
     entry("bytes.fill", "So many bytes, all alike.", &[port("count", "int")], &[port("bytes", "tensor")]),
     entry("bytes.invert", "Each byte inverted.", &[port("bytes", "tensor")], &[port("bytes", "tensor")]),
@@ -107,6 +113,7 @@ pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
         "tone.speak" => item_wise(max, !LIGHT, |text| Ok(Datum::Audio(tone(as_text(text)).into()))),
         "image.mean" => whole(batch, !LIGHT, mean_colour),
         "image.invert" => whole(batch, !LIGHT, invert),
+        "video.times" => whole(batch, LIGHT, times),
         "stream.ticks" => source(max, ticks),
         "bytes.fill" => Box::new(Interleaved::new(Fill::default(), max)),
         "bytes.invert" => whole(batch, !LIGHT, bytes::invert),
@@ -199,6 +206,12 @@ fn mean_colour(image: &Datum) -> Datum {
     }
     let mean = sums.map(|sum| sum as f32 / (pixels.max(1) as f32 * 255.0));
     Datum::Tensor(Tensor::from_f32s(&mean).into())
+}
+
+fn times(video: &Datum) -> Datum {
+    let frames = if let Datum::Video(video) = video { &video.frames[..] } else { &[] };
+    let times: Vec<String> = frames.iter().map(|frame| (frame.time_us / 1000).to_string()).collect();
+    Datum::text(times.join(" "))
 }
 
 fn invert(image: &Datum) -> Datum {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
-use corn_core::{Audio, Datum, Image};
+use corn_core::{Audio, Blame, Datum, Image};
 use corn_executors::candle;
 use corn_plan::{Batch, Literal, WeightsSource};
 
@@ -53,7 +53,7 @@ fn run(executor: &mut dyn Executor) -> BTreeMap<CallId, Vec<Datum>> {
     let mut take = |report| match report {
         Report::Emitted { call, item, .. } => emitted.entry(call).or_default().push(item),
         Report::Failed { call, fault } => panic!("{call:?} failed: {fault}"),
-        Report::Took { .. } | Report::Done { .. } | Report::Batch { .. } => {}
+        Report::Took { .. } | Report::Used { .. } | Report::Done { .. } | Report::Batch { .. } => {}
     };
     while executor.advance(0, &mut take) == Turn::Busy {}
     emitted
@@ -105,6 +105,65 @@ fn smollm_answers_and_many_get_what_each_gets_alone() {
     let count: usize = together.values().map(Vec::len).sum();
     eprintln!("together: {count} items in {:?}, {} MiB", start.elapsed(), llama.memory_bytes() >> 20);
     for (id, alone) in (10..).zip(&alone) {
+        assert_eq!(&joined(&together[&CallId(id)]), alone);
+    }
+}
+
+/// Whether `text` is a person by the schema below.
+fn is_person(text: &str) -> bool {
+    let Ok(person) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+    let names: Vec<&str> =
+        person.as_object().map_or_else(Vec::new, |it| it.keys().map(String::as_str).collect());
+    names == ["name", "age", "likes"]
+        && person["name"].is_string()
+        && person["age"].as_u64().is_some_and(|age| age <= 150)
+        && person["likes"].as_array().is_some_and(|likes| {
+            (1..=3).contains(&likes.len())
+                && likes.iter().all(|it| ["music", "sport", "books"].iter().any(|known| it == known))
+        })
+}
+
+#[test]
+fn smollm_answers_by_a_schema_and_others_are_not_held_up() {
+    const SCHEMA: &str = r#"{
+        "type": "object",
+        "properties": {
+            "name": { "type": "string", "maxLength": 40 },
+            "age": { "type": "integer", "minimum": 0, "maximum": 150 },
+            "likes": { "type": "array", "items": { "enum": ["music", "sport", "books"] }, "minItems": 1, "maxItems": 3 }
+        },
+        "required": ["name", "age", "likes"],
+        "additionalProperties": false
+    }"#;
+    let Some(weights) = standard_weights("smollm2_135m") else { return };
+    let options = [("max_tokens", Literal::Int(80)), ("prefix_cache", Literal::Int(0))];
+    let mut llama = load("llama.chat", &[("weights", weights)], &options, 1);
+    let asked = |id, question, schema: Option<&str>| {
+        let mut inputs = vec![text(question)];
+        inputs.resize(7, CallInput::Absent);
+        inputs.push(schema.map_or(CallInput::Absent, text));
+        call(id, inputs)
+    };
+    let person = "Tom is 33 and plays football. Describe him as JSON with his name, age and what he likes.";
+    let sea = "Write one sentence about the sea.";
+    let calls =
+        || [asked(0, person, Some(SCHEMA)), asked(1, "Make up a person.", Some(SCHEMA)), asked(2, sea, None)];
+    let mut alone = Vec::new();
+    for call in calls() {
+        let id = call.id;
+        let start = Instant::now();
+        llama.start(call);
+        let items = run(&mut *llama).remove(&id).unwrap();
+        eprintln!("{} items in {:?}: {:?}", items.len(), start.elapsed(), joined(&items));
+        alone.push(joined(&items));
+    }
+    assert!(is_person(&alone[0]) && is_person(&alone[1]) && !is_person(&alone[2]), "{alone:?}");
+    assert!(alone[0].contains("Tom") && alone[0].contains("33"), "{}", alone[0]);
+    for call in calls() {
+        llama.start(call);
+    }
+    let together = run(&mut *llama);
+    for (id, alone) in (0..).zip(&alone) {
         assert_eq!(&joined(&together[&CallId(id)]), alone);
     }
 }
@@ -272,8 +331,28 @@ fn whisper_writes_down_what_is_said() {
         assert!(rate < 0.05, "{file}: {rate}");
     }
     let silence = Audio { rate_hz: 16_000, samples: vec![0.0; 50_000].into() };
-    assert_eq!(transcribe(silence), "");
+    assert_eq!(transcribe(silence.clone()), "");
     assert_eq!(transcribe(Audio { rate_hz: 16_000, samples: Vec::new().into() }), "");
+}
+
+#[test]
+fn whisper_is_told_its_language() {
+    let Some(weights) = standard_weights("whisper_tiny_en") else { return };
+    let mut whisper = load("whisper.transcribe", &[("weights", weights)], &[], 1);
+    let silence = Audio { rate_hz: 16_000, samples: vec![0.0; 50_000].into() };
+    let silence = CallInput::Value(Datum::Audio(silence.into()));
+    whisper.start(call(1, vec![silence.clone(), text("EN")]));
+    whisper.start(call(2, vec![silence, text("de")]));
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    let mut take = |report| match report {
+        Report::Done { call } => done.push(call),
+        Report::Failed { call, fault } => failed.push((call, fault)),
+        _ => {}
+    };
+    while whisper.advance(0, &mut take) == Turn::Busy {}
+    assert_eq!(done, [CallId(1)]);
+    let [(CallId(2), fault)] = failed.as_slice() else { panic!("{failed:?}") };
+    assert!(fault.blame == Blame::Request && fault.message.contains("'language' is \"de\""), "{fault}");
 }
 
 #[test]

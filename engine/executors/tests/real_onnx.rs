@@ -69,7 +69,7 @@ fn run<M: Model>(
             Report::Emitted { item, .. } => emitted.push(item),
             Report::Done { .. } => ended = Some(Ok(())),
             Report::Failed { fault, .. } => ended = Some(Err(fault)),
-            Report::Took { .. } | Report::Batch { .. } => {}
+            Report::Took { .. } | Report::Used { .. } | Report::Batch { .. } => {}
         });
         if emitted.len() > before {
             executor.grant(id, 0, 1);

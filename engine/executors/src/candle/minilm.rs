@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use corn_core::batched::{BatchModel, Ran};
-use corn_core::executor::{CallInput, Progress};
+use corn_core::executor::{CallInput, Progress, Usage};
 use corn_core::{Datum, Fault, Tensor as Embedding};
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -59,6 +59,8 @@ pub(super) struct MiniLm {
 pub(super) struct Reading {
     /// The tokens not yet read, without the marks that every window gets.
     tokens: Vec<u32>,
+    /// How many there were.
+    count: usize,
     /// The sum of the rows of the tokens read so far.
     sum: Vec<f32>,
 }
@@ -111,7 +113,8 @@ impl BatchModel for MiniLm {
             .tokenizer
             .encode_fast(&**text, false)
             .map_err(|error| Fault::request(format!("the text cannot be split into tokens: {error}")))?;
-        Ok(Reading { tokens: encoding.get_ids().to_vec(), sum: Vec::new() })
+        let tokens = encoding.get_ids().to_vec();
+        Ok(Reading { count: tokens.len(), tokens, sum: Vec::new() })
     }
 
     fn cost(&self, reading: &Reading) -> u64 {
@@ -156,7 +159,8 @@ impl Reading {
         if !self.tokens.is_empty() {
             return Ran::more(self);
         }
-        Ran::done(0, Datum::Tensor(Embedding::from_f32s(&of_length_one(&self.sum)).into()))
+        let usage = Usage { prompt_tokens: self.count as u64, ..Usage::default() };
+        Ran::done(0, Datum::Tensor(Embedding::from_f32s(&of_length_one(&self.sum)).into())).using(usage)
     }
 }
 

@@ -36,7 +36,8 @@ pub const ENTRIES: &[Entry] = &[
     Entry::new(
         "candle",
         llama::NAME,
-        "Answers a prompt with a language model of the Llama family (GGUF), streaming its text.",
+        "Answers a prompt, or goes on with a conversation, with a language model of the Llama family (GGUF), \
+         streaming its text.",
     )
     .weights(&["weights"])
     .options(&[
@@ -48,22 +49,29 @@ pub const ENTRIES: &[Entry] = &[
         EntryOption::new("stop", Domain::Texts),
         EntryOption::new("repetition_penalty", Domain::Float(1.0, 2.0)),
         EntryOption::new("context", Domain::Int(1, u32::MAX as i64)),
+        EntryOption::new("prefix_cache", Domain::Int(0, u32::MAX as i64)),
     ])
     .ports(
         &[
-            EntryPort::value("prompt", "text"),
+            EntryPort::value("prompt", "text").optional(),
             EntryPort::value("system", "text").optional(),
             EntryPort::value("max_tokens", "int").optional(),
             EntryPort::value("temperature", "float").optional(),
             EntryPort::value("top_p", "float").optional(),
             EntryPort::value("seed", "int").optional(),
+            EntryPort::value("messages", "messages").optional(),
+            EntryPort::value("schema", "text").optional(),
         ],
         &[EntryPort::stream("text", "text")],
-    ),
+    )
+    .remembers(&["system", "messages", "prompt"]),
     Entry::new("candle", whisper::NAME, "Writes down what is said in a recording (Whisper).")
         .weights(&["weights"])
         .options(&[EntryOption::new("language", Domain::Filled)])
-        .ports(&[EntryPort::value("speech", "audio")], &[EntryPort::value("text", "text")]),
+        .ports(
+            &[EntryPort::value("speech", "audio"), EntryPort::value("language", "text").optional()],
+            &[EntryPort::value("text", "text")],
+        ),
     Entry::new(
         "candle",
         efficientnet::NAME,

@@ -148,7 +148,7 @@ fn together(executor: &mut dyn Executor, inputs: &[Datum]) -> Vec<Result<Datum, 
     let mut take = |report| match report {
         Report::Emitted { call, item, .. } => assert!(results.insert(call, Ok(item)).is_none()),
         Report::Failed { call, fault } => drop(results.insert(call, Err(fault))),
-        Report::Took { .. } | Report::Done { .. } | Report::Batch { .. } => {}
+        Report::Took { .. } | Report::Used { .. } | Report::Done { .. } | Report::Batch { .. } => {}
     };
     while executor.advance(0, &mut take) == Turn::Busy {}
     assert_eq!(results.len(), inputs.len());

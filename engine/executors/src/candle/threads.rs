@@ -16,6 +16,7 @@
 //! only slower. Element-wise work is not left to candle at all (see [`dense`](super::dense)), so it
 //! concerns `llama.chat` alone.
 
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use corn_core::Fault;
@@ -52,5 +53,15 @@ impl Threads {
     /// Does `work` on these threads and waits for it.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.pool.install(work)
+    }
+}
+
+/// Does something with each, in their order or at once: on all threads of the pool that this is called in, or, outside
+/// of one, on the caller's own.
+pub(super) fn each<I: Send, O: Send>(these: Vec<I>, does: impl Fn(I) -> O + Sync + Send) -> Vec<O> {
+    if rayon::current_thread_index().is_some() {
+        these.into_par_iter().map(does).collect()
+    } else {
+        these.into_iter().map(does).collect()
     }
 }

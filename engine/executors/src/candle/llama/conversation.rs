@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
-use corn_core::executor::{Call, CallId, CallInput};
-use corn_core::{Datum, Fault};
+use corn_core::executor::{Call, CallId, CallInput, Usage};
+use corn_core::{Datum, Fault, Part, Role};
 
 use super::Reader;
+use super::grammar::Grammar;
+use super::kept::Kept;
 use super::sampler::{Choice, Sampler};
 use super::writer::{Writer, Written};
 use crate::candle::attention::Memory;
@@ -46,9 +48,15 @@ pub(super) struct Conversation {
     /// Prompt and answer; the memory holds the first ones.
     tokens: Vec<u32>,
     sampler: Sampler,
+    /// What the answer has to be, where that is said.
+    grammar: Option<Grammar>,
     writer: Writer,
     /// Tokens that the answer may still have.
     left: usize,
+    /// Tokens of the prompt.
+    prompt: usize,
+    /// It has ended because it had as many tokens as it may.
+    is_cut: bool,
 }
 
 /// What a conversation gives to the next pass.
@@ -68,8 +76,8 @@ pub(super) struct Answered {
 }
 
 impl Conversation {
-    /// Reads a call's inputs: prompt, system, `max_tokens`, temperature, `top_p`, seed.
-    pub(super) fn open(call: &Call, room: u32, reader: &Reader, memory: Memory) -> Result<Self, Fault> {
+    /// Reads a call's inputs: prompt, system, `max_tokens`, temperature, `top_p`, seed, messages, schema. It has no memory yet.
+    pub(super) fn open(call: &Call, room: u32, reader: &Reader) -> Result<Self, Fault> {
         let input = |port: usize| match call.inputs.get(port) {
             Some(CallInput::Value(datum)) => Some(datum),
             _ => None,
@@ -86,19 +94,77 @@ impl Conversation {
         if max_tokens < 1 {
             return Err(Fault::request(format!("max_tokens is {max_tokens}; it must be at least 1")));
         }
-        let prompt = text(input(0), "prompt")?.unwrap_or_default();
+        let mut said = match (input(0), input(6)) {
+            (Some(_), Some(_)) => return Err(Fault::request("give 'prompt' or 'messages', not both")),
+            (None, Some(Datum::Messages(conversation))) => turns(conversation)?,
+            (None, Some(other)) => return Err(mistyped("messages", "a conversation", other)),
+            (prompt, None) => vec![(Role::User, text(prompt, "prompt")?.unwrap_or_default().to_owned())],
+        };
         let system = text(input(1), "system")?.or(defaults.system.as_deref());
-        let tokens = tokens(prompt, system, reader)?;
+        // What the conversation says of who the model is to be comes before what the component does.
+        if let Some(system) = system.filter(|_| said.iter().all(|(role, _)| *role != Role::System)) {
+            said.insert(0, (Role::System, system.to_owned()));
+        }
+        let schema = text(input(7), "schema")?.filter(|schema| !schema.is_empty());
+        let grammar = schema.map(|schema| reader.grammars.grammar(schema)).transpose()?;
+        // What is cut before a word would not be as its schema says.
+        let stops = if grammar.is_some() { &[] } else { defaults.stops.as_slice() };
+        let tokens = tokens(&said, reader)?;
         let left = (max_tokens as usize).min(reader.context - tokens.len());
+        let prompt = tokens.len();
         Ok(Self {
             call: call.id,
             room,
-            memory,
+            memory: Memory::default(),
             tokens,
             sampler: Sampler::new(choice),
-            writer: Writer::new(&defaults.stops),
+            grammar,
+            writer: Writer::new(stops),
             left,
+            prompt,
+            is_cut: false,
         })
+    }
+
+    /// Goes on from `memory`, which holds the first of its tokens, though not all.
+    pub(super) fn remember(&mut self, memory: Memory) {
+        debug_assert!(memory.tokens() < self.tokens.len(), "the last token gives the answer's first");
+        self.memory = memory;
+    }
+
+    /// Prompt and answer.
+    pub(super) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Tokens that it may come to.
+    pub(super) fn most_tokens(&self) -> usize {
+        self.tokens.len() + self.left
+    }
+
+    /// What of the prompt there is, and is known: to be asked before any of it is read.
+    pub(super) fn brought(&self) -> Usage {
+        Usage {
+            prompt_tokens: self.prompt as u64,
+            cached_tokens: self.memory.tokens() as u64,
+            ..Usage::default()
+        }
+    }
+
+    /// What has been made.
+    pub(super) fn made(&self) -> Usage {
+        let completion_tokens = (self.tokens.len() - self.prompt) as u64;
+        Usage { completion_tokens, is_cut: self.is_cut, ..Usage::default() }
+    }
+
+    /// It is over; what it remembers.
+    pub(super) fn leave(mut self) -> Kept {
+        self.tokens.truncate(self.memory.tokens());
+        Kept { tokens: self.tokens, memory: self.memory }
     }
 
     /// Whether the prompt is not yet read.
@@ -119,18 +185,26 @@ impl Conversation {
     }
 
     /// Writes the next token of the answer.
-    pub(super) fn write(&mut self, logits: Vec<f32>, reader: &Reader) -> Answered {
+    pub(super) fn write(&mut self, mut logits: Vec<f32>, reader: &Reader) -> Result<Answered, Fault> {
+        if let Some(grammar) = &mut self.grammar {
+            grammar.constrain(&mut logits)?;
+        }
         let token = self.sampler.sample(logits, &self.tokens);
         if reader.vocabulary.is_end(token) {
-            return Answered { text: self.writer.finish(), ended: true };
+            return Ok(Answered { text: self.writer.finish(), ended: true });
         }
+        let is_complete = match &mut self.grammar {
+            Some(grammar) => grammar.push(token)?,
+            None => false,
+        };
         let Written { mut text, stopped } = self.writer.push(reader.vocabulary.bytes(token));
         self.tokens.push(token);
         self.left -= 1;
-        if self.left == 0 && !stopped {
+        self.is_cut = self.left == 0 && !stopped && !is_complete;
+        if self.is_cut {
             text.push_str(&self.writer.finish());
         }
-        Answered { text, ended: stopped || self.left == 0 }
+        Ok(Answered { text, ended: stopped || is_complete || self.left == 0 })
     }
 
     /// Bytes held.
@@ -143,14 +217,32 @@ impl Conversation {
     }
 }
 
-/// The tokens of a prompt in the model's own words, with room for an answer.
-fn tokens(prompt: &str, system: Option<&str>, reader: &Reader) -> Result<Vec<u32>, Fault> {
-    if prompt.trim().is_empty() {
+/// What is said in a conversation of texts.
+fn turns(conversation: &corn_core::Conversation) -> Result<Vec<(Role, String)>, Fault> {
+    let said = conversation.messages.iter().map(|message| {
+        let parts = message.parts.iter().map(|part| match part {
+            Part::Text(text) => Ok(&**text),
+            Part::Media(kind) => {
+                let kind = kind.name();
+                Err(Fault::request(format!(
+                    "the conversation has {kind} in it, and the model reads texts only"
+                )))
+            }
+        });
+        Ok((message.role, parts.collect::<Result<Vec<&str>, Fault>>()?.join("\n\n")))
+    });
+    said.collect()
+}
+
+/// The tokens of what is said in the model's own words, with room for an answer.
+fn tokens(said: &[(Role, String)], reader: &Reader) -> Result<Vec<u32>, Fault> {
+    let is_said = |(role, text): &(Role, String)| *role == Role::User && !text.trim().is_empty();
+    if !said.iter().any(is_said) {
         return Err(Fault::request("the prompt is empty; give the model something to answer"));
     }
-    let disarmed = reader.vocabulary.disarm(prompt);
-    let system = system.map(|system| reader.vocabulary.disarm(system));
-    let tokens = reader.vocabulary.encode(&reader.template.render(system.as_deref(), &disarmed)?)?;
+    let said: Vec<(Role, String)> =
+        said.iter().map(|(role, text)| (*role, reader.vocabulary.disarm(text))).collect();
+    let tokens = reader.vocabulary.encode(&reader.template.render(&said)?)?;
     let context = reader.context;
     if tokens.len() >= context {
         let count = tokens.len();

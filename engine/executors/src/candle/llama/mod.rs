@@ -6,12 +6,18 @@
 //! chunk of one prompt that is still being read. So many calls cost little more than one, a long
 //! prompt does not hold up others, and calls come and go at any turn (continuous batching). Every
 //! call gets, to the token, what it would get alone; see [`quantized`].
+//!
+//! A prompt that begins like one that was read before goes on from what is remembered of it (see [`kept`]). What is
+//! kept for that lies in the memory that open calls could use and do not.
 
 mod conversation;
 mod gguf;
+mod grammar;
+mod kept;
 mod network;
 mod quantized;
 mod sampler;
+mod schema;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -27,9 +33,12 @@ use corn_plan::Literal;
 
 use self::conversation::{Answered, Conversation, Defaults, Next};
 use self::gguf::Gguf;
+use self::grammar::Grammars;
+use self::kept::{Store, shared};
 use self::network::{Feed, Network};
 use self::template::Template;
 use self::vocabulary::Vocabulary;
+use crate::candle::attention::Memory;
 use crate::candle::files;
 use crate::candle::options::Options;
 
@@ -51,11 +60,15 @@ pub(super) struct Llama {
     waiting: VecDeque<Call>,
     /// In the order in which prompts get their chunks.
     open: VecDeque<Conversation>,
+    kept: Store,
+    /// Most tokens that are kept.
+    keeps: usize,
 }
 
 /// What turns a request into tokens.
 struct Reader {
     vocabulary: Vocabulary,
+    grammars: Grammars,
     template: Template,
     defaults: Defaults,
     /// Most tokens of prompt and answer.
@@ -81,13 +94,16 @@ pub(super) fn load(
     if vocabulary.len() != network.sizes().vocabulary {
         return Err(file.wrong("its vocabulary and its weights are of different sizes"));
     }
+    let grammars = Grammars::new(&vocabulary)?;
     let template = Template::load(&file, &vocabulary)?;
     // The first pass arranges the weights for the processor; no request should wait for that.
     let mut memory = network.empty_memory();
     network.forward(&mut [Feed { tokens: &[0, 0], memory: &mut memory, wants_logits: true }])?;
-    let reader = Reader { vocabulary, template, defaults, context };
+    let keeps = options.int("prefix_cache", i64::from(u32::MAX), 0..=i64::from(u32::MAX))? as usize;
+    let reader = Reader { vocabulary, grammars, template, defaults, context };
     let max_open = max_open.max(1) as usize;
-    Ok(Llama { reader, network, max_open, waiting: VecDeque::new(), open: VecDeque::new() })
+    let (waiting, open, kept) = Default::default();
+    Ok(Llama { reader, network, max_open, waiting, open, kept, keeps })
 }
 
 impl Llama {
@@ -98,11 +114,47 @@ impl Llama {
             reports(Report::Done { call: call.id });
             return true;
         };
-        match Conversation::open(&call, room, &self.reader, self.network.empty_memory()) {
-            Ok(conversation) => self.open.push_back(conversation),
+        match Conversation::open(&call, room, &self.reader) {
+            Ok(mut conversation) => {
+                conversation.remember(self.memory_for(conversation.tokens()));
+                reports(Report::Used { call: call.id, usage: conversation.brought() });
+                self.open.push_back(conversation);
+                self.keep_in_bounds();
+            }
             Err(fault) => reports(Report::Failed { call: call.id, fault }),
         }
         true
+    }
+
+    /// The longest memory of a beginning of `tokens` that there is, of a conversation that is over or of an open one.
+    fn memory_for(&mut self, tokens: &[u32]) -> Memory {
+        // Its last token is read in any case: the answer follows from that.
+        let most = if self.keeps == 0 { 0 } else { tokens.len() - 1 };
+        let known = |open: &Conversation| shared(open.tokens(), tokens).min(open.memory().tokens()).min(most);
+        let open = self.open.iter().map(|open| (known(open), open)).max_by_key(|(known, _)| *known);
+        let known = open.as_ref().map_or(0, |(known, _)| *known);
+        match (self.kept.find(tokens, most, known), open) {
+            (Some(memory), _) => memory,
+            (None, Some((known, open))) if known > 0 => open.memory().beginning(known),
+            (None, _) => self.network.empty_memory(),
+        }
+    }
+
+    /// A call is over, and so may what it remembers be of use.
+    fn close(&mut self, index: usize) {
+        if let Some(over) = self.open.remove(index)
+            && self.keeps > 0
+        {
+            self.kept.keep(over.leave());
+            self.keep_in_bounds();
+        }
+    }
+
+    /// What is kept lies where open calls do not.
+    fn keep_in_bounds(&mut self) {
+        let taken: usize = self.open.iter().map(|open| Memory::room(open.most_tokens())).sum();
+        let free = (self.max_open * self.reader.context).saturating_sub(taken);
+        self.kept.shrink(free.min(self.keeps));
     }
 
     /// The calls that take part in the next pass: all that write, and the first that reads.
@@ -133,8 +185,9 @@ impl Llama {
         let logits = match self.network.forward(&mut feeds) {
             Ok(logits) => logits,
             Err(fault) => {
+                // Their memories are of no more use.
+                self.open.retain(|open| !chosen.contains(&open.call));
                 for call in chosen {
-                    self.cancel(*call);
                     reports(Report::Failed { call: *call, fault: fault.clone() });
                 }
                 return;
@@ -155,14 +208,22 @@ impl Llama {
             return;
         };
         let conversation = &mut self.open[index];
-        let Answered { text, ended } = conversation.write(logits, &self.reader);
+        let Answered { text, ended } = match conversation.write(logits, &self.reader) {
+            Ok(answered) => answered,
+            Err(fault) => {
+                self.close(index);
+                reports(Report::Failed { call, fault });
+                return;
+            }
+        };
         if !text.is_empty() {
             assert!(conversation.room > 0, "a conversation writes only where there is room");
             conversation.room -= 1;
             reports(Report::Emitted { call, port: 0, item: Datum::text(text) });
         }
         if ended {
-            self.open.remove(index);
+            reports(Report::Used { call, usage: self.open[index].made() });
+            self.close(index);
             reports(Report::Done { call });
         }
     }
@@ -190,7 +251,9 @@ impl Executor for Llama {
 
     fn cancel(&mut self, call: CallId) {
         self.waiting.retain(|waiting| waiting.id != call);
-        self.open.retain(|open| open.call != call);
+        if let Some(index) = self.open.iter().position(|open| open.call == call) {
+            self.close(index);
+        }
     }
 
     fn advance(&mut self, _now_us: u64, reports: &mut dyn FnMut(Report)) -> Turn {
@@ -208,6 +271,6 @@ impl Executor for Llama {
 
     fn memory_bytes(&self) -> u64 {
         let open: u64 = self.open.iter().map(Conversation::bytes).sum();
-        self.network.bytes() + open
+        self.network.bytes() + open + self.kept.bytes()
     }
 }

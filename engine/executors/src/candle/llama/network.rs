@@ -9,17 +9,18 @@
 //! grouped-query attention, SiLU-gated feed-forward); names of tensors and the order of rotated
 //! pairs (2i, 2i+1) are those of GGUF files: <https://github.com/ggml-org/llama.cpp>.
 
+use std::slice;
+
 use candle_core::quantized::QTensor;
 use candle_core::{Device, Tensor};
 use corn_core::Fault;
-use rayon::prelude::*;
 
 use super::gguf::{Gguf, Sizes};
 use super::quantized::Linear;
-use crate::candle::attention::Memory;
+use crate::candle::attention::{Looks, Memory};
 use crate::candle::dense::Rows;
 use crate::candle::files::{Working, brief};
-use crate::candle::threads::Threads;
+use crate::candle::threads::{Threads, each};
 
 /// The shared, unchanging part of a language model.
 pub(super) struct Network {
@@ -35,13 +36,12 @@ pub(super) struct Network {
 
 struct Layer {
     attention_norm: Vec<f32>,
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    /// Queries, keys and values.
+    projections: Linear,
     attention_output: Linear,
     feed_norm: Vec<f32>,
-    gate: Linear,
-    up: Linear,
+    /// Gates, and what goes through them.
+    gate_up: Linear,
     down: Linear,
 }
 
@@ -56,23 +56,30 @@ pub(super) struct Feed<'a> {
 impl Network {
     /// Reads the weights, to be worked on by `cpus` threads.
     pub(super) fn load(file: &mut Gguf<'_>, cpus: u32) -> Result<Self, Fault> {
-        let sizes = file.sizes()?;
         // A single thread is the caller's own: no pool, no hop.
-        let threads = if cpus > 1 { Some(Threads::start(cpus)?) } else { None };
-        let count = threads.as_ref().map_or(1, Threads::count);
+        if cpus <= 1 {
+            return Self::read(file, 1);
+        }
+        let threads = Threads::start(cpus)?;
+        let read = threads.run(|| Self::read(file, threads.count()))?;
+        Ok(Self { threads: Some(threads), ..read })
+    }
+
+    fn read(file: &mut Gguf<'_>, threads: usize) -> Result<Self, Fault> {
+        let sizes = file.sizes()?;
         let embedding_shape = [sizes.vocabulary, sizes.hidden];
         let embeddings = file.tensor("token_embd.weight", &embedding_shape)?;
         let output = if file.has("output.weight") {
-            linear(file, "output.weight", embedding_shape, count)?
+            linear(file, &[("output.weight".to_owned(), sizes.vocabulary)], sizes.hidden, threads)?
         } else {
-            Linear::new(&embeddings, count).map_err(|error| file.wrong(brief(&error)))?
+            Linear::new(slice::from_ref(&embeddings), threads).map_err(|error| file.wrong(brief(&error)))?
         };
         let layers = (0..sizes.layers)
-            .map(|index| Layer::load(file, &sizes, index, count))
+            .map(|index| Layer::load(file, &sizes, index, threads))
             .collect::<Result<_, _>>()?;
         let norm = file.floats("output_norm.weight", sizes.hidden)?;
         let turns = turns(file, &sizes)?;
-        Ok(Self { sizes, threads, embeddings, layers, norm, output, turns })
+        Ok(Self { sizes, threads: None, embeddings, layers, norm, output, turns })
     }
 
     pub(super) fn sizes(&self) -> &Sizes {
@@ -95,6 +102,13 @@ impl Network {
     /// Every memory must have room for its tokens within the context. If this fails, the memories are
     /// of no more use.
     pub(super) fn forward(&self, feeds: &mut [Feed<'_>]) -> Result<Vec<Option<Vec<f32>>>, Fault> {
+        match &self.threads {
+            Some(threads) => threads.run(|| self.pass(feeds)),
+            None => self.pass(feeds),
+        }
+    }
+
+    fn pass(&self, feeds: &mut [Feed<'_>]) -> Result<Vec<Option<Vec<f32>>>, Fault> {
         let mut rows = self.embed(feeds).while_doing("looking up tokens")?;
         for (index, layer) in self.layers.iter().enumerate() {
             self.attend(index, layer, feeds, &mut rows).while_doing("attention")?;
@@ -120,44 +134,49 @@ impl Network {
         feeds: &mut [Feed<'_>],
         rows: &mut Rows,
     ) -> candle_core::Result<()> {
-        let (heads, threads) = (self.sizes.heads, self.threads.as_ref());
+        let heads = self.sizes.heads;
         let normal = self.normalized(rows, &layer.attention_norm);
-        let mut queries = layer.query.forward(&normal, threads)?;
-        let mut keys = layer.key.forward(&normal, threads)?;
-        let values = layer.value.forward(&normal, threads)?;
+        let mut projected = layer.projections.forward(&normal)?;
+        let mut queries = Rows::new(heads.queries * heads.width, Vec::new());
         // First every key and value is remembered, then every row looks back as far as itself.
         let mut row = 0;
         for feed in feeds.iter_mut() {
             for offset in 0..feed.tokens.len() {
                 let position = feed.memory.tokens() + offset;
-                self.rotate(queries.row_mut(row), position);
-                self.rotate(keys.row_mut(row), position);
-                feed.memory.remember(index, heads, keys.row(row), values.row(row));
+                let (query, rest) = projected.row_mut(row).split_at_mut(queries.width);
+                let (key, value) = rest.split_at_mut(heads.key_values * heads.width);
+                self.rotate(query, position);
+                self.rotate(key, position);
+                queries.data.extend_from_slice(query);
+                feed.memory.remember(index, heads, key, value);
                 row += 1;
             }
         }
         let mut seen = Rows::new(queries.width, vec![0.0; queries.data.len()]);
-        let mut looks = looks(feeds, &queries, &mut seen);
-        let run =
-            |look: &mut Look<'_>| look.memory.attend(index, heads, look.query, look.tokens, look.output);
-        if let Some(threads) = threads {
-            threads.run(|| looks.par_iter_mut().for_each(run));
-        } else {
-            looks.iter_mut().for_each(run);
+        let (mut looking, mut seeing) = (&queries.data[..], &mut seen.data[..]);
+        let mut parts = Vec::new();
+        for feed in feeds.iter() {
+            let of_feed = feed.tokens.len() * queries.width;
+            let (queries, output);
+            (queries, looking) = looking.split_at(of_feed);
+            (output, seeing) = seeing.split_at_mut(of_feed);
+            let first = feed.memory.tokens() + 1;
+            parts.extend(feed.memory.attention(index, heads, queries, first, output));
         }
-        rows.add(&layer.attention_output.forward(&seen, threads)?);
+        each(parts, Looks::run);
+        rows.add(&layer.attention_output.forward(&seen)?);
         Ok(())
     }
 
     fn feed_forward(&self, layer: &Layer, rows: &mut Rows) -> candle_core::Result<()> {
-        let threads = self.threads.as_ref();
         let normal = self.normalized(rows, &layer.feed_norm);
-        let mut gate = layer.gate.forward(&normal, threads)?;
-        let up = layer.up.forward(&normal, threads)?;
-        for (gate, up) in gate.data.iter_mut().zip(&up.data) {
-            *gate = *gate / (1.0 + (-*gate).exp()) * up;
+        let both = layer.gate_up.forward(&normal)?;
+        let mut inner = Rows::new(both.width / 2, Vec::with_capacity(both.data.len() / 2));
+        for both in both.data.chunks_exact(both.width) {
+            let (gates, ups) = both.split_at(inner.width);
+            inner.data.extend(gates.iter().zip(ups).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up));
         }
-        rows.add(&layer.down.forward(&gate, threads)?);
+        rows.add(&layer.down.forward(&inner)?);
         Ok(())
     }
 
@@ -171,9 +190,9 @@ impl Network {
             }
         }
         let last = self.normalized(&Rows::new(rows.width, wanted), &self.norm);
-        let logits = self.output.forward(&last, self.threads.as_ref())?;
-        let mut each = logits.data.chunks_exact(logits.width);
-        Ok(feeds.iter().map(|feed| feed.wants_logits.then(|| each.next().map(<[f32]>::to_vec))?).collect())
+        let logits = self.output.forward(&last)?;
+        let mut rows = logits.data.chunks_exact(logits.width);
+        Ok(feeds.iter().map(|feed| feed.wants_logits.then(|| rows.next().map(<[f32]>::to_vec))?).collect())
     }
 
     /// Root-mean-square norm of each row.
@@ -206,33 +225,39 @@ impl Layer {
         let Sizes { hidden, inner, heads, .. } = *sizes;
         let queries = heads.queries * heads.width;
         let key_values = heads.key_values * heads.width;
-        let mut part = |name: &str, outputs, inputs| {
-            linear(file, &format!("blk.{index}.{name}.weight"), [outputs, inputs], threads)
+        let mut part = |names: &[(&str, usize)], inputs| {
+            let names = names.iter().map(|(name, outputs)| (format!("blk.{index}.{name}.weight"), *outputs));
+            linear(file, &names.collect::<Vec<_>>(), inputs, threads)
         };
-        let query = part("attn_q", queries, hidden)?;
-        let key = part("attn_k", key_values, hidden)?;
-        let value = part("attn_v", key_values, hidden)?;
-        let attention_output = part("attn_output", hidden, queries)?;
-        let gate = part("ffn_gate", inner, hidden)?;
-        let up = part("ffn_up", inner, hidden)?;
-        let down = part("ffn_down", hidden, inner)?;
+        let projections =
+            part(&[("attn_q", queries), ("attn_k", key_values), ("attn_v", key_values)], hidden)?;
+        let attention_output = part(&[("attn_output", hidden)], queries)?;
+        let gate_up = part(&[("ffn_gate", inner), ("ffn_up", inner)], hidden)?;
+        let down = part(&[("ffn_down", hidden)], inner)?;
         let attention_norm = file.floats(&format!("blk.{index}.attn_norm.weight"), hidden)?;
         let feed_norm = file.floats(&format!("blk.{index}.ffn_norm.weight"), hidden)?;
-        Ok(Self { attention_norm, query, key, value, attention_output, feed_norm, gate, up, down })
+        Ok(Self { attention_norm, projections, attention_output, feed_norm, gate_up, down })
     }
 
     fn bytes(&self) -> u64 {
-        [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down]
+        [&self.projections, &self.attention_output, &self.gate_up, &self.down]
             .into_iter()
             .map(Linear::bytes)
             .sum()
     }
 }
 
-fn linear(file: &mut Gguf<'_>, name: &str, shape: [usize; 2], threads: usize) -> Result<Linear, Fault> {
-    let weight = file.tensor(name, &shape)?;
-    Linear::new(&weight, threads)
-        .map_err(|error| file.wrong(format_args!("tensor {name} cannot be used ({})", brief(&error))))
+/// A layer of one or more tensors, each with its outputs.
+fn linear(
+    file: &mut Gguf<'_>,
+    names: &[(String, usize)],
+    inputs: usize,
+    threads: usize,
+) -> Result<Linear, Fault> {
+    let weights = names.iter().map(|(name, outputs)| file.tensor(name, &[*outputs, inputs]));
+    let weights = weights.collect::<Result<Vec<_>, _>>()?;
+    Linear::new(&weights, threads)
+        .map_err(|error| file.wrong(format_args!("tensor {} cannot be used ({})", names[0].0, brief(&error))))
 }
 
 /// Wave lengths grow geometrically; Llama 3.1 and later stretch them by a factor for each pair.
@@ -248,26 +273,4 @@ fn turns(file: &mut Gguf<'_>, sizes: &Sizes) -> Result<Vec<f32>, Fault> {
         .enumerate()
         .map(|(pair, factor)| sizes.rotation_base.powf(-2.0 * pair as f32 / sizes.rotated as f32) / factor)
         .collect())
-}
-
-/// One row's look back at its conversation.
-struct Look<'a> {
-    memory: &'a Memory,
-    /// How many tokens it sees: itself and those before it.
-    tokens: usize,
-    query: &'a [f32],
-    output: &'a mut [f32],
-}
-
-fn looks<'a>(feeds: &'a [Feed<'_>], queries: &'a Rows, seen: &'a mut Rows) -> Vec<Look<'a>> {
-    let width = queries.width;
-    let mut rows = queries.data.chunks_exact(width).zip(seen.data.chunks_exact_mut(width));
-    let mut looks = Vec::new();
-    for feed in feeds {
-        let first = feed.memory.tokens() + 1;
-        for (tokens, (query, output)) in (first..first + feed.tokens.len()).zip(&mut rows) {
-            looks.push(Look { memory: feed.memory, tokens, query, output });
-        }
-    }
-    looks
 }

@@ -12,63 +12,104 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Result, Tensor};
-use rayon::prelude::*;
 
 use crate::candle::dense::Rows;
-use crate::candle::threads::Threads;
+use crate::candle::threads::each;
 
-/// A linear layer without bias: `outputs × inputs` weights, quantised.
+/// A linear layer without bias, quantised; or several of the same inputs whose outputs lie beside each other: an input
+/// is prepared for the product once for all of them.
 pub(super) struct Linear {
     inputs: usize,
-    /// Inputs of the weights as they are kept: `inputs`, padded with zeros to whole blocks.
-    padded: usize,
     outputs: usize,
     /// The weights, split by outputs so that each thread has a part.
-    parts: Vec<Arc<QTensor>>,
+    parts: Vec<Part>,
+}
+
+/// Some outputs.
+struct Part {
+    weight: Arc<QTensor>,
+    /// Inputs of the weights as they are kept: padded with zeros to whole blocks.
+    padded: usize,
 }
 
 impl Linear {
-    /// A layer of `weight` (`outputs × inputs`), split into parts for so many threads.
-    pub(super) fn new(weight: &QTensor, threads: usize) -> Result<Self> {
-        let (outputs, inputs) = weight.shape().dims2()?;
-        let (weight, padded) = encoded(weight)?;
-        let parts = split(outputs, threads)
-            .into_iter()
-            .map(|range| part(&weight, padded, range).map(Arc::new))
-            .collect::<Result<_>>()?;
-        Ok(Self { inputs, padded, outputs, parts })
+    /// A layer of `weights` (`outputs × inputs` each), split into parts for so many threads, and made on the pool that
+    /// this is called in.
+    pub(super) fn new(weights: &[QTensor], threads: usize) -> Result<Self> {
+        let runs = runs(weights)?;
+        let ranges = runs
+            .iter()
+            .flat_map(|run| split(run.outputs, threads).into_iter().map(move |range| (run, range)));
+        let parts = each(ranges.collect(), |(run, range)| run.part(range));
+        let outputs = runs.iter().map(|run| run.outputs).sum();
+        Ok(Self { inputs: runs[0].inputs, outputs, parts: parts.into_iter().collect::<Result<_>>()? })
     }
 
-    /// The product with each row.
-    pub(super) fn forward(&self, rows: &Rows, threads: Option<&Threads>) -> Result<Rows> {
+    /// The product with each row, on the pool that this is called in.
+    pub(super) fn forward(&self, rows: &Rows) -> Result<Rows> {
         assert_eq!(rows.width, self.inputs, "rows fit the layer");
-        let padded = self.pad(rows);
-        let products: Vec<Vec<f32>> = match threads {
-            Some(threads) => threads.run(|| {
-                self.parts.par_iter().map(|part| product(part, &padded, self.padded)).collect::<Result<_>>()
-            })?,
-            None => {
-                self.parts.iter().map(|part| product(part, &padded, self.padded)).collect::<Result<_>>()?
-            }
-        };
+        let products = each(self.parts.iter().collect(), |part| part.product(rows));
+        let products = products.into_iter().collect::<Result<_>>()?;
         Ok(Rows::new(self.outputs, beside_each_other(products, rows.count())))
     }
 
     /// Bytes of the weights, counting the second copy that some kernels arrange for themselves.
     pub(super) fn bytes(&self) -> u64 {
-        let copies = if is_rearranged(self.parts[0].dtype(), self.padded) { 2 } else { 1 };
-        self.parts.iter().map(|part| part.storage_size_in_bytes() as u64 * copies).sum()
+        let bytes = |part: &Part| {
+            let copies = if is_rearranged(part.weight.dtype(), part.padded) { 2 } else { 1 };
+            part.weight.storage_size_in_bytes() as u64 * copies
+        };
+        self.parts.iter().map(bytes).sum()
     }
+}
 
-    fn pad(&self, rows: &Rows) -> Vec<f32> {
-        if self.padded == self.inputs {
-            return rows.data.clone();
+impl Part {
+    fn product(&self, rows: &Rows) -> Result<Vec<f32>> {
+        if self.padded == rows.width {
+            return product(&self.weight, &rows.data, rows.width);
         }
         let mut padded = vec![0.0; rows.count() * self.padded];
         for (to, from) in padded.chunks_exact_mut(self.padded).zip(rows.data.chunks_exact(rows.width)) {
             to[..rows.width].copy_from_slice(from);
         }
-        padded
+        product(&self.weight, &padded, self.padded)
+    }
+}
+
+/// Weights of one format, one after the other, as the file has them.
+struct Run {
+    dtype: GgmlDType,
+    inputs: usize,
+    outputs: usize,
+    bytes: Vec<u8>,
+}
+
+/// Puts neighbours of one format together.
+fn runs(weights: &[QTensor]) -> Result<Vec<Run>> {
+    let mut runs: Vec<Run> = Vec::new();
+    for weight in weights {
+        let (outputs, inputs) = weight.shape().dims2()?;
+        let (dtype, bytes) = (weight.dtype(), weight.data()?);
+        match runs.last_mut() {
+            Some(last) if last.dtype == dtype => {
+                assert_eq!(last.inputs, inputs, "layers beside each other take the same");
+                last.outputs += outputs;
+                last.bytes.extend_from_slice(&bytes);
+            }
+            _ => runs.push(Run { dtype, inputs, outputs, bytes: bytes.into_owned() }),
+        }
+    }
+    Ok(runs)
+}
+
+impl Run {
+    /// Some outputs, in a format that has a fast kernel.
+    fn part(&self, outputs: Range<usize>) -> Result<Part> {
+        let row_bytes = self.inputs / self.dtype.block_size() * self.dtype.type_size();
+        let bytes = &self.bytes[outputs.start * row_bytes..outputs.end * row_bytes];
+        let storage = QStorage::from_data(bytes.into(), &Device::Cpu, self.dtype)?;
+        let (weight, padded) = encoded(QTensor::new(storage, (outputs.len(), self.inputs))?)?;
+        Ok(Part { weight: Arc::new(weight), padded })
     }
 }
 
@@ -82,8 +123,8 @@ const BLOCK: usize = 256;
 /// 4 or 5 bits have made already. Half floats become floats, which loses nothing. Where
 /// the processor multiplies bytes, Q8_0 is padded with zeros to blocks of 256, which the fastest
 /// kernel needs.
-fn encoded(weight: &QTensor) -> Result<(QTensor, usize)> {
-    let (outputs, inputs) = weight.shape().dims2()?;
+fn encoded(weight: QTensor) -> Result<(QTensor, usize)> {
+    let inputs = weight.shape().dims2()?.1;
     let target = match weight.dtype() {
         GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 => GgmlDType::Q8_0,
         GgmlDType::F16 | GgmlDType::BF16 => GgmlDType::F32,
@@ -92,8 +133,7 @@ fn encoded(weight: &QTensor) -> Result<(QTensor, usize)> {
     let padded =
         if target == GgmlDType::Q8_0 && multiplies_bytes() { inputs.next_multiple_of(BLOCK) } else { inputs };
     if target == weight.dtype() && padded == inputs {
-        let storage = QStorage::from_data(weight.data()?, &Device::Cpu, target)?;
-        return Ok((QTensor::new(storage, (outputs, inputs))?, inputs));
+        return Ok((weight, inputs));
     }
     let floats = weight.dequantize(&Device::Cpu)?.pad_with_zeros(1, 0, padded - inputs)?;
     Ok((QTensor::quantize(&floats, target)?, padded))
@@ -138,9 +178,9 @@ fn rows_at_once(dtype: GgmlDType) -> Range<usize> {
     }
 }
 
-/// The product of one part with rows of `width` floats.
-fn product(part: &QTensor, rows: &[f32], width: usize) -> Result<Vec<f32>> {
-    let Range { start: fewest, end } = rows_at_once(part.dtype());
+/// The product with rows of `width` floats.
+fn product(weight: &Arc<QTensor>, rows: &[f32], width: usize) -> Result<Vec<f32>> {
+    let Range { start: fewest, end } = rows_at_once(weight.dtype());
     let mut outputs = Vec::new();
     for group in rows.chunks((end - 1).saturating_mul(width)) {
         let count = group.len() / width;
@@ -150,7 +190,7 @@ fn product(part: &QTensor, rows: &[f32], width: usize) -> Result<Vec<f32>> {
         } else {
             Tensor::from_slice(group, (count, width), &Device::Cpu)?
         };
-        let mut output = input.apply_op1_no_bwd(part)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut output = input.apply_op1_no_bwd(&**weight)?.flatten_all()?.to_vec1::<f32>()?;
         output.truncate(output.len() / input.dim(0)? * count);
         if outputs.is_empty() {
             outputs = output;
@@ -176,15 +216,6 @@ fn split(outputs: usize, threads: usize) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Some outputs of the weights.
-fn part(weight: &QTensor, inputs: usize, outputs: Range<usize>) -> Result<QTensor> {
-    let dtype = weight.dtype();
-    let row_bytes = inputs / dtype.block_size() * dtype.type_size();
-    let bytes = weight.data()?;
-    let bytes = &bytes[outputs.start * row_bytes..outputs.end * row_bytes];
-    QTensor::new(QStorage::from_data(bytes.into(), &Device::Cpu, dtype)?, (outputs.len(), inputs))
-}
-
 /// Products of the parts, put together row by row.
 fn beside_each_other(mut products: Vec<Vec<f32>>, rows: usize) -> Vec<f32> {
     if products.len() == 1 {
@@ -203,6 +234,7 @@ fn beside_each_other(mut products: Vec<Vec<f32>>, rows: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::candle::threads::Threads;
 
     const FORMATS: [GgmlDType; 14] = [
         GgmlDType::F32,
@@ -239,11 +271,11 @@ mod tests {
     #[test]
     fn a_row_is_the_same_in_any_company() {
         for dtype in FORMATS {
-            let layer = Linear::new(&weight(48, 512, dtype), 1).unwrap();
+            let layer = Linear::new(&[weight(48, 512, dtype)], 1).unwrap();
             let rows = Rows::new(512, noise(512 * 70, 3));
-            let together = layer.forward(&rows, None).unwrap();
+            let together = layer.forward(&rows).unwrap();
             for index in 0..rows.count() {
-                let alone = layer.forward(&Rows::new(512, rows.row(index).to_vec()), None).unwrap();
+                let alone = layer.forward(&Rows::new(512, rows.row(index).to_vec())).unwrap();
                 assert_eq!(alone.data, together.row(index), "{dtype:?}, row {index}");
             }
         }
@@ -253,11 +285,33 @@ mod tests {
     fn parts_for_threads_give_what_one_gives() {
         let threads = Threads::start(3).unwrap();
         for dtype in [GgmlDType::Q4_1, GgmlDType::Q8_0, GgmlDType::Q6K, GgmlDType::F32] {
-            let weight = weight(104, 512, dtype);
+            let weight = [weight(104, 512, dtype)];
             let rows = Rows::new(512, noise(512 * 5, 3));
-            let one = Linear::new(&weight, 1).unwrap().forward(&rows, None).unwrap();
-            let three = Linear::new(&weight, 3).unwrap().forward(&rows, Some(&threads)).unwrap();
+            let one = Linear::new(&weight, 1).unwrap().forward(&rows).unwrap();
+            let three = Linear::new(&weight, 3).unwrap();
+            let three = threads.run(|| three.forward(&rows)).unwrap();
             assert_eq!(one.data, three.data, "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn layers_beside_each_other_give_what_each_gives() {
+        let threads = Threads::start(2).unwrap();
+        // Of one format, and of two.
+        for [one, two, three] in [
+            [GgmlDType::Q8_0; 3],
+            [GgmlDType::Q4K, GgmlDType::Q4K, GgmlDType::Q6K],
+            [GgmlDType::F16, GgmlDType::Q4_1, GgmlDType::Q4_1],
+        ] {
+            let weights = [weight(48, 512, one), weight(32, 512, two), weight(16, 512, three)];
+            let rows = Rows::new(512, noise(512 * 3, 3));
+            let beside = Linear::new(&weights, 2).unwrap();
+            let beside = threads.run(|| beside.forward(&rows)).unwrap();
+            let each = weights.map(|weight| Linear::new(&[weight], 1).unwrap().forward(&rows).unwrap());
+            for row in 0..rows.count() {
+                let each: Vec<f32> = each.iter().flat_map(|layer| layer.row(row).to_vec()).collect();
+                assert_eq!(beside.row(row), each, "{one:?} {two:?} {three:?}");
+            }
         }
     }
 
@@ -269,8 +323,7 @@ mod tests {
             let weight = weight(32, inputs, dtype);
             let exact = weight.dequantize(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
             let row = noise(inputs, 11);
-            let found =
-                Linear::new(&weight, 1).unwrap().forward(&Rows::new(inputs, row.clone()), None).unwrap();
+            let found = Linear::new(&[weight], 1).unwrap().forward(&Rows::new(inputs, row.clone())).unwrap();
             for (found, weights) in found.data.iter().zip(&exact) {
                 let expected: f32 = weights.iter().zip(&row).map(|(a, b)| a * b).sum();
                 assert!((found - expected).abs() < 0.1, "{dtype:?}: {found} for {expected}");

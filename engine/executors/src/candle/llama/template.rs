@@ -4,7 +4,7 @@
 //! with the settings and the two functions that such templates rely on (those of Hugging Face
 //! `transformers`). A template comes from outside, so its work is bounded.
 
-use corn_core::Fault;
+use corn_core::{Fault, Role};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, context};
 
@@ -45,11 +45,17 @@ impl Template {
         Ok(Self { environment, begin: begin.to_owned(), end: end.to_owned() })
     }
 
-    /// The prompt that asks for an answer to `prompt`, after a system message if there is one.
-    pub(super) fn render(&self, system: Option<&str>, prompt: &str) -> Result<String, Fault> {
-        let system = system.map(|content| context! { role => "system", content });
-        let messages: Vec<_> =
-            system.into_iter().chain([context! { role => "user", content => prompt }]).collect();
+    /// The prompt that asks for an answer to what is `said`.
+    pub(super) fn render(&self, said: &[(Role, String)]) -> Result<String, Fault> {
+        let role = |role| match role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        let messages: Vec<_> = said
+            .iter()
+            .map(|(said_by, content)| context! { role => role(*said_by), content => content })
+            .collect();
         self.environment
             .get_template(NAME)
             .and_then(|template| {
@@ -70,6 +76,14 @@ impl Template {
 mod tests {
     use super::*;
 
+    fn user(text: &str) -> Vec<(Role, String)> {
+        vec![(Role::User, text.to_owned())]
+    }
+
+    fn after(role: Role, said: &str, text: &str) -> Vec<(Role, String)> {
+        [vec![(role, said.to_owned())], user(text)].concat()
+    }
+
     const CHATML: &str = "{% for message in messages %}\
         {% if loop.first and messages[0]['role'] != 'system' %}\
         {{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}\
@@ -80,12 +94,12 @@ mod tests {
     fn chatml_with_its_own_and_with_a_given_system_message() {
         let template = Template::new(CHATML, "", "<|im_end|>").unwrap();
         assert_eq!(
-            template.render(None, "Hi & <you>").unwrap(),
+            template.render(&user("Hi & <you>")).unwrap(),
             "<|im_start|>system\nBe kind<|im_end|>\n<|im_start|>user\nHi & <you><|im_end|>\n\
              <|im_start|>assistant\n"
         );
         assert_eq!(
-            template.render(Some("Rhyme"), "Hi").unwrap(),
+            template.render(&after(Role::System, "Rhyme", "Hi")).unwrap(),
             "<|im_start|>system\nRhyme<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
         );
     }
@@ -99,15 +113,15 @@ mod tests {
             {{- bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}
         {%- endfor %}";
         let template = Template::new(source, "<s>", "</s>").unwrap();
-        assert_eq!(template.render(None, "  Hi ").unwrap(), "<s>[INST] Hi [/INST]");
-        let fault = template.render(Some("x"), "Hi").unwrap_err();
+        assert_eq!(template.render(&user("  Hi ")).unwrap(), "<s>[INST] Hi [/INST]");
+        let fault = template.render(&after(Role::System, "x", "Hi")).unwrap_err();
         assert!(fault.message.contains("System role not supported"), "{fault}");
     }
 
     #[test]
     fn a_template_that_never_ends_is_refused() {
         let source = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-        let fault = Template::new(source, "", "").unwrap().render(None, "Hi").unwrap_err();
+        let fault = Template::new(source, "", "").unwrap().render(&user("Hi")).unwrap_err();
         assert!(fault.message.contains("fuel"), "{fault}");
     }
 }

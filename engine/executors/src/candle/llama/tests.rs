@@ -7,13 +7,15 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::{Value, write};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
-use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn};
-use corn_core::{Blame, Datum, Fault};
-use corn_plan::Literal;
+use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn, Usage};
+use corn_core::{Blame, Conversation, Datum, Fault, Message, Part, Role};
+use corn_plan::{Literal, Modality};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{Llama, load};
+
+mod schemas;
 
 const LAYERS: usize = 2;
 const HIDDEN: usize = 64;
@@ -126,6 +128,7 @@ struct Seen {
     text: BTreeMap<CallId, String>,
     done: BTreeSet<CallId>,
     failed: BTreeMap<CallId, Fault>,
+    used: BTreeMap<CallId, Usage>,
 }
 
 impl Seen {
@@ -139,6 +142,10 @@ impl Seen {
             Report::Done { call } => assert!(self.done.insert(call)),
             Report::Failed { call, fault } => drop(self.failed.insert(call, fault)),
             Report::Batch { calls } => assert!(calls > 0),
+            Report::Used { call, usage } => {
+                let used = self.used.entry(call).or_default();
+                *used = used.and(usage);
+            }
             other => panic!("{other:?} was not expected"),
         })
     }
@@ -220,7 +227,7 @@ fn a_call_without_room_waits_and_holds_back_no_other() {
 
 #[test]
 fn a_cancelled_call_is_forgotten_with_its_memory() {
-    let mut llama = tiny(&[], 1);
+    let mut llama = tiny(&[("prefix_cache", Literal::Int(0))], 1);
     let before = llama.memory_bytes();
     llama.start(call(0, "Hello!", 1, u32::MAX));
     llama.start(call(1, "waits", 1, u32::MAX));
@@ -235,6 +242,72 @@ fn a_cancelled_call_is_forgotten_with_its_memory() {
     let said = seen.text.len();
     let seen = seen.all(&mut llama);
     assert_eq!((seen.text.len(), seen.done.len()), (said, 0));
+}
+
+/// Opens the call and says how many of its tokens need not be read.
+fn known(llama: &mut Llama, call: Call) -> usize {
+    llama.start(call);
+    assert_eq!(Seen::default().turn(llama), Turn::Busy);
+    llama.open.back().unwrap().memory().tokens()
+}
+
+#[test]
+fn whoever_begins_alike_goes_on_from_there_and_is_answered_as_if_alone() {
+    let options = [("max_tokens", Literal::Int(20))];
+    let alone = |prompt: &str| alone(&mut tiny(&options, 1), prompt, 7);
+    let first = "You are told at length who you are. ".repeat(3);
+    let (other, longer) = (format!("{first}But?"), format!("{first}And so on, at length."));
+    let mut llama = tiny(&options, 4);
+    let shared = 8 + first.len();
+    assert_eq!(known(&mut llama, call(0, &first, 7, u32::MAX)), 0);
+    // One that is still open is begun like as well, as far as it has been read.
+    let mut seen = Seen::default();
+    while seen.text.is_empty() {
+        seen.turn(&mut llama);
+    }
+    let of_open = known(&mut llama, call(1, &other, 7, u32::MAX));
+    assert!(of_open > shared / 2, "{of_open} of {shared}");
+    seen = seen.all(&mut llama);
+    let of_over = known(&mut llama, call(2, &longer, 7, u32::MAX));
+    assert!(of_over >= of_open, "{of_over} after {of_open}");
+    // The very same leaves one token to read.
+    seen = seen.all(&mut llama);
+    let same = known(&mut llama, call(3, &longer, 7, u32::MAX));
+    assert_eq!(same + 1, llama.open[0].tokens().len());
+    let seen = seen.all(&mut llama);
+    for (id, prompt) in (0..).zip([&first, &other, &longer, &longer]) {
+        assert_eq!(seen.text[&CallId(id)], alone(prompt), "call {id}");
+    }
+}
+
+#[test]
+fn a_cancelled_call_leaves_what_it_has_read() {
+    let mut llama = tiny(&[], 1);
+    let prompt = "read this, please. ".repeat(8);
+    assert_eq!(known(&mut llama, call(0, &prompt, 1, u32::MAX)), 0);
+    Seen::default().turn(&mut llama);
+    llama.cancel(CallId(0));
+    assert_eq!(known(&mut llama, call(1, &prompt, 1, u32::MAX)), super::CHUNK);
+}
+
+#[test]
+fn what_is_kept_lies_where_open_calls_do_not() {
+    let mut llama = tiny(&[("context", Literal::Int(60)), ("max_tokens", Literal::Int(20))], 2);
+    let mut seen = Seen::default();
+    for id in 0..40 {
+        llama.start(call(id, &format!("{id} is another prompt"), 1, u32::MAX));
+        for _ in 0..3 {
+            seen.turn(&mut llama);
+            let open: usize = llama.open.iter().map(super::conversation::Conversation::most_tokens).sum();
+            assert!(llama.kept.tokens() + open <= 2 * 60, "{} and {open}", llama.kept.tokens());
+        }
+    }
+    assert_eq!(seen.all(&mut llama).done.len(), 40);
+    assert!(llama.kept.tokens() > 60, "{}", llama.kept.tokens());
+    // Keys and values of two heads, which are a quarter of the queries' width each.
+    let token_bytes = LAYERS * 2 * 2 * (HIDDEN / 4) * size_of::<f32>();
+    let most = (llama.kept.tokens() * token_bytes) as u64;
+    assert!((most * 3 / 4..=most).contains(&llama.kept.bytes()), "{} and {most}", llama.kept.bytes());
 }
 
 #[test]
@@ -283,6 +356,37 @@ fn requests_that_cannot_be_answered_are_the_requests_fault() {
         assert_eq!(fault.blame, Blame::Request);
         assert!(fault.message.contains(word), "{fault}");
     }
+}
+
+#[test]
+fn a_conversation_is_gone_on_with() {
+    let said = |role, text: &str| Message { role, parts: vec![Part::Text(text.into())] };
+    let talk = |messages: Vec<Message>| {
+        CallInput::Value(Datum::Messages(Conversation { messages, media: Vec::new() }.into()))
+    };
+    let ask = |id, talk| {
+        let mut call = call(id, "", 1, u32::MAX);
+        call.inputs[0] = CallInput::Absent;
+        call.inputs.push(talk);
+        call
+    };
+    let mut llama = tiny(&[], 8);
+    llama.start(call(0, "Hi", 1, u32::MAX));
+    llama.start(ask(1, talk(vec![said(Role::User, "Hi")])));
+    let turns = [(Role::User, "Hi"), (Role::Assistant, "Ho"), (Role::User, "Hi")];
+    llama.start(ask(2, talk(turns.into_iter().map(|(role, text)| said(role, text)).collect())));
+    llama.start(ask(3, talk(vec![said(Role::Assistant, "Ho")])));
+    let picture = Message { role: Role::User, parts: vec![Part::Media(Modality::Image)] };
+    llama.start(ask(4, talk(vec![picture])));
+    let mut both = ask(5, talk(vec![said(Role::User, "Hi")]));
+    both.inputs[0] = CallInput::Value(Datum::text("Hi"));
+    llama.start(both);
+    let seen = Seen::default().all(&mut llama);
+    assert_eq!(seen.text[&CallId(0)], seen.text[&CallId(1)], "a prompt is a conversation of one message");
+    assert_ne!(seen.text[&CallId(1)], seen.text[&CallId(2)], "what was said before is heard");
+    let why: Vec<&str> = seen.failed.values().map(|fault| &*fault.message).collect();
+    assert_eq!(why.len(), 3, "{why:?}");
+    assert!(why[0].contains("empty") && why[1].contains("image") && why[2].contains("not both"), "{why:?}");
 }
 
 #[test]
@@ -355,6 +459,7 @@ fn options_outside_their_range_are_a_fault_of_the_set_up() {
         ("temperature", Literal::Float(-1.0)),
         ("top_p", Literal::Float(0.0)),
         ("context", Literal::Int(513)),
+        ("prefix_cache", Literal::Int(-1)),
         ("repetition_penalty", Literal::Float(0.5)),
         ("system", Literal::Int(1)),
     ] {

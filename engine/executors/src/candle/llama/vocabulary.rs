@@ -129,6 +129,11 @@ impl Vocabulary {
         self.ends.contains(&token)
     }
 
+    /// The tokens that end an answer.
+    pub(super) fn ends(&self) -> impl Iterator<Item = u32> {
+        self.ends.iter().copied()
+    }
+
     /// The bytes that a token adds to the answer.
     pub(super) fn bytes(&self, token: u32) -> &[u8] {
         self.bytes.get(token as usize).and_then(Option::as_deref).unwrap_or_default()

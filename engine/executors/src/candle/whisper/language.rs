@@ -79,6 +79,23 @@ impl Marks {
         })
     }
 
+    /// The token of a language that a request names, by its code; none where the model knows only that one.
+    pub(super) fn language(&self, tokenizer: &Tokenizer, code: &str) -> Result<Option<u32>, Fault> {
+        let code = code.trim().to_ascii_lowercase();
+        if self.languages.is_empty() {
+            return match code.as_str() {
+                "en" => Ok(None),
+                _ => Err(Fault::request(format!("'language' is {code:?}, and the model knows only \"en\""))),
+            };
+        }
+        let token = tokenizer.token_to_id(&format!("<|{code}|>")).filter(|it| self.languages.contains(it));
+        token.map(Some).ok_or_else(|| {
+            Fault::request(format!(
+                "'language' is {code:?}, which the model does not take; give a code such as \"en\""
+            ))
+        })
+    }
+
     /// Makes what must not be written impossible.
     pub(super) fn suppress(&self, logits: &mut [f32], is_first: bool) {
         // Specials, times included, all lie behind the end.

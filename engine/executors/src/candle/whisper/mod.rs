@@ -71,7 +71,7 @@ pub(super) struct Listening {
     /// Windows to hear next.
     windows: VecDeque<Range<usize>>,
     writing: Option<Box<Writing>>,
-    /// Chosen at the first window.
+    /// Said by the request, or chosen at the first window.
     language: Option<u32>,
     text: String,
 }
@@ -160,8 +160,13 @@ impl Model for Whisper {
                 MAX_SECONDS / 60
             )));
         }
+        let language = match inputs.get(1) {
+            Some(CallInput::Value(Datum::Text(code))) => self.marks.language(&self.tokenizer, code)?,
+            Some(CallInput::Value(_)) => return Err(Fault::request("input 'language' must be a text")),
+            _ => None,
+        };
         let (windows, text) = (VecDeque::new(), String::new());
-        Ok(Listening { sound: Arc::clone(sound), uncut: 0, windows, writing: None, language: None, text })
+        Ok(Listening { sound: Arc::clone(sound), uncut: 0, windows, writing: None, language, text })
     }
 
     fn step(&mut self, listening: &mut Listening, io: &mut dyn Io) -> Result<Step, Fault> {

@@ -8,7 +8,7 @@ use candle_core::Result;
 use corn_core::Fault;
 
 use super::Sizes;
-use crate::candle::attention::{Heads, Memory, attend_all};
+use crate::candle::attention::{Heads, Looks, Memory, attend_all};
 use crate::candle::dense::{Affine, LayerNorm, Rows, gelu};
 use crate::candle::files::{Tensors, brief};
 
@@ -230,7 +230,7 @@ impl Attention {
     fn look(&self, row: &Rows, memory: &Memory, index: usize, heads: Heads, tokens: usize) -> Result<Rows> {
         let query = self.query.forward(row)?;
         let mut seen = vec![0.0; row.width];
-        memory.attend(index, heads, &query.data, tokens, &mut seen);
+        memory.attention(index, heads, &query.data, tokens, &mut seen).for_each(Looks::run);
         self.output.forward(&Rows::new(row.width, seen))
     }
 }
