@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use corn_core::executor::Usage;
 use corn_core::message::{CoordinatorEvent, RequestId, Seat, WorkerEvent};
 use corn_core::{Datum, Fault};
 use corn_plan::{RecordingId, StageId, ValueId, Verified};
@@ -25,6 +26,9 @@ pub enum Piece {
         /// The output's place among the recording's outputs.
         output: usize,
     },
+    /// What has been used for the answer so far, over all calls that say it. It is no part of the answer, and comes again
+    /// when there is more.
+    Used(Usage),
     /// The request has failed; no item comes after this.
     Failed(Fault),
 }
@@ -55,6 +59,7 @@ struct Client {
 #[derive(Debug)]
 pub(crate) enum Message {
     Output { worker: Seat, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum> },
+    Used { request: RequestId, usage: Usage },
     Failed(Fault),
 }
 
@@ -92,6 +97,11 @@ impl Clients {
             // What is still under way when the request is over is the client's.
             _ => Taken::Another,
         }
+    }
+
+    /// Whether `request` is the attempt that counts.
+    fn counts(&self, request: RequestId) -> bool {
+        self.lock().open.get(&request.number).is_none_or(|client| client.attempt == request.attempt)
     }
 
     /// The request is replayed as `request`, unless its client has got something of the attempt before in the
@@ -164,6 +174,8 @@ pub struct Answer {
     pub(crate) messages: UnboundedReceiver<Message>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) told: Told,
+    /// What has been used so far, by the attempt that it was used for.
+    pub(crate) used: (u32, Usage),
     pub(crate) is_over: bool,
 }
 
@@ -189,6 +201,14 @@ impl Answer {
             };
             match message {
                 Message::Failed(fault) => return Some(Piece::Failed(fault)),
+                Message::Used { request, usage } => {
+                    if self.desk.clients.counts(request) {
+                        let (attempt, before) = self.used;
+                        let before = if attempt == request.attempt { before } else { Usage::default() };
+                        self.used = (request.attempt, before.and(usage));
+                        return Some(Piece::Used(self.used.1));
+                    }
+                }
                 Message::Output { worker, request, stage, value, item } => {
                     match self.desk.clients.take(request) {
                         Taken::Stale => continue,
@@ -218,6 +238,11 @@ impl Answer {
             self.desk.ports.send(worker, WorkerEvent::Consumed { request, stage, value, count: 1 });
         }
         Piece::Item { output, datum }
+    }
+
+    /// Whether something has come that is not taken yet.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.messages.is_empty()
     }
 
     /// Waits for no more: every output has ended, and that the request gives back what it held need not be seen.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corn_core::Datum;
+use corn_core::executor::Usage;
 use corn_plan::{ComponentId, StageId, Transport};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,12 @@ pub struct ComponentWork {
     pub bytes: u64,
     /// How long the sound in them lasts, in µs.
     pub audio_us: u64,
+    /// Tokens of what calls were given, as the component counts them.
+    pub prompt_tokens: u64,
+    /// Those of them that did not have to be read.
+    pub cached_tokens: u64,
+    /// Tokens that calls have made.
+    pub completion_tokens: u64,
     /// Turns of work.
     pub turns: u64,
     /// How long they took, in µs.
@@ -136,6 +143,9 @@ pub(crate) struct ComponentCounts {
     items: Count,
     bytes: Count,
     audio_us: Count,
+    prompt_tokens: Count,
+    cached_tokens: Count,
+    completion_tokens: Count,
     turns: Count,
     busy_us: Count,
     batches: Count,
@@ -164,6 +174,9 @@ impl ComponentCounts {
             items: Count::default(),
             bytes: Count::default(),
             audio_us: Count::default(),
+            prompt_tokens: Count::default(),
+            cached_tokens: Count::default(),
+            completion_tokens: Count::default(),
             turns: Count::default(),
             busy_us: Count::default(),
             batches: Count::default(),
@@ -203,6 +216,12 @@ impl ComponentCounts {
         self.first.add(us);
     }
 
+    pub(crate) fn used(&self, usage: &Usage) {
+        self.prompt_tokens.add(usage.prompt_tokens);
+        self.cached_tokens.add(usage.cached_tokens);
+        self.completion_tokens.add(usage.completion_tokens);
+    }
+
     pub(crate) fn turn(&self, us: u64) {
         self.turns.add(1);
         self.busy_us.add(us);
@@ -223,6 +242,9 @@ impl ComponentCounts {
             items: self.items.get(),
             bytes: self.bytes.get(),
             audio_us: self.audio_us.get(),
+            prompt_tokens: self.prompt_tokens.get(),
+            cached_tokens: self.cached_tokens.get(),
+            completion_tokens: self.completion_tokens.get(),
             turns: self.turns.get(),
             busy_us: self.busy_us.get(),
             batches: self.batches.get(),

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corn_core::coordinator::Patience;
-use corn_core::executor::{Loader, Progress};
+use corn_core::executor::{Loader, Progress, Usage};
 use corn_core::message::{
     Body, CallTrace, CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent,
 };
@@ -88,6 +88,10 @@ impl Outside for Inside {
     fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>) {
         let output = Message::Output { worker: self.seat, request, stage, value, item };
         self.desk.clients.send(request, output);
+    }
+
+    fn used(&mut self, request: RequestId, usage: Usage) {
+        self.desk.clients.send(request, Message::Used { request, usage });
     }
 
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
@@ -258,11 +262,12 @@ impl Engine {
             messages,
             desk: Arc::clone(&self.desk),
             told: self.told.clone(),
+            used: (0, Usage::default()),
             is_over: false,
         }
     }
 
-    /// Sound is brought to the rate that its input declares, so that it holds what the plan says.
+    /// Sound and video are brought to the rate that their input declares, so that they hold what the plan says.
     fn bring_to_rate(&self, recording: RecordingId, inputs: &mut [(String, Datum)]) {
         let recording = &self.plan.plan().recordings[recording];
         for (name, datum) in inputs {

@@ -247,6 +247,7 @@ impl Host {
                 self.counts.end(CallEnd::Failed);
                 self.counts.open(open.len());
             }
+            Report::Used { usage, .. } => self.counts.used(usage),
             Report::Took { .. } | Report::Batch { .. } => {}
         }
     }
@@ -290,11 +291,24 @@ fn tell(executor: &mut dyn Executor, component: &Component, command: Command) {
     }
 }
 
-/// Gives a port that names a rate sound of that rate.
+/// Gives a port that names a rate sound or video of that rate.
 pub(crate) fn convert(datum: &mut Datum, kind: &Kind) {
-    if let (Datum::Audio(audio), Kind::Audio { rate_hz: Some(rate_hz), .. }) = (&*datum, kind)
-        && audio.rate_hz != *rate_hz
-    {
-        *datum = Datum::Audio(corn_media::resample(audio, *rate_hz).into());
+    match (&*datum, kind) {
+        (Datum::Audio(audio), Kind::Audio { rate_hz: Some(rate_hz), .. }) if audio.rate_hz != *rate_hz => {
+            *datum = Datum::Audio(corn_media::resample(audio, *rate_hz).into());
+        }
+        (Datum::Video(video), Kind::Video { rate: Some(rate), .. }) => {
+            if let Some(thinned) = video.thinned(*rate) {
+                *datum = Datum::Video(thinned.into());
+            }
+        }
+        (Datum::List(items), Kind::Audio { rate_hz: Some(_), .. } | Kind::Video { rate: Some(_), .. }) => {
+            let mut items = items.to_vec();
+            for item in &mut items {
+                convert(item, kind);
+            }
+            *datum = Datum::List(items.into());
+        }
+        _ => {}
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use corn_core::executor::Usage;
 use corn_core::message::{CallTrace, HandOver, RequestId, Seat, WorkerAction, WorkerEvent};
 use corn_core::{Datum, Fault, Ledger, Worker};
 use corn_plan::{ComponentId, StageId, ValueId};
@@ -21,6 +22,8 @@ pub(crate) trait Outside {
     fn hand_over(&mut self, to: Seat, hand_over: HandOver);
     /// Sends something of an answer to the client.
     fn output(&mut self, request: RequestId, stage: StageId, value: ValueId, item: Option<Datum>);
+    /// Tells the client what a call of its request has used.
+    fn used(&mut self, request: RequestId, usage: Usage);
     /// Tells the coordinator that a replay is over.
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>);
     /// Tells the coordinator that a worker was lost to this one, and which replays with it go on.
@@ -125,6 +128,7 @@ impl<O: Outside> Driver<O> {
             WorkerAction::Output { request, stage, value, item } => {
                 self.outside.output(request, stage, value, item);
             }
+            WorkerAction::Used { request, usage } => self.outside.used(request, usage),
             WorkerAction::Closed { request, stage, outcome } => self.outside.closed(request, stage, outcome),
             WorkerAction::Parted { peer, kept } => self.outside.parted(peer, kept),
             WorkerAction::Trace(trace) => self.outside.trace(trace),

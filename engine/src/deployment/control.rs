@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
-use super::{Generations, Status};
+use super::{Deployment, Generations, Standing, Status, Switchboard};
 use crate::client::Piece;
 use crate::engine::Ask;
 use crate::wire::control::{read, write};
@@ -29,8 +30,8 @@ pub(crate) enum Command {
     Status,
     /// How it is, as soon as that is another version than this one.
     Changed(u64),
-    /// No new requests to a worker.
-    Drain(u32),
+    /// No new requests to a worker; also if no other has what it has, if `force` says so.
+    Drain { worker: u32, force: bool },
     /// Another process for a worker, once it is drained.
     Restart(u32),
     /// So many replicas of the stage that a component is in.
@@ -41,6 +42,8 @@ pub(crate) enum Command {
         plan: String,
         /// Where workers of other hosts join.
         listen: Option<String>,
+        /// How long its workers may take to be ready, in ms.
+        load_ms: u64,
         /// How long what is under way may take to end, in ms.
         drain_ms: u64,
     },
@@ -87,27 +90,50 @@ pub struct Update {
     pub plan: String,
     /// Where workers of other hosts join.
     pub listen: Option<String>,
+    /// How long its workers may take to be ready.
+    pub load_within: Duration,
     /// How long what is under way may take to end.
     pub drain_within: Duration,
     /// Is told when it is served, or why it cannot be. Closed when whoever ordered it has gone away.
     pub outcome: oneshot::Sender<Result<(), String>>,
 }
 
-/// Serves a deployment's control socket at `path`, on this thread's local set, until it is dropped. What is not the
-/// deployment's own goes to `orders`.
+/// Serves a deployment's control socket at `path`, on `switchboard`, until it is dropped; the socket is there once this
+/// was polled. What is not the deployment's own goes to `orders`.
+///
+/// # Errors
+/// If nothing can listen there.
 pub async fn serve_control(
+    switchboard: &Switchboard,
     path: &Path,
     generations: Arc<Generations>,
     orders: UnboundedSender<Order>,
 ) -> Result<(), Fault> {
-    let _ = std::fs::remove_file(path);
     let cannot = |error| Fault::setup(format!("cannot listen at {}: {error}", path.display()));
-    let listener = UnixListener::bind(path).map_err(cannot)?;
+    let _ = std::fs::remove_file(path);
+    let listener = std::os::unix::net::UnixListener::bind(path).map_err(cannot)?;
+    listener.set_nonblocking(true).map_err(cannot)?;
+    let ended = switchboard.run(move || accept(listener, generations, orders)).await;
+    ended.unwrap_or_else(|| Err(Fault::setup("nobody answers at the control socket any more")))
+}
+
+async fn accept(
+    listener: std::os::unix::net::UnixListener,
+    generations: Arc<Generations>,
+    orders: UnboundedSender<Order>,
+) -> Result<(), Fault> {
+    let cannot = |error| Fault::setup(format!("nobody can be let in at the control socket: {error}"));
+    let listener = UnixListener::from_std(listener).map_err(cannot)?;
+    let mut connections = JoinSet::new();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let (generations, orders) = (Arc::clone(&generations), orders.clone());
-                tokio::task::spawn_local(answer(Socket::Unix(stream), generations, orders));
+                connections.spawn_local(answer(Socket::Unix(stream), generations, orders));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -129,13 +155,20 @@ async fn answer(socket: Socket, generations: Arc<Generations>, orders: Unbounded
                             _ = inbox.next() => return,
                         }
                     }
-                    Ok(Command::Update { plan, listen, drain_ms }) => {
-                        let drain_within = Duration::from_millis(drain_ms);
+                    Ok(Command::Update { plan, listen, load_ms, drain_ms }) => {
+                        let (outcome, told) = oneshot::channel();
+                        let (load_within, drain_within) =
+                            (Duration::from_millis(load_ms), Duration::from_millis(drain_ms));
+                        let update = Update { plan, listen, load_within, drain_within, outcome };
                         tokio::select! {
-                            reply = update(plan, listen, drain_within, &orders) => reply,
+                            reply = updated(update, told, &orders) => reply,
                             // Nothing is asked meanwhile; so this is the end of the connection.
                             _ = inbox.next() => return,
                         }
+                    }
+                    Ok(Command::Describe) => {
+                        described(&out, &generations).await;
+                        continue;
                     }
                     Ok(command) => obey(command, &generations, &orders),
                     Err(problem) => Reply::Refused(problem.to_string()),
@@ -152,14 +185,21 @@ async fn answer(socket: Socket, generations: Arc<Generations>, orders: Unbounded
     }
 }
 
-async fn update(
-    plan: String,
-    listen: Option<String>,
-    drain_within: Duration,
+/// Says what is replayed. Plans may be long, and what passes through here meanwhile is not to wait.
+async fn described(out: &Outbox, generations: &Generations) {
+    let deployment = generations.now();
+    let written = move || write(&Reply::Described(deployment.plan_text().to_owned()));
+    if let Ok(json) = tokio::task::spawn_blocking(written).await {
+        send(out, &Frame::Control(json));
+    }
+}
+
+async fn updated(
+    update: Update,
+    told: oneshot::Receiver<Result<(), String>>,
     orders: &UnboundedSender<Order>,
 ) -> Reply {
-    let (outcome, told) = oneshot::channel();
-    let _ = orders.send(Order::Update(Update { plan, listen, drain_within, outcome }));
+    let _ = orders.send(Order::Update(update));
     match told.await {
         Ok(Ok(())) => Reply::Done,
         Ok(Err(reason)) => Reply::Refused(reason),
@@ -181,15 +221,10 @@ fn obey(command: Command, generations: &Generations, orders: &UnboundedSender<Or
         let _ = orders.send(order);
     };
     match command {
-        Command::Describe => Reply::Described(plan.to_text()),
         Command::Status => Reply::Status(generations.status()),
-        Command::Drain(id) => worker(id).map_or_else(
-            |refused| refused,
-            |worker| {
-                deployment.drain(worker);
-                Reply::Done
-            },
-        ),
+        Command::Drain { worker: id, force } => worker(id)
+            .and_then(|worker| drained(&deployment, worker, force))
+            .unwrap_or_else(|refused| refused),
         Command::Restart(id) => worker(id).map_or_else(
             |refused| refused,
             |worker| {
@@ -208,8 +243,25 @@ fn obey(command: Command, generations: &Generations, orders: &UnboundedSender<Or
             order(Order::Down);
             Reply::Done
         }
-        Command::Changed(_) | Command::Update { .. } => unreachable!("they take time"),
+        Command::Describe | Command::Changed(_) | Command::Update { .. } => unreachable!("they take time"),
     }
+}
+
+/// Drains a worker, unless that would take what it has out of service and nobody wants that.
+fn drained(deployment: &Deployment, worker: WorkerId, is_forced: bool) -> Result<Reply, Reply> {
+    let status = deployment.status();
+    let alone = status.only_on(worker);
+    // One that is not ready serves nothing that could be missed.
+    let is_ready = status.workers[worker.0 as usize].standing == Standing::Ready;
+    if is_ready && !alone.is_empty() && !is_forced {
+        return Err(Reply::Refused(format!(
+            "{worker} is the last worker that is ready and has {}: without it, requests for that wait and are refused. \
+             `corn scale` starts others where the plan has room; --force drains it all the same",
+            alone.join(", ")
+        )));
+    }
+    deployment.drain(worker);
+    Ok(Reply::Done)
 }
 
 /// Which workers of a component's stage are to be there, for so many replicas.
@@ -250,10 +302,10 @@ async fn call(plan: PlanHash, ask: Ask, generations: &Generations, out: &Outbox,
             && let Some(piece) = answer.next().await
         {
             left -= usize::from(matches!(piece, Piece::End { .. }));
-            out.room().await;
             out.queue(written(&Frame::Piece(Some(piece))));
-            if left > 0 {
-                out.flush();
+            // What is there already crosses in the same write.
+            if left > 0 && !answer.has_next() {
+                out.all_written().await;
             }
         }
         out.queue(written(&Frame::Piece(None)));

@@ -194,8 +194,14 @@ impl Translated {
         self.answer.next().await.map(|piece| match piece {
             Piece::Item { output, datum } => Piece::Item { output: outputs[output], datum },
             Piece::End { output } => Piece::End { output: outputs[output] },
+            Piece::Used(usage) => Piece::Used(usage),
             Piece::Failed(fault) => Piece::Failed(fault),
         })
+    }
+
+    /// See [`Answer::has_next`].
+    pub(crate) fn has_next(&self) -> bool {
+        self.answer.has_next()
     }
 
     /// See [`Answer::leave`].

@@ -49,6 +49,9 @@ pub struct Member {
     pub standing: Standing,
     /// Lives before this one.
     pub restarts: u32,
+    /// What is known of its processes; nothing where others start them, as on other hosts.
+    #[serde(default)]
+    pub started: Option<Started>,
     /// Its process, if it is here.
     pub pid: Option<u32>,
     /// Its host's name, if it is here.
@@ -77,6 +80,15 @@ pub struct Member {
     pub device_bytes: u64,
     /// What it has done, since its process started.
     pub work: Work,
+}
+
+/// What whoever starts the processes of a worker knows of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// How many have ended though nobody told them to.
+    pub ended: u32,
+    /// How the last of these did.
+    pub last: Option<String>,
 }
 
 /// A GPU that a worker sees.
@@ -117,6 +129,17 @@ pub enum Standing {
     Failed(String),
 }
 
+impl Status {
+    /// The components that `worker` has, and no other worker that is ready.
+    pub fn only_on(&self, worker: WorkerId) -> Vec<&str> {
+        let Some(asked) = self.workers.get(worker.0 as usize) else { return Vec::new() };
+        let others =
+            || self.workers.iter().filter(|it| it.worker != asked.worker && it.standing == Standing::Ready);
+        let is_only = |name: &&String| !others().any(|other| other.components.contains(*name));
+        asked.components.iter().filter(is_only).map(String::as_str).collect()
+    }
+}
+
 /// What is known of the workers.
 pub(crate) struct Members {
     all: Vec<Place>,
@@ -128,6 +151,7 @@ struct Place {
     here: Option<Here>,
     lives: u32,
     failure: Option<Fault>,
+    started: Option<Started>,
 }
 
 /// Someone who is a worker of the plan.
@@ -240,6 +264,23 @@ impl Members {
         }
     }
 
+    /// The processes of `worker` are started by whoever runs the deployment.
+    pub(crate) fn starts(&mut self, worker: WorkerId) {
+        if let Some(place) = self.all.get_mut(worker.0 as usize) {
+            place.started.get_or_insert_default();
+        }
+    }
+
+    /// A process of `worker` has ended though nobody told it to; what it could not load says more than how.
+    pub(crate) fn ended(&mut self, worker: WorkerId, how: &str) {
+        if let Some(place) = self.all.get_mut(worker.0 as usize) {
+            let last = place.failure.as_ref().map_or_else(|| how.to_owned(), |why| format!("{how}: {why}"));
+            let started = place.started.get_or_insert_default();
+            started.ended += 1;
+            started.last = Some(last);
+        }
+    }
+
     pub(crate) fn end(&self, worker: WorkerId) {
         if let Some(here) = self.all.get(worker.0 as usize).and_then(|place| place.here.as_ref()) {
             let _ = here.control.send(Control::End);
@@ -308,6 +349,7 @@ impl Member {
             components: components(plan, worker),
             standing: Standing::Ready,
             restarts: 0,
+            started: None,
             pid: Some(std::process::id()),
             host: Some(host_name()),
             leases: ledger.leases,
@@ -343,6 +385,7 @@ fn member(plan: &Plan, worker: WorkerId, place: &Place) -> Member {
         components: components(plan, worker),
         standing: here.map_or_else(away, |here| here.standing.clone()),
         restarts: place.lives.saturating_sub(1),
+        started: place.started.clone(),
         pid: here.map(|here| here.pid),
         host: here.map(|here| here.name.clone()),
         leases: vitals.leases,

@@ -8,9 +8,10 @@ mod control;
 mod generations;
 mod members;
 mod remote;
+mod switchboard;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::Message;
@@ -37,8 +38,9 @@ use crate::wire::link::{Inbox, Outbox, Socket};
 
 pub use control::{Order, Update, serve_control};
 pub use generations::Generations;
-pub use members::{Member, SeenGpu, Standing, Status};
+pub use members::{Member, SeenGpu, Standing, Started, Status};
 pub use remote::{Remote, RemoteAnswer};
+pub use switchboard::Switchboard;
 
 use members::Members;
 pub(crate) use members::host_name;
@@ -68,7 +70,9 @@ pub struct Deployment {
     engine: Arc<Engine>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Says nothing, and ends with the connections.
+    ended: Mutex<Receiver<()>>,
+    _switchboard: Switchboard,
 }
 
 /// What its connections share.
@@ -84,11 +88,13 @@ pub(crate) struct Shared {
 }
 
 impl Deployment {
-    /// Listens for the workers of `plan`; `observer` is told of requests that are traced. Nothing is replayed before they have joined; see [`Self::ready`].
+    /// Listens on `switchboard` for the workers of `plan`; `observer` is told of requests that are traced. Nothing is
+    /// replayed before they have joined; see [`Self::ready`].
     pub fn start(
         plan: &Arc<Verified>,
         listening: &Listening,
         observer: Arc<dyn Observer>,
+        switchboard: &Switchboard,
     ) -> Result<Self, Fault> {
         let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
         let micros = |duration: Duration| duration.as_micros() as u64;
@@ -122,38 +128,37 @@ impl Deployment {
         let (stop, stopped) = watch::channel(false);
         let (bound, is_bound) = channel();
         let (inside, listening) = (Arc::clone(&shared), listening.clone());
-        let io = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(bound.send(Err(Fault::setup(format!("no event loop: {error}"))))),
+        let (ends, ended) = channel();
+        switchboard.spawn(move || async move {
+            let _ends = ends;
+            let (unix, tcp) = match bind(&listening).await {
+                Ok(sockets) => sockets,
+                Err(fault) => return drop(bound.send(Err(fault))),
             };
-            LocalSet::new().block_on(&runtime, async move {
-                let sockets = bind(&listening).await;
-                let (unix, tcp) = match sockets {
-                    Ok(sockets) => sockets,
-                    Err(fault) => return drop(bound.send(Err(fault))),
-                };
-                let _ = bound.send(Ok(()));
-                // Beside the connections: what comes in moves the coordinator and goes out without waking a thread.
-                let desk = Arc::clone(&inside.engine.desk);
-                tokio::task::spawn_local(async move { desk.hear_all(told).await });
-                tokio::select! {
-                    () = accept(unix, tcp, &inside) => {}
-                    () = note_drained(&mut drains, &inside) => {}
-                    () = stopped_by(stopped) => end_all(&inside).await,
-                }
-            });
-        };
-        let thread = std::thread::Builder::new().name("corn-links".to_owned()).spawn(io);
-        let thread = thread.map_err(|error| Fault::setup(format!("no thread for links: {error}")))?;
+            let _ = bound.send(Ok(()));
+            let mut tasks = JoinSet::new();
+            // Beside the connections: what comes in moves the coordinator and goes out without waking a thread.
+            let desk = Arc::clone(&inside.engine.desk);
+            tasks.spawn_local(async move { desk.hear_all(told).await });
+            tokio::select! {
+                () = accept(unix, tcp, &inside, &mut tasks) => {}
+                () = note_drained(&mut drains, &inside) => {}
+                () = stopped_by(stopped) => {}
+            }
+            end_all(&inside).await;
+        });
         is_bound.recv().unwrap_or_else(|_| Err(Fault::setup("the thread for links ended at once")))?;
-        Ok(Self { engine, shared, stop, thread: Mutex::new(Some(thread)) })
+        Ok(Self { engine, shared, stop, ended: Mutex::new(ended), _switchboard: switchboard.clone() })
     }
 
     /// The engine that admits requests and gives their answers.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// What it replays, as text.
+    pub(crate) fn plan_text(&self) -> &str {
+        &self.shared.plan_text
     }
 
     /// Ends when every worker of the plan is ready, or with what a worker could not load.
@@ -206,6 +211,17 @@ impl Deployment {
         self.shared.drain(worker);
     }
 
+    /// Whoever runs this starts the processes of `worker`, and says when one ends.
+    pub fn starts(&self, worker: WorkerId) {
+        self.shared.lock().starts(worker);
+    }
+
+    /// A process of `worker` has ended though nobody told it to: this is how.
+    pub fn has_ended(&self, worker: WorkerId, how: &str) {
+        self.shared.lock().ended(worker, how);
+        self.shared.note_change();
+    }
+
     /// Tells `worker` to end. What it has under way is replayed by others, where nothing of it was sent yet.
     pub fn end(&self, worker: WorkerId) {
         self.shared.lock().end(worker);
@@ -214,10 +230,8 @@ impl Deployment {
     /// Tells every worker to end, closes what is open, and waits for it. Requests under way fail. Blocks.
     pub fn stop(&self) {
         let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // A thread that panicked has said so already.
-            let _ = thread.join();
-        }
+        // They say nothing: this is their end.
+        let _ = self.ended.lock().unwrap_or_else(PoisonError::into_inner).recv();
     }
 }
 
@@ -240,7 +254,12 @@ async fn bind(listening: &Listening) -> Result<(UnixListener, Option<TcpListener
 }
 
 /// Serves whoever connects.
-async fn accept(unix: UnixListener, tcp: Option<TcpListener>, shared: &Arc<Shared>) {
+async fn accept(
+    unix: UnixListener,
+    tcp: Option<TcpListener>,
+    shared: &Arc<Shared>,
+    connections: &mut JoinSet<()>,
+) {
     loop {
         let by_tcp = async {
             match &tcp {
@@ -251,9 +270,10 @@ async fn accept(unix: UnixListener, tcp: Option<TcpListener>, shared: &Arc<Share
         let socket = tokio::select! {
             accepted = unix.accept() => accepted.map(|(stream, _)| Socket::Unix(stream)),
             accepted = by_tcp => accepted,
+            Some(_) = connections.join_next() => continue,
         };
         match socket {
-            Ok(socket) => drop(tokio::task::spawn_local(serve(socket, Arc::clone(shared)))),
+            Ok(socket) => drop(connections.spawn_local(serve(socket, Arc::clone(shared)))),
             // Out of descriptors, say: others may be closed in the meantime.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -393,6 +413,9 @@ async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
             Ok(Frame::Output { request, stage, value, item }) => {
                 let output = Message::Output { worker: seat, request, stage, value, item };
                 engine.desk.clients.send(request, output);
+            }
+            Ok(Frame::Used { request, usage }) => {
+                engine.desk.clients.send(request, Message::Used { request, usage });
             }
             Ok(Frame::Closed { request, stage, outcome }) => {
                 tell(CoordinatorEvent::Closed { request, stage, outcome });

@@ -1,5 +1,6 @@
 //! A deployment as another process of the same person sees it.
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,10 +23,19 @@ pub struct Remote {
 
 impl Remote {
     /// Connects to the deployment that listens at `path`; `None` if nobody does.
-    pub async fn connect(path: &Path) -> Option<Self> {
-        let (out, mut inbox) = Socket::unix(path).await.and_then(Socket::split).ok()?;
+    ///
+    /// # Errors
+    /// If somebody may listen, and this process cannot connect.
+    pub async fn connect(path: &Path) -> io::Result<Option<Self>> {
+        let socket = match Socket::unix(path).await {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                return Ok(None);
+            }
+            socket => socket?,
+        };
+        let (out, mut inbox) = socket.split()?;
         inbox.trust();
-        Some(Self { out, inbox })
+        Ok(Some(Self { out, inbox }))
     }
 
     /// What it replays.
@@ -56,9 +66,10 @@ impl Remote {
         while let Ok(Some(_)) = self.inbox.next().await {}
     }
 
-    /// No new requests to `worker`; see [`Status`] for when it is drained.
-    pub async fn drain(&mut self, worker: WorkerId) -> Result<(), Fault> {
-        self.order(&Command::Drain(worker.0)).await
+    /// No new requests to `worker`; see [`Status`] for when it is drained. Refused if no other worker that is ready has
+    /// what it has, unless `force` says so.
+    pub async fn drain(&mut self, worker: WorkerId, force: bool) -> Result<(), Fault> {
+        self.order(&Command::Drain { worker: worker.0, force }).await
     }
 
     /// Another process for `worker`, once what it has under way is done.
@@ -71,17 +82,19 @@ impl Remote {
         self.order(&Command::Scale { component: component.to_owned(), replicas }).await
     }
 
-    /// Replays `plan` from when it is ready, and then ends what is under way, within `drain_within`. Workers of other
-    /// hosts join at `listen`. Dropping it before its end takes it back.
+    /// Replays `plan` from when it is ready, within `load_within`, and then ends what is under way, within
+    /// `drain_within`. Workers of other hosts join at `listen`. Dropping it before its end takes it back.
     pub async fn update(
         &mut self,
         plan: &Plan,
         listen: Option<&str>,
+        load_within: Duration,
         drain_within: Duration,
     ) -> Result<(), Fault> {
-        let drain_ms = u64::try_from(drain_within.as_millis()).unwrap_or(u64::MAX);
+        let ms = |within: Duration| u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let (load_ms, drain_ms) = (ms(load_within), ms(drain_within));
         let listen = listen.map(str::to_owned);
-        match self.ask(&Command::Update { plan: plan.to_text(), listen, drain_ms }).await? {
+        match self.ask(&Command::Update { plan: plan.to_text(), listen, load_ms, drain_ms }).await? {
             Reply::Done => Ok(()),
             Reply::Refused(reason) => Err(Fault::setup(reason)),
             _ => Err(nonsense()),
@@ -123,8 +136,12 @@ impl Remote {
     }
 
     async fn frame(&mut self) -> Result<Frame, Fault> {
-        let came = self.inbox.next().await.map_err(|error| Fault::setup(error.to_string()))?;
-        let came = came.ok_or_else(|| Fault::setup("the deployment ended before it had answered"))?;
+        let ended = || Fault::setup("the deployment ended before it had answered");
+        let came = self.inbox.next().await.map_err(|error| match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => ended(),
+            _ => Fault::setup(format!("the connection to the deployment broke: {error}")),
+        })?;
+        let came = came.ok_or_else(ended)?;
         Frame::read(&came.head, came.payloads, 0, None).map_err(|problem| Fault::setup(problem.to_string()))
     }
 }

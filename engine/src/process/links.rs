@@ -41,9 +41,11 @@ use crate::wire::{Borrow, Frame, Vitals};
 
 /// How long a peer may take to be known and to answer.
 const REACHED_WITHIN: Duration = Duration::from_secs(5);
-/// How long what nobody waits for may wait for company, and how much of it.
-const LATE_WITHIN: Duration = Duration::from_millis(1);
+/// How long what nobody waits for waits for company, and how much of it, if the worker has something to do then.
+const LATE_US: u64 = 1000;
 const LATE_TOGETHER: u32 = 16;
+/// How long it waits if not. A timer costs two turns of the event loop; with more of them steps would be slower.
+const LATE_WITHIN: Duration = Duration::from_millis(5);
 
 /// The links of a worker.
 #[derive(Clone)]
@@ -68,8 +70,11 @@ struct Inner {
     coordinator: RefCell<Option<Outbox>>,
     /// So many requests may be in flight that nobody waits for one to be over.
     has_many: Cell<bool>,
-    /// What is queued for the coordinator that nobody waits for.
+    /// What is queued for the coordinator that nobody waits for, and since when.
     late: Cell<u32>,
+    late_since_us: Cell<u64>,
+    /// A timer will look at it.
+    is_late_timed: Cell<bool>,
     /// Something is queued for the coordinator that somebody waits for.
     is_urgent: Cell<bool>,
     events: UnboundedSender<WorkerEvent>,
@@ -170,6 +175,8 @@ impl Links {
             coordinator: RefCell::new(None),
             has_many: Cell::new(false),
             late: Cell::new(0),
+            late_since_us: Cell::new(0),
+            is_late_timed: Cell::new(false),
             is_urgent: Cell::new(false),
             events,
             made,
@@ -246,15 +253,25 @@ impl Links {
         self.queue(frame);
         let late = self.inner.late.get() + 1;
         self.inner.late.set(late);
-        if late == 1 {
-            let links = self.clone();
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(LATE_WITHIN).await;
-                links.tell_now();
-            });
-        } else if late >= LATE_TOGETHER {
+        if late >= LATE_TOGETHER {
             self.inner.is_urgent.set(true);
+        } else if late == 1 {
+            self.inner.late_since_us.set(self.inner.clock.now_us());
+            if !self.inner.is_late_timed.replace(true) {
+                let links = self.clone();
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(LATE_WITHIN).await;
+                    links.inner.is_late_timed.set(false);
+                    links.tell_now();
+                });
+            }
         }
+    }
+
+    /// Whether what nobody waits for has waited long enough.
+    fn is_late_due(&self) -> bool {
+        let waited = || self.inner.clock.now_us().saturating_sub(self.inner.late_since_us.get());
+        self.inner.late.get() > 0 && waited() >= LATE_US
     }
 
     fn tell_now(&self) {

@@ -164,16 +164,26 @@ impl Process<'_> {
 
     /// Reaches the coordinator, for as long as the worker's patience lasts.
     async fn join(&self) -> Result<(Outbox, Inbox), Fault> {
-        let given_up = Instant::now() + self.membership.patience;
+        let Membership { coordinator, patience, .. } = &self.membership;
+        let given_up = Instant::now() + *patience;
+        let mut told = String::new();
         loop {
             let problem = match timeout(ANSWERS_WITHIN, self.try_join()).await {
                 Ok(Ok(joined)) => return Ok(joined),
                 Ok(Err(TryAgain(problem))) => problem,
                 Err(_) => format!("it did not answer within {} s", ANSWERS_WITHIN.as_secs()),
             };
+            let problem = format!("cannot join the coordinator at {coordinator}: {problem}");
             if Instant::now() >= given_up {
-                let coordinator = &self.membership.coordinator;
-                return Err(Fault::setup(format!("cannot join the coordinator at {coordinator}: {problem}")));
+                return Err(Fault::setup(problem));
+            }
+            // Not each time: it tries often.
+            if problem != told {
+                (self.told)(&format!(
+                    "{problem}; tries for {} s more",
+                    (given_up - Instant::now()).as_secs()
+                ));
+                told = problem;
             }
             tokio::time::sleep(TRIES_EVERY).await;
         }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use corn_core::executor::Usage;
 use corn_core::message::{Body, HandOver, Header, Priority, RequestId, Seat};
 use corn_core::{Blame, Datum, Fault};
 use corn_plan::{BlockId, PlanHash, RecordingId, StageId, ValueId, WorkerId};
@@ -34,6 +35,8 @@ pub(crate) enum Frame {
     Released(u64),
     /// A worker sends something of an answer.
     Output { request: RequestId, stage: StageId, value: ValueId, item: Option<Datum> },
+    /// A worker says what a call has used.
+    Used { request: RequestId, usage: Usage },
     /// A replay is over.
     Closed { request: RequestId, stage: StageId, outcome: Result<(), Fault> },
     /// A worker lost another; these replays with it go on.
@@ -90,10 +93,11 @@ const CONTROL: u8 = 10;
 const PARTED: u8 = 11;
 const ASK: u8 = 12;
 const PIECE: u8 = 13;
+const USED: u8 = 14;
 
 impl Frame {
     /// What is told apart when messages are counted: what they are for.
-    pub(crate) const KINDS: [&'static str; 19] = [
+    pub(crate) const KINDS: [&'static str; 20] = [
         "open",
         "cancel",
         "consumed",
@@ -113,6 +117,7 @@ impl Frame {
         "piece",
         "control",
         "output_end",
+        "used",
     ];
 
     /// Which of [`Self::KINDS`] it is.
@@ -133,6 +138,7 @@ impl Frame {
             Self::Released(_) => 10,
             Self::Output { item: Some(_), .. } => 11,
             Self::Output { item: None, .. } => 18,
+            Self::Used { .. } => 19,
             Self::Closed { .. } => 12,
             Self::Parted { .. } => 13,
             Self::Alive(_) => 14,
@@ -198,6 +204,11 @@ impl Frame {
                     to.datum(item, &mut lender)?;
                 }
             }
+            Self::Used { request, usage } => {
+                to.u8(USED);
+                put_request(&mut to, *request);
+                put_usage(&mut to, usage);
+            }
             Self::Closed { request, stage, outcome } => {
                 to.u8(CLOSED);
                 put_request(&mut to, *request);
@@ -207,11 +218,7 @@ impl Frame {
             Self::Parted { peer, kept } => {
                 to.u8(PARTED);
                 put_seat(&mut to, *peer);
-                to.u32(kept.len() as u32);
-                for (request, stage) in kept {
-                    put_request(&mut to, *request);
-                    to.u32(stage.0);
-                }
+                put_kept(&mut to, kept);
             }
             Self::Alive(vitals) => {
                 to.u8(ALIVE);
@@ -286,6 +293,7 @@ impl Frame {
                 let value = ValueId(from.u32()?);
                 Self::Output { request, stage, value, item: from.option(Reader::datum)? }
             }
+            USED => Self::Used { request: get_request(&mut from)?, usage: get_usage(&mut from)? },
             CLOSED => {
                 let (request, stage) = (get_request(&mut from)?, StageId(from.u32()?));
                 let outcome = from.option(get_fault)?.map_or(Ok(()), Err);
@@ -293,9 +301,7 @@ impl Frame {
             }
             PARTED => {
                 let peer = get_seat(&mut from)?;
-                let count = from.count(16)?;
-                let kept = (0..count).map(|_| Ok((get_request(&mut from)?, StageId(from.u32()?))));
-                Self::Parted { peer, kept: kept.collect::<Result<_, Malformed>>()? }
+                Self::Parted { peer, kept: get_kept(&mut from)? }
             }
             ASK => get_ask(&mut from)?,
             PIECE => Self::Piece(get_piece(&mut from)?),
@@ -346,6 +352,19 @@ fn put_request(to: &mut Writer, request: RequestId) {
 
 fn get_request(from: &mut Reader<'_>) -> Result<RequestId, Malformed> {
     Ok(RequestId { number: from.u64()?, attempt: from.u32()? })
+}
+
+fn put_kept(to: &mut Writer, kept: &[(RequestId, StageId)]) {
+    to.u32(kept.len() as u32);
+    for (request, stage) in kept {
+        put_request(to, *request);
+        to.u32(stage.0);
+    }
+}
+
+fn get_kept(from: &mut Reader<'_>) -> Result<Vec<(RequestId, StageId)>, Malformed> {
+    let count = from.count(16)?;
+    (0..count).map(|_| Ok((get_request(from)?, StageId(from.u32()?)))).collect()
 }
 
 fn put_seat(to: &mut Writer, seat: Seat) {
@@ -444,6 +463,10 @@ fn put_piece(to: &mut Writer, piece: Option<&Piece>, lender: &mut Option<&mut dy
             to.u8(3);
             put_fault(to, fault);
         }
+        Some(Piece::Used(usage)) => {
+            to.u8(4);
+            put_usage(to, usage);
+        }
     }
     Ok(())
 }
@@ -454,8 +477,22 @@ fn get_piece(from: &mut Reader<'_>) -> Result<Option<Piece>, Malformed> {
         1 => Some(Piece::Item { output: from.u32()? as usize, datum: from.datum()? }),
         2 => Some(Piece::End { output: from.u32()? as usize }),
         3 => Some(Piece::Failed(get_fault(from)?)),
+        4 => Some(Piece::Used(get_usage(from)?)),
         other => return Err(Malformed(format!("a piece of kind {other}"))),
     })
+}
+
+fn put_usage(to: &mut Writer, usage: &Usage) {
+    let Usage { prompt_tokens, cached_tokens, completion_tokens, is_cut } = *usage;
+    to.u64(prompt_tokens);
+    to.u64(cached_tokens);
+    to.u64(completion_tokens);
+    to.u8(u8::from(is_cut));
+}
+
+fn get_usage(from: &mut Reader<'_>) -> Result<Usage, Malformed> {
+    let (prompt_tokens, cached_tokens) = (from.u64()?, from.u64()?);
+    Ok(Usage { prompt_tokens, cached_tokens, completion_tokens: from.u64()?, is_cut: from.u8()? != 0 })
 }
 
 const BLAMES: [Blame; 8] = [

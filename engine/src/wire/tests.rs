@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use corn_core::executor::Usage;
 use corn_core::message::{Body, HandOver, Header, Priority, RequestId, Seat};
 use corn_core::{
     Audio, Blame, Conversation, Datum, DeviceTensor, Fault, Frame as VideoFrame, Image, Message, OnDevice,
@@ -161,6 +162,7 @@ fn frames() -> Vec<Frame> {
         device_bytes: 8,
         copied_bytes: 9,
     };
+    let usage = Usage { prompt_tokens: 5, cached_tokens: 4, completion_tokens: 3, is_cut: true };
     let piece = Piece::Item { output: 1, datum: Datum::Int(3) };
     vec![
         Frame::Open { header, stage, inputs: vec![(value, Datum::Int(4)), (value, Datum::text("t"))] },
@@ -175,6 +177,7 @@ fn frames() -> Vec<Frame> {
         Frame::Released(1 << 40),
         Frame::Output { request, stage, value, item: None },
         Frame::Output { request, stage, value, item: Some(tensor(Dtype::Bf16, &[2, 3])) },
+        Frame::Used { request, usage },
         Frame::Closed { request, stage, outcome: Ok(()) },
         Frame::Closed { request, stage, outcome: Err(fault.clone()) },
         Frame::Parted { peer: seat(1), kept: vec![(request, stage)] },
@@ -188,6 +191,7 @@ fn frames() -> Vec<Frame> {
         },
         Frame::Piece(Some(piece)),
         Frame::Piece(Some(Piece::Failed(fault))),
+        Frame::Piece(Some(Piece::Used(usage))),
         Frame::Piece(None),
         Frame::Control(b"{}".to_vec()),
     ]

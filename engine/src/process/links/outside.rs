@@ -1,5 +1,6 @@
 //! What a worker says to its peers and to its coordinator.
 
+use corn_core::executor::Usage;
 use corn_core::message::{CallTrace, HandOver, RequestId, Seat, WorkerEvent};
 use corn_core::{Datum, Fault};
 use corn_plan::{StageId, Transport, ValueId};
@@ -31,6 +32,11 @@ impl Outside for Links {
         self.tell(&Frame::Output { request, stage, value, item });
     }
 
+    /// It goes with the output that ends the answer, or long before it.
+    fn used(&mut self, request: RequestId, usage: Usage) {
+        self.tell_late(&Frame::Used { request, usage });
+    }
+
     fn closed(&mut self, request: RequestId, stage: StageId, outcome: Result<(), Fault>) {
         // The client has its answer from the stages that make it; what waits is at most another request, for admission.
         let is_late = outcome.is_ok() && self.inner.has_many.get();
@@ -54,7 +60,7 @@ impl Outside for Links {
                 open.out.flush();
             }
         }
-        if self.inner.is_urgent.get() {
+        if self.inner.is_urgent.get() || self.is_late_due() {
             self.tell_now();
         }
     }
