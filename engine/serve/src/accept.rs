@@ -79,6 +79,8 @@ pub struct Bounds {
     pub next_within: Duration,
     /// How long a client may take nothing of what is there for it to read, of a connection or of one answer.
     pub taken_within: Duration,
+    /// Bytes of requests, over all faces together, that are coming or have come and were not read yet.
+    pub request_bytes: u64,
 }
 
 impl Default for Bounds {
@@ -98,6 +100,7 @@ impl Bounds {
             first_within: Duration::from_secs(10),
             next_within: Duration::from_secs(90),
             taken_within: Duration::from_mins(5),
+            request_bytes: 1 << 30,
         }
     }
 }

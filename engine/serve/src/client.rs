@@ -60,8 +60,12 @@ pub enum Brought {
     ImageFile(Bytes),
     /// A sound as a file.
     AudioFile(Bytes),
+    /// A video as a file.
+    VideoFile(Bytes),
     /// Several.
     List(Vec<Self>),
+    /// A conversation that begins with a user who says this: texts and media.
+    Said(Vec<Self>),
 }
 
 impl Connection {
@@ -134,10 +138,31 @@ impl Brought {
             Self::AudioFile(file) => {
                 Given::Audio(pb::Audio { content: Some(pb::audio::Content::Encoded(file.clone())) })
             }
+            Self::VideoFile(file) => {
+                Given::Video(pb::Video { frames: Vec::new(), encoded: Some(file.clone()) })
+            }
             Self::List(items) => {
                 Given::List(pb::List { items: items.iter().map(Self::written).collect::<Result<_, _>>()? })
+            }
+            Self::Said(said) => {
+                let parts = said.iter().map(|it| Ok(it.written()?.kind.and_then(part)));
+                let parts = parts.map(|content| content.map(|content| pb::Part { content }));
+                let parts = parts.collect::<Result<_, Fault>>()?;
+                let message = pb::Message { role: pb::Role::User.into(), parts };
+                Given::Messages(pb::Conversation { messages: vec![message] })
             }
         };
         Ok(pb::Value { kind: Some(kind) })
     }
+}
+
+/// A value as a part of a conversation, if it can be one.
+fn part(value: Given) -> Option<pb::part::Content> {
+    Some(match value {
+        Given::Text(text) => pb::part::Content::Text(text),
+        Given::Image(image) => pb::part::Content::Image(image),
+        Given::Audio(audio) => pb::part::Content::Audio(audio),
+        Given::Video(video) => pb::part::Content::Video(video),
+        _ => return None,
+    })
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tonic_health::server::HealthReporter;
 
 use crate::accept::{Answering, Entrance, Speaks, Tls};
+use crate::intake::Intake;
 use crate::keys::Keys;
 use crate::{Bound, Listening, Notices, Served, grpc, http};
 
@@ -63,8 +64,9 @@ impl Sockets {
         let Listening { keys, tls, bounds, notices, .. } = listening.clone();
         let (stopping, stopped) = watch::channel(false);
         let health = HealthReporter::new();
+        let intake = Intake::new(bounds.request_bytes);
         let mut now = Arc::clone(&served.borrow_and_update());
-        let Opened { http: by_http, grpc: by_grpc, mut in_use } = open(&now, &listening, &health)?;
+        let Opened { http: by_http, grpc: by_grpc, mut in_use } = open(&now, &listening, &health, &intake)?;
         let ((say_http, by_http), (say_grpc, by_grpc)) = (watch::channel(by_http), watch::channel(by_grpc));
         let entrance = |speaks| Entrance { speaks, tls: tls.clone(), bounds, notices };
         let taken = |speaks, listener, answering| {
@@ -94,7 +96,7 @@ impl Sockets {
                 () = &mut stop => break,
                 Ok(()) = served.changed() => {
                     let next = Arc::clone(&served.borrow_and_update());
-                    let opened = open(&next, &listening, &health)?;
+                    let opened = open(&next, &listening, &health, &intake)?;
                     say_http.send_replace(opened.http);
                     say_grpc.send_replace(opened.grpc);
                     let _ = now.next.set(Arc::clone(&next));
@@ -124,12 +126,18 @@ async fn all_ended(mut in_use: mpsc::Receiver<Infallible>, served: Arc<Served>) 
     served.left.send_replace(true);
 }
 
-fn open(served: &Arc<Served>, listening: &Listening, health: &HealthReporter) -> Result<Opened, Fault> {
-    let Listening { keys, media, .. } = listening.clone();
+fn open(
+    served: &Arc<Served>,
+    listening: &Listening,
+    health: &HealthReporter,
+    intake: &Intake,
+) -> Result<Opened, Fault> {
+    let keys = listening.keys.clone();
     let (held, in_use) = mpsc::channel(1);
     let sessions_end = served.retired.subscribe();
-    let http = http::router(Arc::clone(served), keys.clone(), media, sessions_end, held.clone())?;
-    let grpc = grpc::router(served, keys, health.clone())?;
+    let http =
+        http::router(Arc::clone(served), listening.clone(), intake.clone(), sessions_end, held.clone())?;
+    let grpc = grpc::router(served, keys, intake, health.clone())?;
     let http = Answering { router: http, in_use: held.clone() };
     Ok(Opened { http, grpc: Answering { router: grpc, in_use: held }, in_use })
 }

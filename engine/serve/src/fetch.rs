@@ -155,10 +155,11 @@ impl Fetcher {
         let resolved = tokio::net::lookup_host((host.as_str(), place.port)).await;
         let resolved: Vec<SocketAddr> =
             resolved.map_err(|_| Trouble::Failed(format!("no address is known for {host}")))?.collect();
+        let is_private = resolved.iter().any(|it| reach(it.ip()) == Reach::Private);
         let allowed: Vec<SocketAddr> = resolved.into_iter().filter(|it| self.sources.reaches(*it)).collect();
         if allowed.is_empty() {
-            let more =
-                if self.sources.reaches_private { "" } else { " (--media-private allows private networks)" };
+            let would_help = is_private && !self.sources.reaches_private;
+            let more = if would_help { " (--media-private allows private networks)" } else { "" };
             let message = format!("{host} stands for no address that this server may reach{more}");
             return Err(Trouble::NotAllowed(message));
         }

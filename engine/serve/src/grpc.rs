@@ -1,5 +1,6 @@
 //! Corn's own gRPC service, KServe v2, health and reflection.
 
+mod arriving;
 pub(crate) mod ask;
 mod call;
 mod describe;
@@ -7,10 +8,10 @@ mod inputs;
 mod kserve;
 pub(crate) mod native;
 mod nearest;
-mod patient;
 pub mod proto;
 pub(crate) mod routes;
 pub(crate) mod status;
+mod unread;
 pub(crate) mod value;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::grpc::native::Native;
 use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::corn::corn_server::CornServer;
 use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use crate::intake::Intake;
 use crate::keys::{Keys, Pass};
 use crate::seen;
 
@@ -53,19 +55,18 @@ const LOOKS_EVERY: Duration = Duration::from_millis(250);
 pub(crate) fn router(
     served: &Arc<Served>,
     keys: Option<Keys>,
+    intake: &Intake,
     health: HealthReporter,
 ) -> Result<Router, Fault> {
     let body_bytes = usize::try_from(body_bytes(served.plan())).unwrap_or(usize::MAX);
-    let native = CornServer::new(Native::new(Arc::clone(served)))
+    let native = CornServer::new(Native::new(Arc::clone(served), intake.clone()))
         .max_decoding_message_size(body_bytes)
         .max_encoding_message_size(usize::MAX)
-        .accept_compressed(Gzip)
-        .send_compressed(Gzip);
-    let kserve = GrpcInferenceServiceServer::new(Kserve::new(Arc::clone(served)))
+        .accept_compressed(Gzip);
+    let kserve = GrpcInferenceServiceServer::new(Kserve::new(Arc::clone(served), intake.clone()))
         .max_decoding_message_size(body_bytes)
         .max_encoding_message_size(usize::MAX)
-        .accept_compressed(Gzip)
-        .send_compressed(Gzip);
+        .accept_compressed(Gzip);
     let native = InterceptedService::new(native, door(keys.clone()));
     let kserve = InterceptedService::new(kserve, door(keys));
     let descriptors = || {
@@ -82,7 +83,8 @@ pub(crate) fn router(
     let router = routes
         .into_axum_router()
         .layer(from_fn(in_time))
-        .layer(from_fn(patient::within_reason))
+        .layer(from_fn_with_state(intake.clone(), arriving::within_reason))
+        .layer(from_fn(unread::explained))
         .layer(from_fn_with_state(Arc::clone(served), call::watch));
     Ok(router)
 }
@@ -149,10 +151,4 @@ pub(crate) async fn report(
         }
         tokio::time::sleep(LOOKS_EVERY).await;
     }
-}
-
-/// Work that takes long, such as decoding a picture, done where it keeps no call waiting.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Status::internal("the request could not be read; this is a bug of corn"))
 }

@@ -17,9 +17,11 @@ mod infer;
 mod media;
 mod metrics;
 mod models;
+mod origin;
 mod page;
 mod realtime;
 mod refusal;
+mod schema;
 mod sound;
 mod speech;
 mod talk;
@@ -31,41 +33,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use corn_core::Fault;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::Served;
 use crate::accept::{Held, InUse};
-use crate::fetch::{Fetcher, MediaSources};
+use crate::fetch::Fetcher;
 use crate::grpc::native::Native;
+use crate::intake::Intake;
 use crate::keys::{Keys, Pass, Slot, Standing};
-use crate::seen::{Call, Counted, within};
+use crate::seen::{Call, Counted, Why, within};
+use crate::{Listening, Served};
 use answer::Outputs;
-use metrics::{Meter, Metrics};
+use metrics::{Format, Meter, Metrics};
+pub use origin::Origins;
 use refusal::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The media type of metrics, as the format's specification has it.
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What all requests share.
 struct Face {
     served: Arc<Served>,
     keys: Option<Keys>,
+    origins: Origins,
     /// Routes as `POST /corn/v1/infer` asks them.
     native: Native,
     metrics: Arc<Metrics>,
     fetcher: Arc<Fetcher>,
     sessions: realtime::Sessions,
-    /// Requests whose media are decoded at once: as many as there are cores, since more would only need more memory.
-    decoding: Arc<Semaphore>,
+    intake: Intake,
     began_s: u64,
     /// What request ids begin with, so that those of two lives of a server differ.
     life: u32,
@@ -80,21 +83,23 @@ struct RequestName(Arc<str>);
 /// is `in_use` until then.
 pub(crate) fn router(
     served: Arc<Served>,
-    keys: Option<Keys>,
-    media: MediaSources,
+    listening: Listening,
+    intake: Intake,
     stop: watch::Receiver<bool>,
     in_use: InUse,
 ) -> Result<Router, Fault> {
+    let Listening { keys, media, origins, .. } = listening;
     let mut life = [0; 4];
     getrandom::fill(&mut life).map_err(|error| Fault::setup(format!("no random numbers: {error}")))?;
     let face = Face {
-        native: Native::open(Arc::clone(&served)),
+        native: Native::open(Arc::clone(&served), intake.clone()),
         served,
         sessions: realtime::Sessions::new(stop, in_use),
         keys,
+        origins,
         metrics: Arc::new(Metrics::new()),
         fetcher: Arc::new(Fetcher::new(media)?),
-        decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+        intake,
         began_s: now_s(),
         life: u32::from_le_bytes(life),
         next: AtomicU64::new(0),
@@ -103,7 +108,8 @@ pub(crate) fn router(
 }
 
 fn routes(face: Arc<Face>) -> Router {
-    Router::new()
+    let readers = face.origins.layer();
+    let router = Router::new()
         .route("/", get(page::page))
         .route("/corn/v1/plan", get(page::plan))
         .route("/corn/v1/status", get(page::status))
@@ -122,10 +128,16 @@ fn routes(face: Arc<Face>) -> Router {
         .route("/v1/images/edits", post(images::edit))
         .route("/v1/embeddings", post(embeddings::answer))
         .route("/v1/realtime", get(realtime::answer))
+        .route("/v2", any(kserve))
+        .route("/v2/{*rest}", any(kserve))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&face), enter))
-        .with_state(face)
+        .with_state(face);
+    match readers {
+        Some(readers) => router.layer(readers),
+        None => router,
+    }
 }
 
 /// Names a request, asks for its key, and holds what the key allows until the answer has gone out.
@@ -149,6 +161,7 @@ async fn enter(State(face): State<Arc<Face>>, mut request: Request, next: Next) 
         response.headers_mut().insert(REQUEST_ID, value);
     }
     call.answered(response.status());
+    response.extensions().get::<Why>().into_iter().for_each(|why| call.refused(why));
     response.map(|body| Body::new(Counted::answer(body, call)))
 }
 
@@ -167,8 +180,42 @@ fn held(mut response: Response, slot: Slot) -> Response {
 }
 
 async fn nowhere(request: Request) -> Refusal {
-    let message = format!("there is no {} here", request.uri().path());
+    // What a proxy is asked for has no path.
+    let there = match request.uri().path() {
+        "" => request.uri().to_string(),
+        path => path.to_owned(),
+    };
+    let (no, hint) = (format!("there is no {there} here"), elsewhere(&there));
+    let message = hint.map_or_else(|| no.clone(), |hint| format!("{no}; {hint}"));
     Refusal::request(StatusCode::NOT_FOUND, message).code("unknown_url")
+}
+
+/// What to ask instead of a path of another API, or of another part of this one.
+fn elsewhere(path: &str) -> Option<String> {
+    let of_v1 =
+        ["/chat/completions", "/completions", "/embeddings", "/models", "/audio/", "/images/", "/realtime"];
+    let is_of_v1 = |rest: &str| of_v1.iter().any(|known| rest.starts_with(known));
+    Some(match path {
+        _ if path.starts_with("/v1/responses") => {
+            "the API of responses is not spoken; ask /v1/chat/completions: clients have a setting for that"
+                .to_owned()
+        }
+        _ if path.starts_with("/v1/messages") || path.starts_with("/api/") => {
+            "this is the OpenAI API: ask /v1/chat/completions".to_owned()
+        }
+        "/v1/audio/translations" => "ask /v1/audio/transcriptions".to_owned(),
+        _ if is_of_v1(path) => format!("did you mean /v1{path}? A client's base URL ends with /v1"),
+        _ if path.strip_prefix("/v1").is_some_and(|rest| rest.starts_with("/v1/")) => {
+            format!("did you mean {}? A client's base URL ends with /v1, once", &path["/v1".len()..])
+        }
+        _ => return None,
+    })
+}
+
+/// KServe v2 is spoken over gRPC only, and its clients read errors in their own way.
+async fn kserve() -> Response {
+    let error = "KServe v2 is spoken over gRPC here (--grpc), not over HTTP: use tritonclient.grpc, or /v1 and /corn/v1/infer";
+    (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
 }
 
 async fn wrong_method(method: Method, request: Request) -> Refusal {
@@ -176,8 +223,10 @@ async fn wrong_method(method: Method, request: Request) -> Refusal {
     Refusal::request(StatusCode::METHOD_NOT_ALLOWED, message).code("wrong_method")
 }
 
-async fn metrics_text(State(face): State<Arc<Face>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], face.metrics.text(&face.served)).into_response()
+async fn metrics_text(State(face): State<Arc<Face>>, headers: HeaderMap) -> Response {
+    let format = Format::asked(&headers);
+    let kind = [(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")];
+    (kind, face.metrics.text(&face.served, format)).into_response()
 }
 
 async fn all_models(State(face): State<Arc<Face>>) -> Json<Value> {
@@ -186,12 +235,17 @@ async fn all_models(State(face): State<Arc<Face>>) -> Json<Value> {
     Json(json!({ "object": "list", "data": models }))
 }
 
-async fn one_model(State(face): State<Arc<Face>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+async fn one_model(
+    State(face): State<Arc<Face>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Path(id) =
+        id.map_err(|_| Refusal::model("the name of a model is text in UTF-8, and that in the path is none"))?;
     let known = models::served(face.served.plan());
     if known.contains(&id.as_str()) {
         return Ok(Json(face.model(&id)));
     }
-    Err(Refusal::model(format!("there is no model '{id}'; there is {}", known.join(", "))))
+    Err(models::unknown(&id, &known))
 }
 
 impl Face {
@@ -206,6 +260,9 @@ impl Face {
     /// A place among those that a key allows. Who only looks at what there is takes none, and sessions take one for
     /// each answer.
     fn admit(&self, request: &mut Request) -> Result<Slot, Refusal> {
+        if self.keys.is_none() {
+            self.origins.check(request.headers())?;
+        }
         let pass = self.pass(request.headers())?;
         request.extensions_mut().insert(pass.clone());
         let path = request.uri().path();
@@ -225,14 +282,7 @@ impl Face {
         prepare: impl FnOnce(&Face) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let face = Arc::clone(self);
-        let turn = Arc::clone(&self.decoding).acquire_owned().await;
-        let prepared = tokio::task::spawn_blocking(move || {
-            // Kept to the end of the work, which goes on even if the client has gone away.
-            let _turn = turn;
-            prepare(&face)
-        });
-        let prepared = prepared.await;
-        prepared.unwrap_or_else(|_| Err(Refusal::ours("reading the request panicked; this is a bug of corn")))
+        self.intake.apart(None, move || prepare(&face)).await?
     }
 
     /// Submits a request and waits until its answer begins.

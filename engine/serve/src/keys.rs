@@ -6,6 +6,8 @@
 mod allowance;
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -14,6 +16,9 @@ use sha2::{Digest, Sha256};
 
 use allowance::{Allowance, Rate};
 pub(crate) use allowance::{Over, Slot, Standing};
+
+/// Most bytes of a file of keys: some ten thousand keys.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Keys, of which each request must bring one. Only digests are kept. Clones share what was read.
 #[derive(Clone)]
@@ -125,8 +130,15 @@ impl Pass {
 }
 
 fn text(path: &Path) -> Result<String, Fault> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Fault::setup(format!("the keys in {} cannot be read: {error}", path.display())))
+    let wrong = |why: String| Fault::setup(format!("the keys in {} cannot be read: {why}", path.display()));
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut text = String::new();
+    // Some files have no end.
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(wrong(format!("there are more than {MAX_BYTES} bytes in it")));
+    }
+    Ok(text)
 }
 
 fn unfit(path: &Path, why: &str) -> Fault {
@@ -137,6 +149,8 @@ fn unfit(path: &Path, why: &str) -> Fault {
 /// which may be a secret.
 fn parse(text: &str, before: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, String> {
     let mut known: Vec<Arc<Key>> = Vec::new();
+    // Some editors put a mark before the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -145,6 +159,10 @@ fn parse(text: &str, before: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, String> {
         let key = key(line, before).map_err(|why| format!("line {}: {why}", at + 1))?;
         if known.iter().any(|other| other.digest == key.digest) {
             return Err(format!("line {}: this key stands in a line before", at + 1));
+        }
+        let name = key.allowance.name();
+        if name.is_some() && known.iter().any(|other| other.allowance.name() == name) {
+            return Err(format!("line {}: a key before has the same name", at + 1));
         }
         known.push(Arc::new(key));
     }
@@ -201,6 +219,8 @@ mod tests {
             assert!(keys.pass(none).is_none(), "{none:?}");
         }
         assert_eq!(format!("{keys:?}"), "Keys(2)");
+        let marked = Keys::parse("\u{feff}alpha\r\nbeta\r\n").unwrap();
+        assert!(knows(&marked, "alpha") && knows(&marked, "beta"));
     }
 
     #[test]
@@ -214,10 +234,20 @@ mod tests {
             ("secret rate=0/s", "line 1: a rate is"),
             ("secret rate=5/fortnight", "line 1: a rate is"),
             ("secret\n\nsecret name=other", "line 3: this key stands in a line before"),
+            ("alpha name=lab\nsecret name=lab", "line 2: a key before has the same name"),
         ] {
             let fault = Keys::parse(text).unwrap_err();
             assert!(fault.message.contains(why) && !fault.message.contains("secret"), "{fault} for {why}");
         }
+    }
+
+    #[test]
+    fn a_file_is_read_to_its_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        std::fs::write(&path, format!("alpha\n#{}", "-".repeat(1 << 20))).unwrap();
+        let fault = Keys::read(&path).unwrap_err();
+        assert!(fault.message.ends_with("there are more than 1048576 bytes in it"), "{fault}");
     }
 
     #[test]

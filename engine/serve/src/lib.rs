@@ -10,6 +10,7 @@ mod faces;
 mod fetch;
 mod grpc;
 mod http;
+mod intake;
 mod keys;
 mod pem;
 mod seen;
@@ -17,6 +18,7 @@ mod trust;
 
 pub use grpc::proto;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +33,7 @@ use tokio::sync::watch;
 pub use accept::{Bounds, Tls};
 pub use faces::{Sockets, serve};
 pub use fetch::MediaSources;
+pub use http::Origins;
 pub use keys::Keys;
 use seen::{Fares, Seen, Told};
 pub use seen::{Log, Traces, Watched};
@@ -61,6 +64,8 @@ pub struct Listening {
     pub keys: Option<Keys>,
     /// From where media are fetched that requests name by URL.
     pub media: MediaSources,
+    /// Pages of other hosts that may ask over HTTP, and read what is answered.
+    pub origins: Origins,
     /// What both are known by; without, they are not encrypted.
     pub tls: Option<Tls>,
     /// What the clients of each face may take together.
@@ -214,6 +219,17 @@ impl Served {
         let ask = Ask { recording, inputs, deadline, priority, is_traced: false };
         Ok(self.seen.submit(self.engine()?, ask, &self.plan().recordings[recording], declared))
     }
+}
+
+/// A message that may repeat what a client has said, which can be long: without its middle then.
+pub(crate) fn shortened(message: &str) -> Cow<'_, str> {
+    const SIDE_BYTES: usize = 1 << 10;
+    if message.len() <= 2 * SIDE_BYTES {
+        return message.into();
+    }
+    let start = &message[..message.floor_char_boundary(SIDE_BYTES)];
+    let end = &message[message.ceil_char_boundary(message.len() - SIDE_BYTES)..];
+    format!("{start} … {end}").into()
 }
 
 /// Ends when the faces are told to stop.

@@ -24,7 +24,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::grpc::status::{BLAMES, blame_word};
 
 pub(crate) use body::Counted;
-pub(crate) use call::{Call, Opened, Told, current, within};
+pub(crate) use call::{Call, Opened, Told, Why, current, within};
 pub use log::Log;
 use recent::Recent;
 pub use trace::Traces;
@@ -220,6 +220,11 @@ impl Watched {
         self.answer.cancel();
     }
 
+    /// It is given up because of `why`.
+    pub(crate) fn refused(&self, why: &Why) {
+        self.call.iter().for_each(|call| call.refused(why));
+    }
+
     /// The next piece; see [`Answer::next`].
     pub async fn next(&mut self) -> Option<Piece> {
         let piece = self.answer.next().await;
@@ -234,7 +239,7 @@ impl Watched {
                 self.seen.items.get_or_create(&self.of).inc();
                 self.seen.bytes.get_or_create(&self.of).inc_by(datum.bytes());
             }
-            Some(Piece::End { .. }) => {}
+            Some(Piece::End { .. } | Piece::Used(_)) => {}
             Some(Piece::Failed(fault)) => self.end(blame_word(fault.blame)),
             None => self.end(WELL),
         }

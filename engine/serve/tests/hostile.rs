@@ -6,6 +6,7 @@ mod support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use corn_serve::{Bounds, Listening};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -163,5 +164,76 @@ async fn broken_connections_harm_nobody() {
         assert_eq!(server.get("/health").await.status, 200);
     }
     server.idle().await;
+    server.stop().await;
+}
+
+/// What is wrong in a small way is named, in JSON, and what is long is not said again.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_mistakes_are_named() {
+    let server = Server::start(PROGRAM, 4, None).await;
+    let chat = "/v1/chat/completions";
+    let reply = server.get("/v1/models/%00%ff").await;
+    assert_eq!((reply.status, reply.error().3.as_str()), (404, "model_not_found"));
+    let reply = server.ask("POST", chat, &[("content-encoding", "gzip")], b"\x1f\x8b").await;
+    assert_eq!((reply.status, reply.error().3.as_str()), (415, "body_encoded"));
+    assert!(reply.error().0.contains("'gzip'"), "{}", reply.text());
+    let reply = server.ask("CONNECT", "x:1", &[], b"").await;
+    assert_eq!((reply.status, reply.error().0.as_str()), (404, "there is no x:1 here"));
+    let reply = server.post("/corn/v1/infer", &json!({ "route": "any", "deadline_ms": 0 })).await;
+    assert_eq!((reply.status, reply.error().2.as_str()), (400, "deadline_ms"));
+    let reply = server.post(chat, &json!({ "model": "m".repeat(1 << 20), "messages": [] })).await;
+    assert_eq!(reply.status, 404);
+    let (message, ..) = reply.error();
+    assert!(message.starts_with("there is no model 'mmm") && message.contains("mm'; there is "), "{message}");
+    assert!(reply.body.len() < 4096, "{} bytes", reply.body.len());
+    let field = json!({ "model": "assistant", "messages": [], "f".repeat(1 << 20): 1 });
+    assert!(server.post(chat, &field).await.body.len() < 8192);
+    server.stop().await;
+}
+
+/// JSON of few bytes and many values would take many times as much memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_of_very_many_values_is_not_read() {
+    let server = Server::start(PROGRAM, 4, None).await;
+    let zeros = format!("[{}0]", "0,".repeat(1 << 20));
+    for (path, body) in [
+        ("/v1/chat/completions", format!("{{\"x\":{zeros}}}")),
+        ("/v1/embeddings", format!("{{\"model\":\"vector\",\"input\":{zeros}}}")),
+        ("/corn/v1/infer", format!("{{\"inputs\":{{\"x\":{zeros}}}}}")),
+    ] {
+        let reply = server.ask("POST", path, &[], body.as_bytes()).await;
+        assert_eq!((reply.status, reply.error().3.as_str()), (413, "body_too_large"), "{path}");
+        assert!(reply.error().0.contains("more than 524288 values"), "{}", reply.text());
+    }
+    // What stands in a text is no value.
+    let text = json!({ "model": "parrot", "prompt": "\\\",[{".repeat(1 << 18) });
+    let reply = server.post("/v1/completions", &text).await;
+    assert!(!reply.text().contains("values"), "{}", reply.text());
+    server.stop().await;
+}
+
+/// Bodies that are coming in have room together, and not without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_under_way_have_a_bound_together() {
+    let bounds = Bounds { request_bytes: 1 << 20, ..Bounds::default() };
+    let server = Server::start_at(PROGRAM, 4, Listening { bounds, ..Listening::default() }).await;
+    let (path, part) = ("/v1/completions", vec![b' '; 600 << 10]);
+    let within = std::time::Duration::from_secs(30);
+    // Of two that come at once either may be the one that is refused.
+    let refused = async {
+        loop {
+            let held = server.send("POST", path, &[("content-length", "1000000")], &part).await;
+            let reply = server.ask("POST", path, &[], &part).await;
+            if reply.status == 429 {
+                return (held, reply);
+            }
+        }
+    };
+    let (held, reply) = tokio::time::timeout(within, refused).await.expect("there is no room in the end");
+    assert_eq!((reply.error().3.as_str(), reply.header("retry-after")), ("busy", Some("1")));
+    assert!(reply.error().0.contains("1048576 bytes: try again later"), "{}", reply.text());
+    drop(held);
+    let taken = async { while server.ask("POST", path, &[], &part).await.status != 400 {} };
+    tokio::time::timeout(within, taken).await.expect("what was held is given back");
     server.stop().await;
 }

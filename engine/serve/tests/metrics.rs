@@ -18,8 +18,9 @@ const CLIENT: &str = "prometheus-client==0.25.0";
 
 /// Reads the text as Prometheus would, and prints each sample on a line.
 const READ: &str = "
-import sys
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+import importlib, sys
+parser = importlib.import_module(sys.argv[1])
+text_string_to_metric_families = parser.text_string_to_metric_families
 for family in text_string_to_metric_families(sys.stdin.read()):
     for sample in family.samples:
         print(sample.name, ' '.join(f'{name}={value}' for name, value in sorted(sample.labels.items())), sample.value)
@@ -30,22 +31,31 @@ async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// What the parser reads in `text`.
-async fn parsed(text: &str) -> Result<String, String> {
+/// What scrapers of the format of OpenMetrics say that they take, Prometheus among them.
+const OPENMETRICS: &str =
+    "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+const OPENMETRICS_PARSER: &str = "prometheus_client.openmetrics.parser";
+const CLASSIC_PARSER: &str = "prometheus_client.parser";
+
+/// What this parser reads in `text`.
+async fn parsed(parser: &str, text: &str) -> Result<String, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prometheus-client");
     let python = folder.join("bin/python");
     if runs(&python, &["-c", "import prometheus_client"]).await.is_err() {
         runs(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]).await?;
         runs(&python, &["-m", "pip", "install", "--quiet", CLIENT]).await?;
     }
-    let mut parser = Command::new(&python);
-    let parser =
-        parser.args(["-c", READ]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut parser = parser.spawn().unwrap();
-    let mut stdin = parser.stdin.take().unwrap();
+    let mut process = Command::new(&python);
+    let process = process
+        .args(["-c", READ, parser])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = process.spawn().unwrap();
+    let mut stdin = process.stdin.take().unwrap();
     stdin.write_all(text.as_bytes()).await.unwrap();
     drop(stdin);
-    let output = parser.wait_with_output().await.unwrap();
+    let output = process.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout).unwrap())
 }
@@ -59,7 +69,11 @@ async fn routes_components_and_edges_are_counted_as_prometheus_reads_them() {
     let fail = json!({ "graph": "broken", "inputs": { "prompt": "x" } });
     assert_eq!(server.post("/corn/v1/infer", &fail).await.status, 500);
     server.idle().await;
-    let text = server.get("/metrics").await.text();
+    let scraped = server.ask("GET", "/metrics", &[("accept", OPENMETRICS)], b"").await;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(scraped.header("content-type"), Some(kind));
+    let text = scraped.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
     for line in [
         "corn_route_requests_total{graph=\"parrot\",route=\"talk\",outcome=\"ok\"} 1",
         "corn_route_requests_total{graph=\"broken\",route=\"fail\",outcome=\"component\"} 1",
@@ -84,13 +98,55 @@ async fn routes_components_and_edges_are_counted_as_prometheus_reads_them() {
         lines("corn_edge_bytes_total").iter().any(|line| line.contains("transport=\"pointer\"")),
         "{text}"
     );
-    match parsed(&text).await {
-        Ok(read) => {
-            assert!(
-                read.contains("corn_route_requests_total graph=parrot outcome=ok route=talk 1\n"),
-                "{read}"
-            );
+    // Whatever the stages have is a gauge, since clients that read the format do not all know what an info is.
+    assert!(text.contains("# TYPE corn_stage_info gauge\n") && !text.contains(" info\n"), "{text}");
+    match parsed(OPENMETRICS_PARSER, &text).await {
+        Ok(read) => is_read(&read),
+        Err(why) => {
+            eprintln!("SKIPPED: {CLIENT} cannot be installed here, so its parser read nothing: {why}");
         }
+    }
+    server.stop().await;
+}
+
+fn is_read(read: &str) {
+    for said in [
+        "corn_route_requests_total graph=parrot outcome=ok route=talk 1",
+        "corn_stage_info component=words stage=",
+        "corn_route_answer_seconds_count graph=parrot route=talk 1",
+    ] {
+        assert!(read.contains(said), "{said}: {read}");
+    }
+}
+
+/// Who does not ask for OpenMetrics gets the format of before, which everybody reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_classic_format_is_what_is_not_asked_for_otherwise() {
+    let server = Server::start(PROGRAM, 4, None).await;
+    let talk =
+        json!({ "graph": "parrot", "route": "talk", "inputs": { "prompt": "hello there. how are you?" } });
+    assert_eq!(server.post("/corn/v1/infer", &talk).await.status, 200);
+    server.idle().await;
+    for accept in [None, Some("*/*"), Some("text/plain; version=0.0.4"), Some("application/json")] {
+        let headers: Vec<(&str, &str)> = accept.iter().map(|it| ("accept", *it)).collect();
+        let scraped = server.ask("GET", "/metrics", &headers, b"").await;
+        assert_eq!(scraped.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        let text = scraped.text();
+        for line in [
+            "# TYPE corn_route_requests_total counter",
+            "# TYPE corn_component_calls_total counter",
+            "# TYPE corn_route_first_item_seconds histogram",
+            "# TYPE corn_route_in_flight gauge",
+            "corn_route_requests_total{graph=\"parrot\",route=\"talk\",outcome=\"ok\"} 1",
+        ] {
+            assert!(text.lines().any(|it| it == line), "no {line}\n{text}");
+        }
+        assert!(text.lines().any(|it| it.starts_with("# HELP corn_route_requests_total ")), "{text}");
+        assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+    }
+    let text = server.get("/metrics").await.text();
+    match parsed(CLASSIC_PARSER, &text).await {
+        Ok(read) => is_read(&read),
         Err(why) => {
             eprintln!("SKIPPED: {CLIENT} cannot be installed here, so its parser read nothing: {why}");
         }

@@ -17,6 +17,7 @@ use support::{PROGRAM, Server};
 use tokio::io::AsyncReadExt;
 
 const CHAT: &str = "/v1/chat/completions";
+const HEVC: &[u8] = include_bytes!("../../media/tests/data/film/hevc.mp4");
 
 fn chat(model: &str, content: impl Into<Value>) -> Value {
     json!({ "model": model, "messages": [{ "role": "user", "content": content.into() }] })
@@ -99,20 +100,50 @@ async fn conversations_keep_their_roles_and_their_media_in_order() {
     server.stop().await;
 }
 
-/// Films are not read, but what moves is, and frames that come one by one as vLLM's clients send them.
+/// Films, what moves, and frames that come one by one as vLLM's clients send them.
 #[tokio::test(flavor = "multi_thread")]
-async fn videos_come_as_animations_and_as_frames() {
+async fn videos_come_as_films_as_animations_and_as_frames() {
     let server = Server::start(PROGRAM, 4, None).await;
+    let film = BASE64.encode(include_bytes!("../../media/tests/data/film/high.mp4"));
     let moving = BASE64.encode(include_bytes!("../../media/tests/data/moving.gif"));
     let chart = BASE64.encode(include_bytes!("../../media/tests/data/chart.jpg"));
     let frames = format!("{chart},{chart},{chart}");
-    let parts = json!([video("gif", &moving), text("then"), video("jpeg", &frames)]);
+    let parts = json!([video("mp4", &film), video("gif", &moving), text("then"), video("jpeg", &frames)]);
     let reply = server.post(CHAT, &chat("assistant", parts)).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let said = reply.json();
-    let expected = "user: <4 frames to 750 ms> then <3 frames to 2000 ms>\n";
+    let expected = "user: <12 frames to 440 ms> <4 frames to 750 ms> then <3 frames to 2000 ms>\n";
     assert_eq!(said["choices"][0]["message"]["content"], expected);
-    assert_eq!(said["usage"]["counted"]["in"], json!({ "text_bytes": 4, "video_frames": 7 }));
+    assert_eq!(said["usage"]["counted"]["in"], json!({ "text_bytes": 4, "video_frames": 19 }));
+    server.idle().await;
+    server.stop().await;
+}
+
+/// The sound of files that may have pictures too: as parts of a chat, and as browsers record it for transcripts.
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_comes_out_of_containers() {
+    const RECORDED: &[u8] = include_bytes!("../../media/tests/data/film/tone.webm");
+    const SPOKEN: &[u8] = include_bytes!("../../media/tests/data/film/tone.m4a");
+    const FILM: &[u8] = include_bytes!("../../media/tests/data/film/high.mp4");
+    let server = Server::start(PROGRAM, 4, None).await;
+    let parts = json!([
+        { "type": "input_audio", "input_audio": { "data": BASE64.encode(SPOKEN), "format": "m4a" } },
+        { "type": "audio_url", "audio_url": { "url": format!("data:video/mp4;base64,{}", BASE64.encode(FILM)) } },
+    ]);
+    let reply = server.post(CHAT, &chat("assistant", parts)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let said = reply.json();
+    assert_eq!(said["choices"][0]["message"]["content"], "user: <480 ms> <480 ms>\n");
+    for (name, file) in [("said.webm", RECORDED), ("said.m4a", SPOKEN), ("said.mp4", FILM)] {
+        let mut form = b"--XX\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\near\r\n".to_vec();
+        let head =
+            format!("--XX\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+        form.extend([head.as_bytes(), file, b"\r\n--XX--\r\n"].concat());
+        let kind = [("content-type", "multipart/form-data; boundary=XX")];
+        let reply = server.ask("POST", "/v1/audio/transcriptions", &kind, &form).await;
+        assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+        assert!(reply.json()["text"].as_str().unwrap().starts_with("480 ms at "), "{name}: {}", reply.text());
+    }
     server.idle().await;
     server.stop().await;
 }
@@ -168,10 +199,10 @@ async fn what_chats_do_not_take_is_named() {
         ),
         (
             CHAT,
-            chat("assistant", json!([video("mp4", &BASE64.encode(b"\0\0\0\x20ftypisom"))])),
+            chat("assistant", json!([video("mp4", &BASE64.encode(HEVC))])),
             400,
             "messages[0].content[0].video_url",
-            "this is an MP4 file, not a video that can be read; accepted are GIF",
+            "this MP4 file uses HEVC (H.265), which is not supported; of films, H.264 is read",
         ),
         (
             CHAT,
@@ -198,6 +229,68 @@ async fn what_chats_do_not_take_is_named() {
     for case in cases {
         refused(&server, case).await;
     }
+    server.idle().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_has_to_be_goes_to_the_input_of_that_name() {
+    let server = Server::start(PROGRAM, 4, None).await;
+    let asked = |format: Value| with(chat("shaped", "x"), "response_format", format);
+    let schema = r#"{"type":"object","properties":{"b":{"type":"null"},"a":true},"default":null}"#;
+    let named = |more: Value| {
+        let mut named = json!({ "name": "it", "schema": serde_json::from_str::<Value>(schema).unwrap() });
+        named.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "type": "json_schema", "json_schema": named })
+    };
+    for (format, expected) in [
+        (json!(null), "x "),
+        (json!({ "type": "text" }), "x "),
+        (json!({ "type": "text", "json_schema": null }), "x "),
+        (json!({ "type": "json_object" }), r#"x {"type":"object"} "#),
+        // In the order in which it was written.
+        (named(json!({})), &format!("x {schema} ")),
+        (named(json!({ "strict": true, "description": "What it is." })), &format!("x {schema} ")),
+        (named(json!({ "strict": false })), &format!("x {schema} ")),
+    ] {
+        let answer = server.post(CHAT, &asked(format.clone())).await;
+        assert_eq!(answer.status, 200, "{format}: {}", answer.text());
+        assert_eq!(answer.json()["choices"][0]["message"]["content"], *expected, "{format}");
+        let events = server.post(CHAT, &with(asked(format.clone()), "stream", json!(true))).await.events();
+        let said = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
+        let said =
+            said.filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned()));
+        assert_eq!(said.collect::<String>(), *expected, "{format}");
+    }
+    let at = "response_format";
+    let large = json!({ "type": "object", "title": "x".repeat(300) });
+    let cases = [
+        (json!("json_object"), at, "an object"),
+        (json!({}), "response_format.type", "missing"),
+        (json!({ "type": 1 }), "response_format.type", "a string"),
+        (json!({ "type": "grammar" }), "response_format.type", "there is text, json_object, json_schema"),
+        (json!({ "type": "json_object", "schema": {} }), "response_format.schema", "not taken"),
+        (json!({ "type": "json_schema" }), "response_format.json_schema", "missing"),
+        (
+            json!({ "type": "json_schema", "json_schema": { "schema": {} } }),
+            "response_format.json_schema.name",
+            "missing",
+        ),
+        (named(json!({ "name": 3 })), "response_format.json_schema.name", "a string"),
+        (named(json!({ "schema": [] })), "response_format.json_schema.schema", "an object"),
+        (named(json!({ "schema": null })), "response_format.json_schema.schema", "missing"),
+        (named(json!({ "strict": "yes" })), "response_format.json_schema.strict", "true or false"),
+        (named(json!({ "depth": 3 })), "response_format.json_schema.depth", "not taken"),
+        (named(json!({ "schema": large })), at, "256 bytes"),
+    ];
+    for (format, param, why) in cases {
+        refused(&server, (CHAT, asked(format), 400, param, why)).await;
+    }
+    // A graph without such an input answers in text only.
+    let text = with(chat("parrot", "x"), at, json!({ "type": "text" }));
+    assert_eq!(server.post(CHAT, &text).await.status, 200);
+    let object = with(chat("parrot", "x"), at, json!({ "type": "json_object" }));
+    refused(&server, (CHAT, object, 400, at, "no input of that name")).await;
     server.idle().await;
     server.stop().await;
 }
@@ -251,10 +344,10 @@ async fn what_is_wrong_is_named() {
         ),
         (
             "/v1/audio/speech",
-            json!({ "model": "reader", "input": "x", "voice": "alloy" }),
+            json!({ "model": "reader", "input": "x", "voice": 3 }),
             400,
             "voice",
-            "default",
+            "no name of a voice",
         ),
         (
             "/v1/images/generations",

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import faulthandler
 import io
+import json
 import struct
 import sys
 import wave
@@ -77,6 +78,13 @@ def chat():
     assert chunks[0].choices[0].delta.role == "assistant"
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "One two. "
     assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 2
+    options["continuous_usage_stats"] = True
+    # What says only who asks is taken.
+    more = {"user": "ann", "metadata": {"of": "tests"}, "stop": []}
+    chunks = list(client.chat.completions.create(
+        model="parrot", messages=user("One two."), stream=True, stream_options=options, **more
+    ))
+    assert [chunk.usage.completion_tokens for chunk in chunks] == [0, 1, 2, 2, 2], chunks
 
     picture = "data:image/png;base64," + base64.b64encode(png(5, 4)).decode()
     sound = base64.b64encode(wav(120)).decode()
@@ -98,6 +106,22 @@ def chat():
     again = [*user("hello"), answer.choices[0].message, *user("more")]
     answer = client.chat.completions.create(model="assistant", messages=again)
     assert answer.choices[0].message.content.endswith("user: more\n")
+
+
+def answers_by_a_schema():
+    schema = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "string"}}}
+    named = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema, "strict": True}}
+    ask = lambda model, format, **more: client.chat.completions.create(
+        model=model, messages=user("x"), response_format=format, **more
+    )
+    said = lambda answer: answer.choices[0].message.content.split()[1]
+    assert json.dumps(json.loads(said(ask("shaped", named)))) == json.dumps(schema)
+    assert said(ask("shaped", {"type": "json_object"})) == '{"type":"object"}'
+    pieces = [chunk.choices[0].delta.content or "" for chunk in ask("shaped", named, stream=True)]
+    assert json.loads("".join(pieces).split()[1]) == schema
+    fails(openai.BadRequestError, lambda: ask("parrot", named), param="response_format")
+    wrong = {"type": "json_schema", "json_schema": {"name": "it", "schema": []}}
+    fails(openai.BadRequestError, lambda: ask("shaped", wrong), param="response_format.json_schema.schema")
 
 
 def chat_with_sound():
@@ -153,7 +177,8 @@ def chat_with_sound():
 
 
 def speech():
-    answer = client.audio.speech.create(model="reader", voice="default", input="one two", response_format="wav")
+    # It has one voice, and the API demands that one is named.
+    answer = client.audio.speech.create(model="reader", voice="alloy", input="one two", response_format="wav")
     with wave.open(io.BytesIO(answer.read())) as file:
         assert len(file.readframes(1 << 30)) == 8 * 160 * 2 and file.getframerate() == 16000
     with client.audio.speech.with_streaming_response.create(
@@ -196,7 +221,9 @@ def transcriptions():
     events = list(client.audio.transcriptions.create(model="ear", file=file, stream=True))
     assert [event.type for event in events] == ["transcript.text.delta"] * 2 + ["transcript.text.done"]
     assert "".join(event.delta for event in events[:-1]) == events[-1].text == answer.text
-    for field, value in [("response_format", "verbose_json"), ("language", "en")]:
+    verbose = client.audio.transcriptions.create(model="ear", file=file, response_format="verbose_json")
+    assert (verbose.text, verbose.duration, verbose.language) == (answer.text, 0.5, "unknown"), verbose
+    for field, value in [("response_format", "srt"), ("language", "en")]:
         fails(
             openai.BadRequestError,
             lambda: client.audio.transcriptions.create(model="ear", file=file, **{field: value}),
@@ -328,7 +355,7 @@ async def at_once():
     await many.close()
 
 
-for check in [models, chat, chat_with_sound, speech, transcriptions, images, edits, completions, embeddings, errors, busy]:
+for check in [models, chat, answers_by_a_schema, chat_with_sound, speech, transcriptions, images, edits, completions, embeddings, errors, busy]:
     check()
     print(check.__name__, "is as expected")
 asyncio.run(at_once())

@@ -165,7 +165,7 @@ def can_be_pasted():
     for said in pasted("it's $red.png"):
         assert "data:image/png;base64," in said, said
 
-    # A film and a sound that no server reads, and a stand-in for the program that makes pictures and WAV of them.
+    # A film and a sound that the server does not read, and a stand-in for the program that makes pictures and WAV of them.
     stand_in = folder / "ffmpeg"
     stand_in.write_text(
         '#!/bin/bash\nlast="${@: -1}"\nif [ "$last" = - ]; then cat "$(dirname "$0")/tone.wav"; exit; fi\n'
@@ -176,10 +176,10 @@ def can_be_pasted():
         b"RIFF\x34\x06\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\x10\x06\0\0" + bytes(1552)
     )
     (folder / "clip.mp4").write_bytes(b"a film")
-    (folder / "talk.m4a").write_bytes(b"a sound")
+    (folder / "talk.aiff").write_bytes(b"a sound")
     choose("assistant · discuss")
     media = browser.find_element(By.ID, "in-talk-media")
-    media.send_keys(f"{folder / 'clip.mp4'}\n{folder / 'talk.m4a'}\n{folder / 'red.png'}")
+    media.send_keys(f"{folder / 'clip.mp4'}\n{folder / 'talk.aiff'}\n{folder / 'red.png'}")
     by("in-talk").send_keys("what is this?")
     for said in pasted("clip.mp4"):
         assert "what is this?" in said and "3 frames" in said, said

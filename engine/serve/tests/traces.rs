@@ -2,7 +2,7 @@
 //!
 //! Where that cannot be installed, the test says so; that a collector which is not there slows nobody is seen in any case.
 
-#![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "test code: what is wrong here fails the test")]
 
 mod support;
 
@@ -212,6 +212,22 @@ async fn a_collector_that_speaks_tls_is_told_if_it_is_trusted() {
     }
 }
 
+/// What comes until each of `names` has; `None`, and says why, where no span can be decoded.
+async fn spans_named(collector: &TcpListener, names: &[&str]) -> Option<Vec<Value>> {
+    let mut spans = Vec::new();
+    while names.iter().any(|name| !spans.iter().any(|span: &Value| span["name"] == *name)) {
+        let (_, message) = tokio::time::timeout(Duration::from_secs(20), taken(collector)).await.unwrap();
+        match decoded(&message).await {
+            Ok(more) => spans.extend(more),
+            Err(why) => {
+                eprintln!("SKIPPED: {CLIENT} cannot be installed here, so no span was decoded: {why}");
+                return None;
+            }
+        }
+    }
+    Some(spans)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_answer_of_a_session_is_a_span_below_that_of_the_session() {
     let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -237,17 +253,7 @@ async fn each_answer_of_a_session_is_a_span_below_that_of_the_session() {
             break event["response"].clone();
         }
     };
-    let mut spans = Vec::new();
-    while !spans.iter().any(|span: &Value| span["name"] == "response.create /v1/realtime") {
-        let (_, message) = tokio::time::timeout(Duration::from_secs(20), taken(&collector)).await.unwrap();
-        match decoded(&message).await {
-            Ok(more) => spans.extend(more),
-            Err(why) => {
-                eprintln!("SKIPPED: {CLIENT} cannot be installed here, so no span was decoded: {why}");
-                return;
-            }
-        }
-    }
+    let Some(spans) = spans_named(&collector, &["response.create /v1/realtime"]).await else { return };
     let all = format!("{spans:#?}");
     let named = |name: &str| spans.iter().find(|span| span["name"] == name).unwrap();
     let (session, made) = (named("GET /v1/realtime"), named("response.create /v1/realtime"));
@@ -260,6 +266,56 @@ async fn each_answer_of_a_session_is_a_span_below_that_of_the_session() {
     assert_eq!(said["corn.bytes_out"], spoken, "{all}");
     assert!(said["corn.bytes_in"].as_str().unwrap().parse::<u64>().unwrap() > 100, "{all}");
     assert!(spans.iter().any(|span| span["parent"] == made["id"]), "{all}");
+    server.stop().await;
+}
+
+/// What the log and spans say of calls are the same fields.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_call_is_refused_is_told_by_its_place_and_code() {
+    let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (server, _traces) = traced(&format!("http://{}", collector.local_addr().unwrap()), None).await;
+    let messages = json!([{ "role": "user", "content": "a secret" }]);
+    for (path, body) in [
+        (
+            "/v1/chat/completions",
+            json!({ "model": "parrot", "messages": messages, "logit_\u{1b}[31mbias": 1 }),
+        ),
+        ("/v1/completions", json!({ "model": "nobody", "prompt": "a secret" })),
+        ("/corn/v1/infer", json!({ "graph": "parrot", "inputs": { "prompt": { "a secret": 7 } } })),
+        ("/v1/embeddings", json!({ "model": "vector", "input": "well" })),
+    ] {
+        server.post(path, &body).await;
+    }
+    let (mut socket, _) =
+        connect_async(format!("ws://{}/v1/realtime?model=companion", server.address)).await.unwrap();
+    for event in [
+        json!({ "type": "session.update", "session": { "instructions": "a secret", "top_p": 1 } }),
+        json!({ "type": "input_audio_buffer.append", "audio": "a secret" }),
+        json!({ "type": "response.create" }),
+    ] {
+        socket.send(Message::text(event.to_string())).await.unwrap();
+    }
+    let why = [
+        ("POST /v1/chat/completions", "400", Some("logit_[31mbias"), None),
+        ("POST /v1/completions", "404", Some("model"), Some("model_not_found")),
+        ("POST /corn/v1/infer", "400", Some("inputs.prompt"), None),
+        ("POST /v1/embeddings", "200", None, None),
+        ("session.update /v1/realtime", "400", Some("session.top_p"), None),
+        ("response.create /v1/realtime", "400", None, Some("nothing_said")),
+    ];
+    let Some(spans) = spans_named(&collector, &why.map(|(name, ..)| name)).await else { return };
+    for (name, status, param, code) in why {
+        let said = &spans.iter().find(|span| span["name"] == name).unwrap()["said"];
+        let said = |field: &str| said.get(field).and_then(Value::as_str);
+        assert_eq!(
+            (said("corn.status"), said("corn.param"), said("corn.code")),
+            (Some(status), param, code),
+            "{name}"
+        );
+    }
+    let all = format!("{spans:#?}");
+    assert!(!all.contains("secret") && !all.contains("input_audio_buffer.append"), "{all}");
+    drop(socket);
     server.stop().await;
 }
 

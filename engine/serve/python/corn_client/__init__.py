@@ -6,6 +6,6 @@
 """
 
 from .client import Answer, Client, CornError, Stream
-from .values import Audio
+from .values import Audio, Video
 
-__all__ = ["Answer", "Audio", "Client", "CornError", "Stream"]
+__all__ = ["Answer", "Audio", "Client", "CornError", "Stream", "Video"]

@@ -28,18 +28,22 @@ class CornError(Exception):
 
 
 class Answer(dict):
-    """Whole outputs by name; one that turned out absent is None."""
+    """Whole outputs by name; one that turned out absent is None.
+
+    `used` is the `Used` of `corn.proto`: tokens, where components count them; else None.
+    """
 
     def __init__(self, response):
         super().__init__((output.name, values.read(output.value)) for output in response.outputs)
         self.route = response.route
         self.request_id = response.request_id
+        self.used = response.used if response.HasField("used") else None
 
 
 class Stream:
     """Pieces of outputs as they are made: pairs of an output's name and a piece of it.
 
-    Leaving a `with` block, or `cancel()`, gives the request up.
+    Leaving a `with` block, or `cancel()`, gives the request up. After the last piece `used` is as in `Answer`.
     """
 
     def __init__(self, responses):
@@ -47,6 +51,7 @@ class Stream:
         self.request_id = None
         self.route = None
         self.outputs = []
+        self.used = None
 
     def __iter__(self):
         return self
@@ -64,6 +69,8 @@ class Stream:
                 self.request_id = response.started.request_id
                 self.route = response.started.route
                 self.outputs = list(response.started.outputs)
+            if event == "used":
+                self.used = response.used
 
     def cancel(self):
         self._responses.cancel()

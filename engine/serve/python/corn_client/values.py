@@ -1,5 +1,6 @@
 """Python values as Corn's, and back. What an input declares decides how a value is sent."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,16 @@ class Audio:
 
     samples: np.ndarray
     rate_hz: int
+
+
+@dataclass
+class Video:
+    """A film, or what moves: a file, or pairs of a time in µs and an image.
+
+    Where any of the media is taken, a GIF is a picture unless it is said to be a video.
+    """
+
+    content: object
 
 
 def write(value, kind, form):
@@ -77,21 +88,35 @@ def _audio(value):
     return pb.Audio(samples=pb.Samples(rate_hz=value.rate_hz, f32=samples.tobytes()))
 
 
-def _video(frames):
-    return pb.Video(frames=[pb.Frame(time_us=time_us, image=_image(image)) for time_us, image in frames])
+def _video(value):
+    value = value.content if isinstance(value, Video) else value
+    if isinstance(value, (Path, bytes, bytearray, memoryview)):
+        return pb.Video(encoded=_file(value))
+    return pb.Video(frames=[pb.Frame(time_us=time_us, image=_image(image)) for time_us, image in value])
 
 
 def _medium(value):
-    """Media of a kind that the value itself says: a sound, pixels, or a file."""
+    """Media of a kind that the value itself says: a sound, pixels, a video, or a file."""
     if isinstance(value, Audio):
         return {"audio": _audio(value)}
     if isinstance(value, np.ndarray):
         return {"image": _image(value)}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (Video, list, tuple)):
         return {"video": _video(value)}
     file = _file(value)
-    is_picture = file.startswith((b"\x89PNG", b"\xff\xd8\xff")) or (file[:4] == b"RIFF" and file[8:12] == b"WEBP")
-    return {"image": pb.Image(encoded=file)} if is_picture else {"audio": pb.Audio(encoded=file)}
+    if file.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")) or (file[:4] == b"RIFF" and file[8:12] == b"WEBP"):
+        return {"image": pb.Image(encoded=file)}
+    if _has_pictures(file):
+        return {"video": pb.Video(encoded=file)}
+    return {"audio": pb.Audio(encoded=file)}
+
+
+def _has_pictures(file):
+    """Whether a file of several tracks has one of pictures: a handler of MP4 says so, or a codec of Matroska."""
+    if file.startswith(b"\x1a\x45\xdf\xa3"):
+        return re.search(rb"\x86[\x80-\xff]V_", file) is not None
+    is_mp4 = file[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
+    return is_mp4 and re.search(rb"hdlr.{8}vide", file, re.DOTALL) is not None
 
 
 def _message(message):

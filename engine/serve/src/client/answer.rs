@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use corn_core::Fault;
+use corn_core::executor::Usage;
 use corn_engine::Piece;
 use tonic::Streaming;
 
@@ -47,6 +48,12 @@ impl Answering {
                 Some(Said::End(end)) => self.place(&end.output).map(|output| Piece::End { output }),
                 // What comes is said again with each piece.
                 Some(Said::Started(_)) | None => continue,
+                Some(Said::Used(used)) => Ok(Piece::Used(Usage {
+                    prompt_tokens: used.prompt_tokens,
+                    cached_tokens: used.cached_tokens,
+                    completion_tokens: used.completion_tokens,
+                    is_cut: used.is_cut,
+                })),
             };
             return Some(piece.unwrap_or_else(|fault| {
                 self.has_ended = true;

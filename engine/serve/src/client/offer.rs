@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corn_core::Fault;
-use corn_plan::{Dim, Dtype, Form, Kind, Type};
+use corn_plan::{Dim, Dtype, Form, FrameRate, Kind, Type};
 
 use crate::grpc::proto::corn as pb;
 use crate::grpc::proto::corn::value::Kind as Given;
@@ -127,6 +127,8 @@ fn type_of(name: &str, described: Option<pb::Type>) -> Result<Type, Fault> {
 
 fn kind(described: &pb::Type) -> Option<Kind> {
     let max_bytes = described.max_bytes;
+    let thousandths = (described.frames_per_second * 1000.0).round() as u32;
+    let rate = Some(FrameRate(thousandths)).filter(|_| thousandths > 0);
     Some(match described.kind.as_str() {
         "text" => Kind::Text { max_bytes },
         "image" => Kind::Image { max_bytes },
@@ -134,8 +136,8 @@ fn kind(described: &pb::Type) -> Option<Kind> {
             rate_hz: Some(described.rate_hz).filter(|rate| *rate > 0),
             max_ms: described.max_ms,
         },
-        "video" => Kind::Video { max_bytes },
-        "media" => Kind::Media { max_bytes },
+        "video" => Kind::Video { rate, max_bytes },
+        "media" => Kind::Media { rate, max_bytes },
         "messages" => Kind::Messages { max_parts: described.max_parts },
         "tensor" => Kind::Tensor {
             dtype: Dtype::from_name(&described.dtype)?,

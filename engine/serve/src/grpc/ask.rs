@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use corn_core::executor::Usage;
 use corn_core::message::Priority;
 use corn_core::{Audio, Datum, Fault};
 use corn_engine::Piece;
@@ -14,6 +15,7 @@ use tonic::metadata::MetadataMap;
 use crate::grpc::nearest;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::status;
+use crate::intake::Intake;
 use crate::keys::Slot;
 use crate::{Request, Served, Watched};
 
@@ -46,9 +48,13 @@ pub(super) enum Event {
 /// The answer to a request. Dropping it cancels the request on every worker.
 pub(crate) struct Asking {
     answer: Watched,
+    /// Where what it makes is written.
+    pub(crate) intake: Intake,
     _slot: Slot,
     pub(crate) route: String,
     pub(super) outputs: Vec<Wanted>,
+    /// What components say that they have used for it so far.
+    pub(crate) usage: Option<Usage>,
 }
 
 /// An output of the recording.
@@ -61,7 +67,12 @@ pub(crate) struct Wanted {
 }
 
 /// Submits what is asked for.
-pub(super) fn submit(served: &Served, routes: &Routes, asked: Asked) -> Result<Asking, Status> {
+pub(super) fn submit(
+    served: &Served,
+    routes: &Routes,
+    intake: &Intake,
+    asked: Asked,
+) -> Result<Asking, Status> {
     let recording = choose(served, routes, &asked)?;
     let recording = &served.plan().recordings[recording];
     let route = recording.route.clone();
@@ -79,7 +90,7 @@ pub(super) fn submit(served: &Served, routes: &Routes, asked: Asked) -> Result<A
         priority: asked.priority,
     };
     let answer = served.submit(request).map_err(|fault| status::of(&fault))?;
-    Ok(Asking { answer, _slot: asked.slot, route, outputs })
+    Ok(Asking { answer, intake: intake.clone(), _slot: asked.slot, route, outputs, usage: None })
 }
 
 /// The recording that takes what is brought and makes what is asked for; what it makes beyond that is the least.
@@ -205,6 +216,7 @@ impl Asking {
                 Piece::End { output } if self.outputs[output].is_asked => {
                     return Some(Ok(Event::End { output }));
                 }
+                Piece::Used(usage) => self.usage = Some(usage),
                 Piece::Item { .. } | Piece::End { .. } => {}
             }
         }

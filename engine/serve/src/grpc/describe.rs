@@ -1,6 +1,6 @@
 //! What can be asked, for clients that want to know.
 
-use corn_plan::{Dim, Form, Kind, Type};
+use corn_plan::{Dim, Form, FrameRate, Kind, Type};
 
 use crate::Served;
 use crate::grpc::body_bytes;
@@ -79,6 +79,9 @@ fn of_type(ty: &Type) -> pb::Type {
         Kind::Audio { rate_hz, max_ms } => {
             described.max_ms = *max_ms;
             described.rate_hz = rate_hz.unwrap_or(0);
+        }
+        Kind::Video { rate: Some(FrameRate(rate)), .. } | Kind::Media { rate: Some(FrameRate(rate)), .. } => {
+            described.frames_per_second = f64::from(*rate) / 1000.0;
         }
         Kind::Tensor { dtype, dims } => {
             dtype.name().clone_into(&mut described.dtype);

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use corn_core::Datum;
 use corn_plan::{Endpoint, Kind, Limits};
 use prost::Message;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Served;
@@ -29,7 +30,8 @@ use crate::grpc::proto::inference::grpc_inference_service_server::GrpcInferenceS
 use crate::grpc::proto::inference::infer_parameter::ParameterChoice;
 use crate::grpc::proto::inference::model_infer_request::InferInputTensor;
 use crate::grpc::routes::{Input, Route, Routes};
-use crate::grpc::{apart, inputs, pass_of, status};
+use crate::grpc::{inputs, pass_of, status};
+use crate::intake::Intake;
 use crate::keys::Pass;
 
 /// A request of more bytes than that is read where it keeps no other waiting.
@@ -40,6 +42,7 @@ const LARGE_BYTES: usize = 64 << 10;
 pub(super) struct Kserve {
     served: Arc<Served>,
     routes: Arc<Routes>,
+    intake: Intake,
 }
 
 /// A request that is under way.
@@ -52,15 +55,15 @@ struct Called {
 }
 
 impl Kserve {
-    pub(super) fn new(served: Arc<Served>) -> Self {
+    pub(super) fn new(served: Arc<Served>, intake: Intake) -> Self {
         let routes = Arc::new(Routes::new(served.plan(), &Endpoint::Kserve));
-        Self { served, routes }
+        Self { served, routes, intake }
     }
 
     /// What is served now. A stream may outlast what was served when it began.
     fn newest(self) -> Self {
         match self.served.newest() {
-            Some(newest) => Self::new(Arc::clone(newest)),
+            Some(newest) => Self::new(Arc::clone(newest), self.intake),
             None => self,
         }
     }
@@ -81,6 +84,8 @@ impl Kserve {
         let route = models::find(&self.routes, &request.model_name, &request.model_version)?;
         let text_output = generate::renamed(&mut request, route);
         let limits = inputs::limits(self.served.plan(), &route.graph, bytes)?;
+        let mut taken = self.intake.begin();
+        taken.take(bytes as u64).map_err(|fault| status::of(&fault))?;
         let pb::ModelInferRequest {
             model_name: model,
             id,
@@ -98,16 +103,17 @@ impl Kserve {
             }
         }
         let (graph, name) = (route.graph.clone(), route.name.clone());
-        let (timeout, priority, wants_final) =
-            (parameters.timeout, parameters.priority, parameters.wants_final);
+        let (priority, wants_final) = (parameters.priority, parameters.wants_final);
+        let deadline = parameters.timeout.into_iter().chain(deadline).min();
+        let until = deadline.map(|deadline| Instant::now() + deadline);
         let inputs = if is_work(route, bytes) {
             let (routes, graph, name) = (Arc::clone(&self.routes), graph.clone(), name.clone());
-            apart(move || {
+            let read = move || {
                 let route = routes.iter().find(|route| route.graph == graph && route.name == name);
                 route.map(|route| read(route, inputs, raw_input_contents, parameters, limits))
-            })
-            .await?
-            .unwrap_or_else(|| Err(Status::internal("a route is gone; this is a bug of corn")))
+            };
+            let read = self.intake.apart(until, read).await.map_err(|fault| status::of(&fault))?;
+            read.unwrap_or_else(|| Err(Status::internal("a route is gone; this is a bug of corn")))
         } else {
             read(route, inputs, raw_input_contents, parameters, limits)
         }?;
@@ -116,11 +122,11 @@ impl Kserve {
             route: Some(name),
             inputs,
             outputs: outputs.into_iter().map(|output| output.name).collect(),
-            deadline: timeout.into_iter().chain(deadline).min(),
+            deadline: until.map(|until| until.saturating_duration_since(Instant::now())),
             priority,
             slot,
         };
-        let mut asking = ask::submit(&self.served, &self.routes, asked)?;
+        let mut asking = ask::submit(&self.served, &self.routes, &self.intake, asked)?;
         for output in asking.outputs.iter_mut().filter(|output| Some(&output.name) == text_output.as_ref()) {
             generate::OUTPUT.clone_into(&mut output.name);
         }
@@ -221,6 +227,7 @@ impl Called {
 async fn filled(
     mut response: pb::ModelInferResponse,
     outputs: Vec<(Wanted, Datum)>,
+    intake: &Intake,
 ) -> Result<pb::ModelInferResponse, Status> {
     let is_work = outputs.iter().any(|(_, datum)| output::is_work(datum));
     let fill = move || {
@@ -230,7 +237,10 @@ async fn filled(
         }
         Ok(response)
     };
-    if is_work { apart(fill).await? } else { fill() }
+    if !is_work {
+        return fill();
+    }
+    intake.apart(None, fill).await.map_err(|fault| status::of(&fault))?
 }
 
 /// RPCs that are not offered, and what is instead.
@@ -308,7 +318,7 @@ impl GrpcInferenceService for Kserve {
         let mut called = self.submit(request.into_inner(), deadline, &pass).await?;
         let outputs = called.asking.whole().await?;
         let outputs = outputs.into_iter().filter_map(|(wanted, datum)| Some((wanted, datum?)));
-        let response = filled(called.response([]), outputs.collect()).await?;
+        let response = filled(called.response([]), outputs.collect(), &self.intake).await?;
         let mut response = Response::new(response);
         status::name_request(response.metadata_mut(), called.asking.request());
         Ok(response)

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corn_core::Datum;
+use corn_core::executor::Usage;
 use corn_core::message::Priority;
 use corn_media::Format;
 use corn_plan::Endpoint;
 use futures_util::stream::{self, Stream, StreamExt};
 use prost::Message;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -22,7 +24,8 @@ use crate::grpc::proto::corn::corn_server::Corn;
 use crate::grpc::proto::corn::stream_response::Event as Said;
 use crate::grpc::routes::{Route, Routes};
 use crate::grpc::value::{self, Formats};
-use crate::grpc::{apart, describe, inputs, nearest, pass_of, status};
+use crate::grpc::{describe, inputs, nearest, pass_of, status, unread};
+use crate::intake::Intake;
 use crate::keys::{Pass, Slot};
 
 /// Corn's own service, for every route that is served natively.
@@ -30,6 +33,7 @@ use crate::keys::{Pass, Slot};
 pub(crate) struct Native {
     served: Arc<Served>,
     routes: Arc<Routes>,
+    intake: Intake,
 }
 
 /// The pieces of an answer.
@@ -39,15 +43,15 @@ pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamResponse, S
 pub(crate) type Cancelled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Native {
-    pub(super) fn new(served: Arc<Served>) -> Self {
+    pub(super) fn new(served: Arc<Served>, intake: Intake) -> Self {
         let routes = Arc::new(Routes::new(served.plan(), &Endpoint::Grpc));
-        Self { served, routes }
+        Self { served, routes, intake }
     }
 
     /// The same for clients of another face, and for every route that is served at all.
-    pub(crate) fn open(served: Arc<Served>) -> Self {
+    pub(crate) fn open(served: Arc<Served>, intake: Intake) -> Self {
         let routes = Arc::new(Routes::open(served.plan()));
-        Self { served, routes }
+        Self { served, routes, intake }
     }
 
     /// The routes that can be asked.
@@ -78,7 +82,11 @@ impl Native {
             pb::Priority::High => Priority::High,
         };
         let (graph, route) = self.names(&request.graph, &request.route)?;
-        let limits = inputs::limits(self.served.plan(), &graph, request.encoded_len())?;
+        let until = deadline.map(|deadline| Instant::now() + deadline);
+        let bytes = request.encoded_len();
+        let limits = inputs::limits(self.served.plan(), &graph, bytes)?;
+        let mut taken = self.intake.begin();
+        taken.take(bytes as u64).map_err(|fault| status::of(&fault))?;
         let pb::InferRequest { inputs: given, outputs, .. } = request;
         let given: Vec<(String, pb::Value)> = given.into_iter().collect();
         let is_work = given.iter().any(|(_, value)| inputs::is_work(value));
@@ -93,12 +101,14 @@ impl Native {
             };
             inputs::read(&routes, &of, given, limits)
         };
-        let inputs = if is_work { apart(read).await? } else { read() }?;
-        ask::submit(
-            &self.served,
-            &self.routes,
-            Asked { graph, route, inputs, outputs, deadline, priority, slot },
-        )
+        let inputs = if is_work {
+            self.intake.apart(until, read).await.map_err(|fault| status::of(&fault))?
+        } else {
+            read()
+        }?;
+        let deadline = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let asked = Asked { graph, route, inputs, outputs, deadline, priority, slot };
+        ask::submit(&self.served, &self.routes, &self.intake, asked)
     }
 
     /// The graph and the route that a request means.
@@ -169,9 +179,9 @@ pub(crate) fn formats(request: &pb::InferRequest) -> Result<Formats, Status> {
 }
 
 /// `datum` as clients get it.
-pub(crate) async fn written(datum: Datum, formats: Formats) -> Result<pb::Value, Status> {
+pub(crate) async fn written(datum: Datum, formats: Formats, intake: &Intake) -> Result<pb::Value, Status> {
     let written = if formats.is_work(&datum) {
-        apart(move || value::write(&datum, formats)).await?
+        intake.apart(None, move || value::write(&datum, formats)).await.map_err(|fault| status::of(&fault))?
     } else {
         value::write(&datum, formats)
     };
@@ -199,11 +209,15 @@ pub(crate) fn answers(asking: Asking, formats: Formats, cancelled: Option<Cancel
                 }
             }
         };
-        let said = match event? {
+        let Some(event) = event else {
+            let used = Said::Used(used(asking.usage.take()?));
+            return Some((Ok(pb::StreamResponse { event: Some(used) }), Some((asking, cancelled))));
+        };
+        let said = match event {
             Ok(Event::End { output }) => {
                 Ok(Said::End(pb::End { output: asking.outputs[output].name.clone() }))
             }
-            Ok(Event::Item { output, datum }) => written(datum, formats).await.map(|value| {
+            Ok(Event::Item { output, datum }) => written(datum, formats, &asking.intake).await.map(|value| {
                 Said::Item(pb::Item { output: asking.outputs[output].name.clone(), value: Some(value) })
             }),
             Err(status) => Err(status),
@@ -213,6 +227,11 @@ pub(crate) fn answers(asking: Asking, formats: Formats, cancelled: Option<Cancel
         Some((said.map(|event| pb::StreamResponse { event: Some(event) }), next))
     });
     Box::pin(first.chain(rest))
+}
+
+pub(crate) fn used(usage: Usage) -> pb::Used {
+    let Usage { prompt_tokens, cached_tokens, completion_tokens, is_cut } = usage;
+    pb::Used { prompt_tokens, cached_tokens, completion_tokens, is_cut }
 }
 
 fn respond<T>(asking: corn_core::message::RequestId, message: T) -> Response<T> {
@@ -242,13 +261,18 @@ impl Corn for Native {
         let mut outputs = Vec::new();
         for (wanted, datum) in asking.whole().await? {
             let value = match datum {
-                Some(datum) => Some(written(datum, formats).await?),
+                Some(datum) => Some(written(datum, formats, &asking.intake).await?),
                 None => None,
             };
             outputs.push(pb::Output { name: wanted.name, value });
         }
         let request_id = status::id(asking.request());
-        let response = pb::InferResponse { request_id, route: asking.route.clone(), outputs };
+        let response = pb::InferResponse {
+            request_id,
+            route: asking.route.clone(),
+            outputs,
+            used: asking.usage.map(used),
+        };
         Ok(respond(asking.request(), response))
     }
 
@@ -268,7 +292,7 @@ impl Corn for Native {
         request: Request<Streaming<pb::ConverseRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let (metadata, extensions, mut spoken) = request.into_parts();
-        let first = spoken.message().await?.and_then(|first| first.message);
+        let first = spoken.message().await.map_err(unread::said)?.and_then(|first| first.message);
         let Some(Spoken::Request(request)) = first else {
             return Err(status::refused("the first message of a client is its request"));
         };

@@ -151,7 +151,22 @@ impl Input {
             let new: Vec<_> = other.choices.into_iter().filter(|it| !self.choices.contains(it)).collect();
             self.choices.extend(new);
         }
-        self.media = self.media.take().or(other.media);
+        join_rates(&mut self.ty.kind, &other.ty.kind);
+        match (&mut self.media, other.media) {
+            (Some(media), Some(other)) => join_rates(&mut media.kind, &other.kind),
+            (media, other) => *media = media.take().or(other),
+        }
+    }
+}
+
+/// Which recording is meant is known only once everything is read, so frames are left out that none of them wants.
+fn join_rates(kind: &mut Kind, other: &Kind) {
+    if let (
+        Kind::Video { rate, .. } | Kind::Media { rate, .. },
+        Kind::Video { rate: other, .. } | Kind::Media { rate: other, .. },
+    ) = (kind, other)
+    {
+        *rate = rate.zip(*other).map(|(one, other)| one.max(other));
     }
 }
 

@@ -6,15 +6,13 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 use crate::keys::Over;
+use crate::shortened;
 
 /// Names the request, in the headers of every answer and of every status of a request that was taken.
 pub(super) const REQUEST_ID: &str = "corn-request-id";
 
 /// When to ask again, in milliseconds, as clients of gRPC that try again by themselves read it.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
-
-/// Most bytes of a message. It travels as a header, and clients take only so much of those.
-const MESSAGE_MAX_BYTES: usize = 4 << 10;
 
 /// The status that says `fault`.
 pub(super) fn of(fault: &Fault) -> Status {
@@ -27,9 +25,8 @@ pub(super) fn of(fault: &Fault) -> Status {
         Blame::Deadline => Code::DeadlineExceeded,
         Blame::Cancelled => Code::Cancelled,
     };
-    let mut message = fault.to_string();
-    message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
-    let mut status = Status::new(code, message);
+    // It travels as a header, and clients take only so much of those.
+    let mut status = Status::new(code, shortened(&fault.to_string()));
     let metadata = status.metadata_mut();
     metadata.insert("corn-blame", MetadataValue::from_static(blame_word(fault.blame)));
     metadata.insert(

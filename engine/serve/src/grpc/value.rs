@@ -5,10 +5,11 @@
 use bytes::Bytes;
 use corn_core::{Audio, Conversation, Datum, Frame, Image, Message, Part, Role, Samples, Tensor, Video};
 use corn_media::{
-    AudioLimits, Format, ImageLimits, MediaError, read_audio, read_image, write_image, write_wav,
+    AudioLimits, Format, ImageLimits, MediaError, VideoLimits, read_audio, read_image, read_video,
+    write_image, write_wav,
 };
 use corn_plan::types::DEFAULT_MEDIA_MAX_BYTES;
-use corn_plan::{Dtype, Form, Kind, Limits, Literal, Modality, Type};
+use corn_plan::{Dtype, Form, FrameRate, Kind, Limits, Literal, Modality, Type};
 
 use crate::grpc::proto::corn as pb;
 use crate::grpc::proto::corn::value::Kind as Given;
@@ -78,15 +79,15 @@ fn read_item(given: Given, kind: &Kind, media: Option<&Type>, budget: &mut Budge
         (Given::Int(value), Kind::Float) => Ok(Datum::Float(value as f64)),
         (Given::Bool(value), Kind::Bool) => Ok(Datum::Bool(value)),
         (Given::Tensor(tensor), Kind::Tensor { .. }) => read_tensor(tensor),
-        (Given::Image(image), Kind::Image { max_bytes } | Kind::Media { max_bytes }) => {
+        (Given::Image(image), Kind::Image { max_bytes } | Kind::Media { max_bytes, .. }) => {
             Ok(Datum::Image(read_picture(image, *max_bytes, budget)?.into()))
         }
-        (Given::Video(video), Kind::Video { max_bytes } | Kind::Media { max_bytes }) => {
-            read_video(video, *max_bytes)
+        (Given::Video(video), Kind::Video { rate, max_bytes } | Kind::Media { rate, max_bytes }) => {
+            read_film(video, VideoLimits { rate: *rate, max_bytes: *max_bytes })
         }
         (Given::Audio(audio), Kind::Audio { max_ms, .. }) => read_sound(audio, *max_ms, budget),
-        (Given::Audio(audio), Kind::Media { max_bytes }) => {
-            let Kind::Audio { max_ms, .. } = Kind::of_media(Modality::Audio, *max_bytes) else {
+        (Given::Audio(audio), Kind::Media { .. }) => {
+            let Kind::Audio { max_ms, .. } = kind.medium(Modality::Audio) else {
                 unreachable!("sound is audio")
             };
             read_sound(audio, max_ms, budget)
@@ -146,13 +147,27 @@ fn decode_picture(given: pb::Image, max_bytes: u64) -> Result<Image, String> {
     }
 }
 
-fn read_video(given: pb::Video, max_bytes: u64) -> Result<Datum, String> {
+fn read_film(given: pb::Video, limits: VideoLimits) -> Result<Datum, String> {
+    if let Some(file) = given.encoded {
+        if !given.frames.is_empty() {
+            return Err("frames and a film; a video is one of the two".to_owned());
+        }
+        let video = read_video(&file, limits).map_err(|error| error.to_string())?;
+        return Ok(Datum::Video(video.into()));
+    }
     let mut frames: Vec<Frame> = Vec::with_capacity(given.frames.len());
+    let VideoLimits { rate, max_bytes } = limits;
     let mut left = max_bytes;
     for (place, frame) in given.frames.into_iter().enumerate() {
         let at = |problem: String| format!("frame {place}: {problem}");
         if frames.last().is_some_and(|last| last.time_us > frame.time_us) {
             return Err(at("it is before the frame before it".to_owned()));
+        }
+        let is_left_out = rate.zip(frames.last()).is_some_and(|(rate, last): (FrameRate, _)| {
+            rate.interval(last.time_us) == rate.interval(frame.time_us)
+        });
+        if is_left_out {
+            continue;
         }
         let image = frame.image.ok_or_else(|| at("it has no picture".to_owned()))?;
         let image = decode_picture(image, left).map_err(at)?;
@@ -175,7 +190,11 @@ fn read_sound(given: pb::Audio, max_ms: u64, budget: &mut Budget) -> Result<Datu
             if !f32.len().is_multiple_of(4) {
                 return Err(format!("{} bytes, which are no 32-bit samples", f32.len()));
             }
-            Audio { rate_hz, samples: samples_from(f32) }
+            let samples = samples_from(f32);
+            if let Some(index) = samples.iter().position(|sample| !sample.is_finite()) {
+                return Err(format!("sample {index} is not a number"));
+            }
+            Audio { rate_hz, samples }
         }
     };
     budget.take_audio(&audio)?;
@@ -204,7 +223,7 @@ fn read_messages(
     declared: Option<&Type>,
     budget: &mut Budget,
 ) -> Result<Datum, String> {
-    let any = Type::value(Kind::Media { max_bytes: DEFAULT_MEDIA_MAX_BYTES });
+    let any = Type::value(Kind::Media { rate: None, max_bytes: DEFAULT_MEDIA_MAX_BYTES });
     let declared = declared.unwrap_or(&any);
     let mut conversation = Conversation::default();
     for (place, message) in given.messages.into_iter().enumerate() {
@@ -323,7 +342,7 @@ fn write_video(video: &Video, formats: Formats) -> Result<pb::Video, MediaError>
     let frame = |frame: &Frame| {
         Ok(pb::Frame { time_us: frame.time_us, image: Some(write_picture(&frame.image, formats)?) })
     };
-    Ok(pb::Video { frames: video.frames.iter().map(frame).collect::<Result<_, _>>()? })
+    Ok(pb::Video { frames: video.frames.iter().map(frame).collect::<Result<_, _>>()?, encoded: None })
 }
 
 fn write_messages(conversation: &Conversation, formats: Formats) -> Result<pb::Conversation, MediaError> {
@@ -421,11 +440,15 @@ mod tests {
         assert_eq!((audio.rate_hz, &audio.samples[..]), (4, &[0.5, -1.0][..]));
         let odd = super::read(samples(&[0, 0, 0]), &sound, &mut budget);
         assert_eq!(odd.unwrap_err(), "3 bytes, which are no 32-bit samples");
+        for none in [&[0, 0, 0, 0, 0, 0, 192, 127], &[0, 0, 0, 0, 0, 0, 128, 255]] {
+            let none = super::read(samples(none), &sound, &mut budget);
+            assert_eq!(none.unwrap_err(), "sample 1 is not a number");
+        }
     }
 
     #[test]
     fn media_of_a_conversation_stand_where_they_stood() {
-        let media = Type::list(Kind::Media { max_bytes: 1 << 20 }, 2);
+        let media = Type::list(Kind::Media { rate: None, max_bytes: 1 << 20 }, 2);
         let messages = input(Type::value(Kind::Messages { max_parts: 8 }), Some(media));
         let part = |content| pb::Part { content: Some(content) };
         let said = |parts: Vec<pb::Part>| {
@@ -452,15 +475,20 @@ mod tests {
 
     #[test]
     fn frames_are_in_order_and_bounded_together() {
-        let video = input(Type::value(Kind::Video { max_bytes: 24 }), None);
+        let video = input(Type::value(Kind::Video { rate: None, max_bytes: 24 }), None);
         let frames = |times: &[u64]| {
             let frame = |time_us: &u64| pb::Frame { time_us: *time_us, image: Some(png()) };
-            value(Given::Video(pb::Video { frames: times.iter().map(frame).collect() }))
+            value(Given::Video(pb::Video { frames: times.iter().map(frame).collect(), encoded: None }))
         };
         let mut budget = Budget::new(Limits::default());
         let mut read = |times: &[u64]| super::read(frames(times), &video, &mut budget);
         assert!(read(&[0, 40_000]).is_ok());
         assert!(read(&[40_000, 0]).unwrap_err().starts_with("frame 1: it is before"));
         assert!(read(&[0, 1, 2]).unwrap_err().starts_with("frame 2: "));
+        let twice_a_second = Kind::Video { rate: Some(FrameRate(2000)), max_bytes: 24 };
+        let thinned = input(Type::value(twice_a_second), None);
+        let read = super::read(frames(&[0, 1, 2, 500_000]), &thinned, &mut budget).unwrap();
+        let Datum::Video(video) = read else { panic!("a video") };
+        assert_eq!(video.frames.iter().map(|frame| frame.time_us).collect::<Vec<_>>(), [0, 500_000]);
     }
 }

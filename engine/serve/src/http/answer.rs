@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use corn_core::Datum;
+use corn_core::executor::Usage;
 use corn_engine::Piece;
 
 use super::metrics::Meter;
@@ -16,12 +17,13 @@ pub(super) struct Outputs {
     meter: Meter,
     /// Taken in advance, to know that the answer begins before a client is told so.
     taken: VecDeque<(usize, Datum)>,
+    usage: Option<Usage>,
     is_over: bool,
 }
 
 impl Outputs {
     pub(super) fn new(answer: Watched, meter: Meter) -> Self {
-        Self { answer, meter, taken: VecDeque::new(), is_over: false }
+        Self { answer, meter, taken: VecDeque::new(), usage: None, is_over: false }
     }
 
     /// The next item of some output, and the output's place. None when all have ended.
@@ -39,6 +41,7 @@ impl Outputs {
                     return Ok(Some((output, datum)));
                 }
                 Some(Piece::End { .. }) => {}
+                Some(Piece::Used(usage)) => self.usage = Some(usage),
                 Some(Piece::Failed(fault)) => {
                     self.is_over = true;
                     let refusal = Refusal::from(fault);
@@ -53,6 +56,11 @@ impl Outputs {
         }
     }
 
+    /// What components say that they have used for it so far.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
     /// Waits for the first item, so that what fails before it is answered with a status of its own.
     pub(super) async fn begin(&mut self) -> Result<(), Refusal> {
         let first = self.next().await?;
@@ -63,6 +71,7 @@ impl Outputs {
     /// What was made cannot be sent on: the rest of it is given up.
     pub(super) fn break_off(&mut self, why: &Refusal) {
         self.meter.end(why.status.as_u16());
+        self.answer.refused(&why.why());
         self.answer.cancel();
         self.is_over = true;
     }

@@ -6,7 +6,7 @@ use corn_core::Datum;
 use corn_core::datum::{Conversation, Message, Part, Role};
 use corn_plan::Modality;
 
-use super::media::{Medium, Room, bounds};
+use super::media::{Medium, Room};
 use super::models::{Brought, Choice, Model};
 use super::refusal::Refusal;
 use super::talk::{Said, Turn};
@@ -93,7 +93,7 @@ fn conversation(choice: &Choice<'_>, turns: Vec<Turn>, room: &mut Room) -> Resul
                 Said::Text(text) => parts.push(Part::Text(text.into())),
                 Said::Medium(medium) => {
                     parts.push(Part::Media(medium.kind));
-                    let kind = bounds(medium.kind, &kind);
+                    let kind = kind.medium(medium.kind);
                     conversation.media.push(medium.read(&kind, room)?);
                 }
             }
@@ -135,7 +135,7 @@ fn separately(
                 Said::Medium(medium) => {
                     let own = medium.kind.name();
                     let word = if choice.input(own).is_some() { own } else { "media" };
-                    let kind = bounds(medium.kind, &choice.media_type(word).0);
+                    let kind = choice.media_type(word).0.medium(medium.kind);
                     let datum = medium.read(&kind, room)?;
                     match media.iter_mut().find(|(of, _)| *of == word) {
                         Some((_, data)) => data.push(datum),

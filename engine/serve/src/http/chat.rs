@@ -10,15 +10,17 @@ use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use corn_core::Datum;
+use corn_core::executor::Usage;
 use corn_core::message::Priority;
 use corn_media::{SoundFormat, SoundWriter};
 use serde_json::{Value, json};
 
 use super::answer::Outputs;
 use super::events::{Say, events};
-use super::fields::{Fields, one_of, wrong};
+use super::fields::{Fields, SaysUsage, one_of, wrong};
 use super::models::{self, Model};
 use super::refusal::Refusal;
+use super::schema;
 use super::sound::{self, NOT_WRITTEN};
 use super::talk::{self, Turn};
 use super::usage::Used;
@@ -35,7 +37,7 @@ struct Said {
     model: String,
     turns: Vec<Turn>,
     is_streamed: bool,
-    says_usage: bool,
+    says_usage: SaysUsage,
     tier: Option<&'static str>,
     priority: Priority,
     sound: Option<Sound>,
@@ -45,7 +47,7 @@ struct Said {
 struct Asked {
     request: Request,
     is_streamed: bool,
-    says_usage: bool,
+    says_usage: SaysUsage,
     told: Told,
 }
 
@@ -70,11 +72,12 @@ pub(super) async fn answer(
     let path = "chat";
     measured(&face, path, async |meter| {
         let max_bytes = models::max_body_bytes(face.served.plan(), path);
-        let body = body::whole(request, max_bytes).await?;
+        let (body, taken) = body::whole(request, max_bytes, &face.intake).await?;
         let mut said = face.prepared(move |face| read(face, &body)).await?;
         let left = BytesLeft::new(said.max_bytes, said.bytes);
         media::fetch(&face.fetcher, talk::media(&mut said.turns), left).await?;
         let asked = face.prepared(move |face| prepare(face, said, &name)).await?;
+        drop(taken);
         let outputs = face.ask(asked.request, &meter).await?;
         if asked.is_streamed {
             let sound = asked.told.sound.map(|(_, format)| SoundWriter::new(format));
@@ -117,6 +120,7 @@ fn prepare(face: &Face, said: Said, name: &RequestName) -> Result<Asked, Refusal
     fields.voice(sound.as_mut().and_then(|sound| sound.voice.take()), "audio.voice", &choice)?;
     fields.alias("max_completion_tokens", "max_tokens", &choice);
     fields.alias("max_tokens", "max_completion_tokens", &choice);
+    schema::read(&mut fields, &choice)?;
     inputs.extend(fields.rest(&choice)?);
     inputs.extend(choice.fixed(&inputs));
     let told = Told {
@@ -222,6 +226,7 @@ async fn whole(told: &Told, mut outputs: Outputs) -> Result<Response, Refusal> {
             other => return Err(Refusal::ours(format!("a chat was answered with {}", other.word()))),
         }
     }
+    made.tell(outputs.usage());
     let message = match told.sound {
         None => json!({ "role": "assistant", "content": text, "refusal": null }),
         Some((_, format)) => {
@@ -240,7 +245,8 @@ async fn whole(told: &Told, mut outputs: Outputs) -> Result<Response, Refusal> {
         }
     };
     let mut whole = told.head("chat.completion");
-    whole["choices"] = json!([{ "index": 0, "message": message, "finish_reason": "stop", "logprobs": null }]);
+    whole["choices"] =
+        json!([{ "index": 0, "message": message, "finish_reason": made.finish(), "logprobs": null }]);
     whole["usage"] = told.brought.chat(&made);
     outputs.end();
     Ok(Json(whole).into_response())
@@ -264,7 +270,7 @@ impl Told {
 /// An answer in pieces.
 struct Chunks {
     told: Told,
-    says_usage: bool,
+    says_usage: SaysUsage,
     /// None where there is only text.
     sound: Option<SoundWriter>,
     made: Used,
@@ -274,8 +280,10 @@ impl Chunks {
     fn chunk(&self, delta: &Value, finish: Option<&str>) -> Value {
         let mut chunk = self.told.head("chat.completion.chunk");
         chunk["choices"] = json!([{ "index": 0, "delta": delta, "finish_reason": finish, "logprobs": null }]);
-        if self.says_usage {
-            chunk["usage"] = Value::Null;
+        match self.says_usage {
+            SaysUsage::Never => {}
+            SaysUsage::AtTheEnd => chunk["usage"] = Value::Null,
+            SaysUsage::Always => chunk["usage"] = self.told.brought.chat(&self.made),
         }
         chunk
     }
@@ -314,6 +322,10 @@ impl Say for Chunks {
         }
     }
 
+    fn used(&mut self, usage: Usage) {
+        self.made.tell(Some(usage));
+    }
+
     fn end(&mut self) -> Result<Vec<Value>, Refusal> {
         let mut last = Vec::new();
         if let Some(sound) = &mut self.sound {
@@ -321,8 +333,8 @@ impl Say for Chunks {
             last.extend(self.sound_chunk(&bytes));
             last.push(self.chunk(&json!({ "audio": { "expires_at": self.told.created_s } }), None));
         }
-        last.push(self.chunk(&json!({}), Some("stop")));
-        if self.says_usage {
+        last.push(self.chunk(&json!({}), Some(self.made.finish())));
+        if self.says_usage != SaysUsage::Never {
             let mut usage = self.told.head("chat.completion.chunk");
             usage["choices"] = json!([]);
             usage["usage"] = self.told.brought.chat(&self.made);

@@ -10,15 +10,16 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use corn_core::Datum;
+use corn_core::executor::Usage;
 use corn_core::message::Priority;
 use serde_json::{Value, json};
 
 use super::answer::InOrder;
 use super::events::{Say, events};
-use super::fields::Fields;
+use super::fields::{Fields, SaysUsage};
 use super::models::{self, Brought};
 use super::refusal::Refusal;
-use super::usage::Used;
+use super::usage::{Used, finish};
 use super::{Face, RequestName, body, measured, now_s};
 use crate::Request;
 
@@ -28,7 +29,7 @@ const MAX_PROMPTS: usize = 128;
 struct Asked {
     requests: VecDeque<Request>,
     is_streamed: bool,
-    says_usage: bool,
+    says_usage: SaysUsage,
     told: Told,
 }
 
@@ -47,8 +48,10 @@ pub(super) async fn answer(
 ) -> Response {
     let path = "completions";
     measured(&face, path, async |meter| {
-        let body = body::whole(request, models::max_body_bytes(face.served.plan(), path)).await?;
+        let max_bytes = models::max_body_bytes(face.served.plan(), path);
+        let (body, taken) = body::whole(request, max_bytes, &face.intake).await?;
         let Asked { mut requests, is_streamed, says_usage, told } = read(&face, &body, path, &name)?;
+        drop(taken);
         if is_streamed && let Some(request) = requests.pop_front() {
             let outputs = face.ask(request, &meter).await?;
             return Ok(events(Chunks { told, says_usage, made: Used::default() }, outputs));
@@ -61,7 +64,8 @@ pub(super) async fn answer(
                 made.add(&datum);
                 whole.push_str(text(&datum)?);
             }
-            choices.push(choice(choices.len(), &whole, Some("stop")));
+            choices.push(choice(choices.len(), &whole, Some(finish(outputs.usage()))));
+            made.tell_more(outputs.usage());
         }
         meter.end(200);
         let mut whole = told.head();
@@ -123,7 +127,7 @@ impl Told {
 /// An answer in pieces.
 struct Chunks {
     told: Told,
-    says_usage: bool,
+    says_usage: SaysUsage,
     made: Used,
 }
 
@@ -131,8 +135,10 @@ impl Chunks {
     fn chunk(&self, text: &str, finish: Option<&str>) -> Value {
         let mut chunk = self.told.head();
         chunk["choices"] = json!([choice(0, text, finish)]);
-        if self.says_usage {
-            chunk["usage"] = Value::Null;
+        match self.says_usage {
+            SaysUsage::Never => {}
+            SaysUsage::AtTheEnd => chunk["usage"] = Value::Null,
+            SaysUsage::Always => chunk["usage"] = self.told.brought.chat(&self.made),
         }
         chunk
     }
@@ -148,9 +154,13 @@ impl Say for Chunks {
         Ok(vec![self.chunk(text(datum)?, None)])
     }
 
+    fn used(&mut self, usage: Usage) {
+        self.made.tell(Some(usage));
+    }
+
     fn end(&mut self) -> Result<Vec<Value>, Refusal> {
-        let mut last = vec![self.chunk("", Some("stop"))];
-        if self.says_usage {
+        let mut last = vec![self.chunk("", Some(self.made.finish()))];
+        if self.says_usage != SaysUsage::Never {
             let mut usage = self.told.head();
             usage["choices"] = json!([]);
             usage["usage"] = self.told.brought.chat(&self.made);

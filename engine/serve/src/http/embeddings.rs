@@ -41,9 +41,11 @@ struct Asked {
 pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
     let path = "embeddings";
     measured(&face, path, async |meter| {
-        let body = body::whole(request, models::max_body_bytes(face.served.plan(), path)).await?;
+        let max_bytes = models::max_body_bytes(face.served.plan(), path);
+        let (body, taken) = body::whole(request, max_bytes, &face.intake).await?;
         let asked = read(&face, &body, path)?;
-        let vectors = vectors(&face, asked.requests, &meter).await?;
+        drop(taken);
+        let (vectors, used) = vectors(&face, asked.requests, &meter).await?;
         if vectors.len() != asked.texts {
             let message = format!("{} vectors were made of {} texts", vectors.len(), asked.texts);
             return Err(Refusal::ours(message));
@@ -54,7 +56,7 @@ pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<B
         };
         let data: Vec<Value> = vectors.into_iter().enumerate().map(entry).collect();
         meter.end(200);
-        let usage = asked.brought.embeddings();
+        let usage = asked.brought.embeddings(&used);
         let whole = json!({ "object": "list", "data": data, "model": asked.model, "usage": usage });
         Ok(Json(whole).into_response())
     })
@@ -93,9 +95,13 @@ fn read(face: &Face, body: &[u8], path: &str) -> Result<Asked, Refusal> {
     Ok(Asked { requests, texts: data.len(), model: model.name().to_owned(), brought, is_base64 })
 }
 
-async fn vectors(face: &Face, requests: VecDeque<Request>, meter: &Meter) -> Result<Vec<Vec<f32>>, Refusal> {
+async fn vectors(
+    face: &Face,
+    requests: VecDeque<Request>,
+    meter: &Meter,
+) -> Result<(Vec<Vec<f32>>, Used), Refusal> {
     let mut answers = InOrder::new(&face.served, requests, meter);
-    let mut vectors = Vec::new();
+    let (mut vectors, mut used) = (Vec::new(), Used::default());
     while let Some(mut outputs) = answers.next()? {
         while let Some((_, datum)) = outputs.next().await? {
             match datum {
@@ -107,8 +113,9 @@ async fn vectors(face: &Face, requests: VecDeque<Request>, meter: &Meter) -> Res
                 other => vectors.push(vector(&other)?),
             }
         }
+        used.tell_more(outputs.usage());
     }
-    Ok(vectors)
+    Ok((vectors, used))
 }
 
 fn vector(datum: &Datum) -> Result<Vec<f32>, Refusal> {

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use corn_core::Datum;
+use corn_core::executor::Usage;
 use futures_util::stream;
 use serde_json::Value;
 
@@ -20,6 +21,11 @@ pub(super) trait Say: Send + 'static {
 
     /// Of an item of the output at `place`.
     fn item(&mut self, place: usize, datum: &Datum) -> Result<Vec<Value>, Refusal>;
+
+    /// Components say that they have used so much so far.
+    fn used(&mut self, usage: Usage) {
+        let _ = usage;
+    }
 
     /// After the last item.
     fn end(&mut self) -> Result<Vec<Value>, Refusal>;
@@ -40,7 +46,11 @@ impl<S: Say> Saying<S> {
     /// Takes from the answer until there is something to say.
     async fn next(&mut self) -> Option<Event> {
         while self.waiting.is_empty() && !self.is_over {
-            let said = match self.outputs.next().await {
+            let next = self.outputs.next().await;
+            if let (Some(say), Some(usage)) = (&mut self.say, self.outputs.usage()) {
+                say.used(usage);
+            }
+            let said = match next {
                 Ok(Some((place, datum))) => {
                     written(&mut self.say, datum, move |say, it| say.item(place, it)).await
                 }

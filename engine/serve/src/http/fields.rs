@@ -7,6 +7,7 @@ use corn_core::Datum;
 use corn_plan::{Form, Kind, Type};
 use serde_json::{Map, Value};
 
+use super::body::check_values;
 use super::models::Choice;
 use super::refusal::Refusal;
 
@@ -19,6 +20,7 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("echo", &["false"]),
     ("metadata", &["{}"]),
     ("logit_bias", &["{}"]),
+    ("stop", &["[]"]),
     ("tools", &["[]"]),
     ("functions", &["[]"]),
     ("tool_choice", &["\"none\"", "\"auto\""]),
@@ -27,7 +29,6 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("presence_penalty", &["0", "0.0"]),
     ("best_of", &["1"]),
     ("partial_images", &["0", "\"0\""]),
-    ("voice", &["\"default\""]),
     ("speed", &["1", "1.0", "\"1\"", "\"1.0\""]),
     ("size", &["\"auto\""]),
     ("quality", &["\"auto\""]),
@@ -37,6 +38,18 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("include", &["[]"]),
     ("parallel_tool_calls", &["true", "false"]),
 ];
+
+/// Fields that say who asks or what for, and nothing of the answer.
+const INFORMING: &[&str] = &["user", "metadata", "safety_identifier", "prompt_cache_key"];
+
+/// What a stream says of what it used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SaysUsage {
+    Never,
+    AtTheEnd,
+    /// As far as it is, with each piece, and at the end.
+    Always,
+}
 
 /// The fields of a request that nobody has taken yet.
 #[derive(Debug)]
@@ -49,6 +62,7 @@ pub(super) struct Fields {
 impl Fields {
     /// Of a JSON object.
     pub(super) fn from_json(body: &[u8]) -> Result<Self, Refusal> {
+        check_values(body)?;
         let object: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
             Refusal::request(
                 axum::http::StatusCode::BAD_REQUEST,
@@ -73,6 +87,11 @@ impl Fields {
     /// A field as it is.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name)
+    }
+
+    /// What a field says that is a text, and stays.
+    pub(super) fn said(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str()
     }
 
     /// A field that is a text.
@@ -119,10 +138,10 @@ impl Fields {
         items.into_iter().enumerate().map(text).collect()
     }
 
-    /// Whether `stream_options` asks for usage at the end of a stream.
-    pub(super) fn says_usage(&mut self, is_streamed: bool) -> Result<bool, Refusal> {
+    /// Whether `stream_options` asks for usage in a stream.
+    pub(super) fn says_usage(&mut self, is_streamed: bool) -> Result<SaysUsage, Refusal> {
         let mut options = match self.take("stream_options") {
-            None => return Ok(false),
+            None => return Ok(SaysUsage::Never),
             Some(Value::Object(options)) if is_streamed => options,
             Some(Value::Object(_)) => {
                 let message = "'stream_options' is only for answers that are streamed";
@@ -130,10 +149,15 @@ impl Fields {
             }
             Some(other) => return Err(wrong("stream_options", "an object", &other)),
         };
-        let says_usage = match options.remove("include_usage") {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(flag)) => flag,
-            Some(other) => return Err(wrong("stream_options.include_usage", "true or false", &other)),
+        let mut flag = |name: &str| match options.remove(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(other) => Err(wrong(&format!("stream_options.{name}"), "true or false", &other)),
+        };
+        let says_usage = match (flag("include_usage")?, flag("continuous_usage_stats")?) {
+            (false, _) => SaysUsage::Never,
+            (true, false) => SaysUsage::AtTheEnd,
+            (true, true) => SaysUsage::Always,
         };
         let rest = options.into_iter().find(|(_, value)| !value.is_null() && *value != false);
         match rest {
@@ -167,32 +191,19 @@ impl Fields {
         }
     }
 
-    /// A voice: its name, as such or as the `id` of an object. `param` is where it stood.
+    /// A voice: its name, as such or as the `id` of an object. `param` is where it stood. A model with one voice speaks
+    /// with that, whatever others call theirs: the API demands that a voice is named.
     pub(super) fn voice(
         &mut self,
         said: Option<Value>,
         param: &str,
         choice: &Choice<'_>,
     ) -> Result<(), Refusal> {
-        let name = match said {
-            None => return Ok(()),
-            Some(Value::Object(mut voice)) if voice.len() == 1 => voice.remove("id"),
-            Some(other) => Some(other),
-        };
-        let Some(Value::String(name)) = name else {
-            return Err(Refusal::param(
-                param,
-                format!("'{param}' is no name of a voice, and no object with its 'id'"),
-            ));
-        };
-        if choice.knob("voice").is_some() {
-            self.put("voice", Value::String(name));
-        } else if name != "default" {
-            let model = choice.model.name();
-            let message = format!(
-                "'{param}' is {name:?}, and the model '{model}' has no input 'voice' to choose one by; there is \"default\""
-            );
-            return Err(Refusal::param(param, message));
+        if let Some(said) = said {
+            let name = voice_name(param, &said)?;
+            if choice.knob("voice").is_some() {
+                self.put("voice", name.into());
+            }
         }
         Ok(())
     }
@@ -216,6 +227,17 @@ impl Fields {
         }
         Ok(inputs)
     }
+}
+
+/// The name of a voice, as such or as the `id` of an object.
+pub(super) fn voice_name<'s>(param: &str, said: &'s Value) -> Result<&'s str, Refusal> {
+    let name = match said {
+        Value::Object(voice) if voice.len() == 1 => voice.get("id"),
+        other => Some(other),
+    };
+    name.and_then(Value::as_str).ok_or_else(|| {
+        Refusal::param(param, format!("'{param}' is no name of a voice, and no object with its 'id'"))
+    })
 }
 
 /// `said`, if it is one of `words`.
@@ -250,7 +272,8 @@ pub(super) fn missing(name: &str) -> Refusal {
 
 fn is_neutral(name: &str, value: &Value) -> bool {
     let said = value.to_string();
-    NEUTRAL.iter().any(|(field, neutral)| *field == name && neutral.contains(&said.as_str()))
+    INFORMING.contains(&name)
+        || NEUTRAL.iter().any(|(field, neutral)| *field == name && neutral.contains(&said.as_str()))
 }
 
 /// What a field says, as a value of type `ty`.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::events::{Say, events};
 use super::fields::{Fields, missing, wrong};
-use super::media::{Content, Medium, Room, bounds};
+use super::media::{Content, Medium, Room};
 use super::metrics::Meter;
 use super::models::{self, Brought, Choice, Model};
 use super::refusal::Refusal;
@@ -39,11 +39,13 @@ struct Asked {
 pub(super) async fn generate(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
     let path = "images.generations";
     measured(&face, path, async |meter| {
-        let body = body::whole(request, models::max_body_bytes(face.served.plan(), path)).await?;
+        let max_bytes = models::max_body_bytes(face.served.plan(), path);
+        let (body, taken) = body::whole(request, max_bytes, &face.intake).await?;
         let mut fields = Fields::from_json(&body)?;
         let model = models::find(face.served.plan(), &fields.needed_text("model")?, path)?;
         model.check_body(body.len())?;
         let asked = read(model, fields, Vec::new())?;
+        drop(taken);
         send(&face, asked, &meter, "image_generation.completed").await
     })
     .await
@@ -53,7 +55,7 @@ pub(super) async fn edit(State(face): State<Arc<Face>>, request: HttpRequest<Bod
     let path = "images.edits";
     measured(&face, path, async |meter| {
         let max_bytes = models::max_body_bytes(face.served.plan(), path);
-        let (form, bytes) = body::form(request, max_bytes).await?;
+        let (form, bytes, taken) = body::form(request, max_bytes, &face.intake).await?;
         let read = move |face: &Face| {
             let pictures = pictures(form.files)?;
             let mut fields = Fields::from_form(form.texts);
@@ -62,6 +64,7 @@ pub(super) async fn edit(State(face): State<Arc<Face>>, request: HttpRequest<Bod
             read(model, fields, pictures)
         };
         let asked = face.prepared(read).await?;
+        drop(taken);
         send(&face, asked, &meter, "image_edit.completed").await
     })
     .await
@@ -129,7 +132,7 @@ fn decoded(choice: &Choice<'_>, pictures: Vec<Medium>) -> Result<(String, Datum)
         let message = format!("'{param}' is one more than the {max} that the model takes");
         return Err(Refusal::param(param, message));
     }
-    let kind = bounds(Modality::Image, &kind);
+    let kind = kind.medium(Modality::Image);
     let images = pictures.into_iter().map(|picture| picture.read(&kind, &mut room));
     choice.bring("image", images.collect::<Result<_, _>>()?, "image")
 }

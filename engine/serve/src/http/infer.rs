@@ -23,11 +23,13 @@ use tonic::{Code, Status};
 use super::metrics::Meter;
 use super::refusal::Refusal;
 use super::{Face, body, measured};
+use crate::grpc::native;
 use crate::grpc::native::{Answers, answers, formats, written};
 use crate::grpc::proto::corn as pb;
 use crate::grpc::proto::corn::stream_response::Event as Said;
 use crate::grpc::{body_bytes, status};
 use crate::keys::Slot;
+use crate::seen;
 
 /// What a body may say.
 #[derive(Deserialize)]
@@ -104,17 +106,25 @@ impl Asked {
 
 pub(super) async fn answer(State(face): State<Arc<Face>>, request: Request<Body>) -> Response {
     measured(&face, "infer", async |meter| {
-        let body = body::whole(request, body_bytes(face.served.plan())).await?;
+        let max_bytes = body_bytes(face.served.plan());
+        let (body, taken) = body::whole(request, max_bytes, &face.intake).await?;
         let (message, deadline, is_streamed) = face
             .prepared(move |_| {
+                body::check_values(&body)?;
                 let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
                     Refusal::request(StatusCode::BAD_REQUEST, format!("the body: {error}"))
                 })?;
+                if asked.deadline_ms == Some(0) {
+                    let message = "'deadline_ms' is 0, which has passed when it is read; it is at least 1";
+                    return Err(Refusal::param("deadline_ms", message));
+                }
                 let (deadline, is_streamed) = (asked.deadline_ms.map(Duration::from_millis), asked.stream);
                 Ok((asked.message()?, deadline, is_streamed))
             })
             .await?;
         let formats = formats(&message)?;
+        // Whoever reads the message takes room for it.
+        drop(taken);
         let mut asking = face.native.ask(deadline, Slot::default(), message).await?;
         if is_streamed {
             return events(answers(asking, formats, None), meter).await;
@@ -122,7 +132,7 @@ pub(super) async fn answer(State(face): State<Arc<Face>>, request: Request<Body>
         let mut outputs = Map::new();
         for (wanted, datum) in asking.whole().await? {
             let value = match datum {
-                Some(datum) => value::write(&written(datum, formats).await?),
+                Some(datum) => value::write(&written(datum, formats, &asking.intake).await?),
                 None => Value::Null,
             };
             outputs.insert(wanted.name, value);
@@ -130,7 +140,11 @@ pub(super) async fn answer(State(face): State<Arc<Face>>, request: Request<Body>
         meter.piece();
         meter.end(200);
         let id = status::id(asking.request());
-        Ok(Json(json!({ "request_id": id, "route": asking.route, "outputs": outputs })).into_response())
+        let mut whole = json!({ "request_id": id, "route": asking.route, "outputs": outputs });
+        if let Some(usage) = asking.usage {
+            whole["used"] = used(&native::used(usage));
+        }
+        Ok(Json(whole).into_response())
     })
     .await
 }
@@ -141,13 +155,17 @@ async fn events(mut answers: Answers, meter: Meter) -> Result<Response, Refusal>
     let first = answers.next().await.transpose()?;
     let taken = stream::iter(started.into_iter().chain(first).map(Ok::<_, Status>));
     let answers = taken.chain(answers).boxed();
-    let events = stream::unfold(Some((answers, meter)), |state| async move {
-        let (mut answers, meter) = state?;
+    let state = Some((answers, meter, seen::current()));
+    let events = stream::unfold(state, |state| async move {
+        let (mut answers, meter, call) = state?;
         let (event, is_over) = match answers.next().await {
             Some(Ok(said)) => (event(said, &meter), false),
             Some(Err(status)) => {
                 let refusal = Refusal::from(status);
                 meter.end(refusal.status.as_u16());
+                if let Some(call) = &call {
+                    call.refused(&refusal.why());
+                }
                 (Event::default().event("error").data(refusal.body().to_string()), true)
             }
             None => {
@@ -155,7 +173,7 @@ async fn events(mut answers: Answers, meter: Meter) -> Result<Response, Refusal>
                 (Event::default().event("done").data("{}"), true)
             }
         };
-        Some((Ok::<_, Infallible>(event), (!is_over).then_some((answers, meter))))
+        Some((Ok::<_, Infallible>(event), (!is_over).then_some((answers, meter, call))))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
@@ -172,9 +190,16 @@ fn event(said: pb::StreamResponse, meter: &Meter) -> Event {
             ("item", json!({ "output": item.output, "value": value }))
         }
         Some(Said::End(end)) => ("end", json!({ "output": end.output })),
+        Some(Said::Used(usage)) => ("used", used(&usage)),
         None => ("started", Value::Null),
     };
     Event::default().event(name).data(said.to_string())
+}
+
+fn used(usage: &pb::Used) -> Value {
+    let pb::Used { prompt_tokens, cached_tokens, completion_tokens, is_cut } = usage;
+    json!({ "prompt_tokens": prompt_tokens, "cached_tokens": cached_tokens,
+            "completion_tokens": completion_tokens, "is_cut": is_cut })
 }
 
 impl From<Status> for Refusal {

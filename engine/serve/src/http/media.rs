@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use corn_core::{Audio, Datum, Frame, Video};
-use corn_media::{AudioLimits, ImageLimits, MediaKind, read_audio, read_image, read_video, sniff};
+use corn_media::{
+    AudioLimits, ImageLimits, MediaKind, VideoLimits, read_audio, read_image, read_video, sniff,
+};
 use corn_plan::plan::Limits;
 use corn_plan::{Kind, Modality};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -76,8 +78,10 @@ impl Medium {
             return Err(Refusal::param(param, message));
         };
         let class = media_type.split('/').next().unwrap_or_default();
-        // A picture may move, or be one of the frames.
-        let is_class = class == kind.name() || (kind == Modality::Video && class == "image");
+        // A picture may move, or be one of the frames; and of a film the sound may be meant.
+        let is_class = class == kind.name()
+            || (kind == Modality::Video && class == "image")
+            || (kind == Modality::Audio && class == "video");
         if !media_type.is_empty() && !is_class && !media_type.starts_with("application/octet-stream") {
             let message = format!("'{param}' is said to be {media_type}, and must be {}/…", kind.name());
             return Err(Refusal::param(param, message));
@@ -89,11 +93,11 @@ impl Medium {
     pub(super) fn read(self, kind: &Kind, room: &mut Room) -> Result<Datum, Refusal> {
         let Self { kind: modality, param, content } = self;
         let wrong = |problem: String| Refusal::param(&param, format!("'{param}': {problem}"));
-        if let (Content::Base64(text, _), Modality::Video, Kind::Video { max_bytes }) =
+        if let (Content::Base64(text, _), Modality::Video, Kind::Video { rate, max_bytes }) =
             (&content, modality, kind)
             && text.contains(',')
         {
-            return apart(text, *max_bytes).map_err(wrong);
+            return apart(text, VideoLimits { rate: *rate, max_bytes: *max_bytes }).map_err(wrong);
         }
         let (bytes, format) = match content {
             Content::Samples(rate_hz, samples) => {
@@ -138,8 +142,8 @@ impl Medium {
                 room.heard_ms += audio.duration_ms();
                 Ok(Datum::Audio(audio.into()))
             }
-            (Modality::Video, Kind::Video { max_bytes }) => {
-                let video = read_video(&bytes, *max_bytes);
+            (Modality::Video, Kind::Video { rate, max_bytes }) => {
+                let video = read_video(&bytes, VideoLimits { rate: *rate, max_bytes: *max_bytes });
                 video.map(|video| Datum::Video(video.into())).map_err(|error| wrong(error.to_string()))
             }
             _ => Err(wrong(format!("{} cannot be read here", modality.name()))),
@@ -148,16 +152,23 @@ impl Medium {
 }
 
 /// A video whose frames came each for itself, with commas between them: one a second, since nothing says when they are.
-fn apart(text: &str, max_bytes: u64) -> Result<Datum, String> {
-    let mut frames = Vec::new();
+fn apart(text: &str, VideoLimits { rate, max_bytes }: VideoLimits) -> Result<Datum, String> {
+    let mut frames: Vec<Frame> = Vec::new();
     let mut left = max_bytes;
     for (place, text) in text.split(',').enumerate() {
         let at = |problem: String| format!("frame {place}: {problem}");
+        let time_us = place as u64 * FRAME_US;
+        let is_left_out = rate
+            .zip(frames.last())
+            .is_some_and(|(rate, last)| rate.interval(last.time_us) == rate.interval(time_us));
+        if is_left_out {
+            continue;
+        }
         let bytes = BASE64.decode(text).map_err(|error| at(format!("it is no base64: {error}")))?;
         let image =
             read_image(&bytes, ImageLimits::from_bytes(left)).map_err(|error| at(error.to_string()))?;
         left = left.saturating_sub(image.rgb.len() as u64);
-        frames.push(Frame { time_us: place as u64 * FRAME_US, image: image.into() });
+        frames.push(Frame { time_us, image: image.into() });
     }
     Ok(Datum::Video(Video { frames }.into()))
 }
@@ -210,6 +221,9 @@ const fn short_names(kind: MediaKind) -> &'static [&'static str] {
         MediaKind::Flac => &["flac"],
         MediaKind::OggVorbis => &["ogg"],
         MediaKind::OggOpus => &["opus", "ogg"],
+        MediaKind::Aac => &["aac"],
+        MediaKind::Mp4 => &["m4a", "mp4", "mov"],
+        MediaKind::Matroska | MediaKind::WebM => &["webm", "mkv"],
         MediaKind::Png => &["png"],
         MediaKind::Jpeg => &["jpeg"],
         MediaKind::WebP => &["webp"],
@@ -242,12 +256,4 @@ fn from_samples(rate_hz: u32, samples: &[u8]) -> Audio {
     let one = |bytes: &[u8]| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 32_768.0;
     let samples: Vec<f32> = samples.chunks_exact(2).map(one).collect();
     Audio { rate_hz, samples: samples.into() }
-}
-
-/// What one of the media of kind `modality` may be where `kind` is declared.
-pub(super) fn bounds(modality: Modality, kind: &Kind) -> Kind {
-    match kind {
-        Kind::Media { max_bytes } => Kind::of_media(modality, *max_bytes),
-        other => other.clone(),
-    }
 }

@@ -1,5 +1,6 @@
 //! What is counted of requests, as Prometheus reads it.
 
+mod format;
 mod work;
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -15,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::Served;
+pub(super) use format::Format;
 
 /// Bounds of the times in seconds: from what one hand-over takes to what a long answer does.
 const BUCKETS_S: [f64; 14] =
@@ -64,8 +66,8 @@ impl Metrics {
         metrics
     }
 
-    /// Everything in the text format of OpenMetrics: of this face, of routes whichever face was asked, and of the engine.
-    pub(super) fn text(&self, served: &Served) -> String {
+    /// Everything, of this face, of routes whichever face was asked, and of the engine.
+    pub(super) fn text(&self, served: &Served, format: Format) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode_registry(&mut text, &self.registry);
@@ -77,7 +79,10 @@ impl Metrics {
             work::write(&mut text, served.plan(), &engine.status());
         }
         let _ = encode_eof(&mut text);
-        text
+        match format {
+            Format::OpenMetrics => text,
+            Format::Classic => format::classic(&text),
+        }
     }
 
     /// A request at `endpoint` begins.

@@ -95,12 +95,20 @@ fn routes<'s>(serve: &'s Serve, at: &str) -> impl Iterator<Item = (&'s [String],
     })
 }
 
+/// There is no model `name`, but those of `known`.
+pub(super) fn unknown(name: &str, known: &[&str]) -> Refusal {
+    let there = match known {
+        [] => "there is none: no `openai` stands in a `serve` of the program, and its graphs are asked at /corn/v1/infer".to_owned(),
+        known => format!("there is {}", known.join(", ")),
+    };
+    Refusal::model(format!("there is no model '{name}'; {there}"))
+}
+
 /// The graph `name`, which answers at `path`.
 pub(super) fn find<'p>(plan: &'p Plan, name: &str, path: &str) -> Result<Model<'p>, Refusal> {
     let known = served(plan);
     if !known.contains(&name) {
-        let known = known.join(", ");
-        return Err(Refusal::model(format!("there is no model '{name}'; there is {known}")));
+        return Err(unknown(name, &known));
     }
     let serve = plan.serves.iter().find(|serve| serve.graph == name && routes(serve, path).next().is_some());
     let (Some(serve), Some(face)) = (serve, Face::find(path)) else {
@@ -263,7 +271,7 @@ impl<'p> Choice<'p> {
         });
         match found {
             Some(ty) if ty.kind.word() != "messages" => (ty.kind.clone(), ty.max_items()),
-            _ => (Kind::Media { max_bytes: DEFAULT_MEDIA_MAX_BYTES }, u32::MAX),
+            _ => (Kind::Media { rate: None, max_bytes: DEFAULT_MEDIA_MAX_BYTES }, u32::MAX),
         }
     }
 

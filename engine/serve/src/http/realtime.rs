@@ -14,12 +14,13 @@ mod conversation;
 mod item;
 mod listening;
 mod making;
-mod origin;
 mod outbox;
 mod pulse;
+mod refused;
 mod session;
 mod settings;
 mod transcribing;
+mod turns;
 mod voice;
 
 use std::collections::BTreeMap;
@@ -79,13 +80,9 @@ pub(super) async fn answer(
     Extension(name): Extension<RequestName>,
     Extension(pass): Extension<Pass>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
-    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     measured(&face, SESSIONS, async |meter| {
-        if face.keys.is_none() {
-            origin::check(&headers)?;
-        }
         let Query(query) =
             query.map_err(|error| Refusal::request(StatusCode::BAD_REQUEST, error.body_text()))?;
         let model = asked_model(query)?;

@@ -8,9 +8,11 @@ use corn_core::{Blame, Fault};
 use serde_json::{Value, json};
 
 use crate::keys::Over;
+use crate::seen::Why;
+use crate::shortened;
 
 /// Clients try some statuses again by themselves, unless this header says that it cannot help.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// When to ask again whoever came when everything was in use, in seconds.
 const BUSY_RETRY_S: u16 = 1;
 /// The same where a worker is being started again.
@@ -82,10 +84,34 @@ impl Refusal {
         Self { param, ..self }
     }
 
+    /// Several as one: it is the first of them, and its message says where each is and why.
+    pub(super) fn together(all: Vec<Self>) -> Option<Self> {
+        let is_alone = all.len() == 1;
+        let said = all.iter().map(|it| match &it.param {
+            Some(param) if !is_alone && !it.message.contains(&format!("'{param}'")) => {
+                format!("'{param}': {}", it.message)
+            }
+            _ => it.message.clone(),
+        });
+        let message = said.collect::<Vec<_>>().join("; ");
+        Some(Self { message, ..all.into_iter().next()? })
+    }
+
+    /// The same, and its message goes on.
+    pub(super) fn and(self, what: &str) -> Self {
+        Self { message: format!("{}; {what}", self.message), ..self }
+    }
+
     /// What a client finds under `error`, in an answer or in the middle of a stream.
     pub(super) fn body(&self) -> Value {
         let Self { message, kind, param, code, .. } = self;
+        let (message, param) = (shortened(message), param.as_deref().map(shortened));
         json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
+    }
+
+    /// What is told of it in the log.
+    pub(super) fn why(&self) -> Why {
+        Why::new(self.param.as_deref(), self.code)
     }
 }
 
@@ -116,6 +142,7 @@ impl From<Fault> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
+        response.extensions_mut().insert(self.why());
         let headers = response.headers_mut();
         match self.retry_after_s {
             Some(seconds) => headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds)),

@@ -34,8 +34,10 @@ struct Asked {
 pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
     let path = "audio.speech";
     measured(&face, path, async |meter| {
-        let body = body::whole(request, models::max_body_bytes(face.served.plan(), path)).await?;
+        let max_bytes = models::max_body_bytes(face.served.plan(), path);
+        let (body, taken) = body::whole(request, max_bytes, &face.intake).await?;
         let asked = read(&face, &body, path)?;
+        drop(taken);
         let outputs = face.ask(asked.request, &meter).await?;
         let sound = SoundWriter::new(asked.format);
         if asked.as_events {

@@ -125,12 +125,15 @@ fn from_url(part: &mut Map<String, Value>, at: &str, name: &str, kind: Modality)
     }
 }
 
+/// Formats of sound by the names that clients have for them.
+const SOUNDS: [&str; 10] = ["wav", "mp3", "flac", "ogg", "opus", "aac", "m4a", "mp4", "webm", "mkv"];
+
 fn input_audio(part: &mut Map<String, Value>, at: &str) -> Result<Medium, Refusal> {
     let at = format!("{at}.input_audio");
     let mut inner = object(&at, part.remove("input_audio").ok_or_else(|| missing(&at))?)?;
     let data = needed_text(&mut inner, &at, "data")?;
     let format = needed_text(&mut inner, &at, "format")?;
-    one_of(&format!("{at}.format"), &format, &["wav", "mp3", "flac", "ogg", "opus"], "that is not read")?;
+    one_of(&format!("{at}.format"), &format, &SOUNDS, "that is not read")?;
     if let Some((name, _)) = inner.into_iter().next() {
         return Err(unknown(&at, &name));
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::events::{Say, events};
 use super::fields::{Fields, missing};
-use super::media::{Content, Medium, Room, bounds};
+use super::media::{Content, Medium, Room};
 use super::models::{self, Brought, Choice, Model};
 use super::refusal::Refusal;
 use super::usage::Used;
@@ -28,14 +28,25 @@ struct Asked {
     request: Request,
     brought: Used,
     is_streamed: bool,
-    is_plain: bool,
+    format: Written,
+}
+
+/// How a transcription that is not streamed is written.
+enum Written {
+    Json,
+    Plain,
+    /// With what else is known: how long the sound is, and the language, if the client said it.
+    Verbose {
+        language: String,
+    },
 }
 
 pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<Body>) -> Response {
     measured(&face, PATH, async |meter| {
         let max_bytes = models::max_body_bytes(face.served.plan(), PATH);
-        let (form, bytes) = body::form(request, max_bytes).await?;
+        let (form, bytes, taken) = body::form(request, max_bytes, &face.intake).await?;
         let asked = face.prepared(move |face| read(face, form, bytes)).await?;
+        drop(taken);
         let mut outputs = face.ask(asked.request, &meter).await?;
         if asked.is_streamed {
             return Ok(events(Deltas { text: String::new(), brought: asked.brought }, outputs));
@@ -47,11 +58,17 @@ pub(super) async fn answer(State(face): State<Arc<Face>>, request: HttpRequest<B
             }
         }
         outputs.end();
-        if asked.is_plain {
-            return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
-        }
         let usage = asked.brought.transcription();
-        Ok(Json(json!({ "text": text, "usage": usage })).into_response())
+        Ok(match asked.format {
+            Written::Plain => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response(),
+            Written::Json => Json(json!({ "text": text, "usage": usage })).into_response(),
+            Written::Verbose { language } => {
+                let duration = asked.brought.audio_seconds();
+                let whole = json!({ "task": "transcribe", "language": language, "duration": duration,
+                    "text": text, "usage": usage });
+                Json(whole).into_response()
+            }
+        })
     })
     .await
 }
@@ -63,10 +80,16 @@ fn read(face: &Face, form: body::Form, bytes: usize) -> Result<Asked, Refusal> {
     model.check_body(bytes)?;
     let is_streamed = fields.flag("stream")?;
     let what = "that is not written, since graphs say no times of what they hear";
-    let format = fields.word("response_format", &["json", "text"], what)?;
+    let format = match fields.word("response_format", &["json", "text", "verbose_json"], what)? {
+        Some("text") => Written::Plain,
+        Some("verbose_json") => {
+            Written::Verbose { language: fields.said("language").unwrap_or("unknown").to_owned() }
+        }
+        _ => Written::Json,
+    };
     let sound = Medium { kind: Modality::Audio, param: "file".to_owned(), content: Content::Raw(sound) };
     let (request, brought) = request(model, sound, fields)?;
-    Ok(Asked { request, brought, is_streamed, is_plain: format == Some("text") })
+    Ok(Asked { request, brought, is_streamed, format })
 }
 
 /// The recording that hears a sound which stands at `param`, and what is said to it besides.
@@ -92,7 +115,7 @@ pub(super) fn request(
     let param = sound.param.clone();
     let (choice, prompt) = choose(model, &mut fields, &param)?;
     let mut room = Room::new(&model.limits(), &[&sound])?;
-    let kind = bounds(Modality::Audio, &choice.media_type("audio").0);
+    let kind = choice.media_type("audio").0.medium(Modality::Audio);
     let mut inputs = vec![choice.bring("audio", vec![sound.read(&kind, &mut room)?], &param)?];
     let brought = Used::of(inputs.iter().map(|(_, datum)| datum));
     if let Some(prompt) = prompt {

@@ -1,11 +1,12 @@
 //! What a request used, as far as the engine can count it.
 //!
-//! The engine knows no tokenizer: it hands texts to components and gets texts back. So where the API says tokens,
-//! words are counted of what came in, and of what went out the pieces in which the model made it, which is a token each
-//! for a language model that streams. Beside them stands what can be counted exactly.
+//! Components with a tokenizer say how many tokens they have read and made. Others are handed texts and give texts back:
+//! there, where the API says tokens, words are counted of what came in, and of what went out the pieces in which the model
+//! made it. Beside them stands what can be counted exactly.
 
 use corn_core::Datum;
 use corn_core::datum::Part;
+use corn_core::executor::Usage;
 use serde_json::{Map, Value, json};
 
 /// How much of everything.
@@ -18,6 +19,13 @@ pub(super) struct Used {
     pub(super) audio_ms: u64,
     /// Items of texts and of sounds.
     pieces: u64,
+    /// What components say that they have used to make this.
+    told: Option<Usage>,
+}
+
+/// Why an answer has ended that components have used so much for, as chats and completions say it.
+pub(super) fn finish(usage: Option<Usage>) -> &'static str {
+    if usage.is_some_and(|usage| usage.is_cut) { "length" } else { "stop" }
 }
 
 impl Used {
@@ -56,6 +64,33 @@ impl Used {
         }
     }
 
+    /// Components say that they have used so much to make all of this.
+    pub(super) fn tell(&mut self, usage: Option<Usage>) {
+        self.told = usage.or(self.told);
+    }
+
+    /// And so much to make another of the things that are counted here.
+    pub(super) fn tell_more(&mut self, usage: Option<Usage>) {
+        self.told = usage.map(|usage| self.told.unwrap_or_default().and(usage)).or(self.told);
+    }
+
+    /// Why this has ended.
+    pub(super) fn finish(&self) -> &'static str {
+        finish(self.told)
+    }
+
+    /// Whether this has ended because it had become as long as it may.
+    pub(super) fn is_cut(&self) -> bool {
+        self.told.is_some_and(|told| told.is_cut)
+    }
+
+    /// Tokens that were brought, those of them that did not have to be read, and those that were made.
+    fn tokens(&self, out: &Self) -> (u64, u64, u64) {
+        let told = out.told.unwrap_or_default();
+        let or = |told, counted| if told == 0 { counted } else { told };
+        (or(told.prompt_tokens, self.words), told.cached_tokens, or(told.completion_tokens, out.pieces))
+    }
+
     fn counted(&self) -> Value {
         let mut counted = Map::new();
         for (name, count) in [
@@ -73,20 +108,24 @@ impl Used {
 
     /// As chats and completions say it.
     pub(super) fn chat(&self, out: &Self) -> Value {
+        let (read, cached, made) = self.tokens(out);
         json!({
-            "prompt_tokens": self.words,
-            "completion_tokens": out.pieces,
-            "total_tokens": self.words + out.pieces,
+            "prompt_tokens": read,
+            "prompt_tokens_details": { "cached_tokens": cached },
+            "completion_tokens": made,
+            "total_tokens": read + made,
             "counted": { "in": self.counted(), "out": out.counted() },
         })
     }
 
     /// As speech says it.
     pub(super) fn speech(&self, out: &Self) -> Value {
+        let (read, cached, made) = self.tokens(out);
         json!({
-            "input_tokens": self.words,
-            "output_tokens": out.pieces,
-            "total_tokens": self.words + out.pieces,
+            "input_tokens": read,
+            "input_token_details": { "cached_tokens": cached },
+            "output_tokens": made,
+            "total_tokens": read + made,
             "counted": { "in": self.counted(), "out": out.counted() },
         })
     }
@@ -104,8 +143,14 @@ impl Used {
     }
 
     /// As embeddings say it.
-    pub(super) fn embeddings(&self) -> Value {
-        json!({ "prompt_tokens": self.words, "total_tokens": self.words, "counted": { "in": self.counted() } })
+    pub(super) fn embeddings(&self, out: &Self) -> Value {
+        let (read, ..) = self.tokens(out);
+        json!({ "prompt_tokens": read, "total_tokens": read, "counted": { "in": self.counted() } })
+    }
+
+    /// How long its sounds are, in seconds.
+    pub(super) fn audio_seconds(&self) -> f64 {
+        self.audio_ms as f64 / 1000.0
     }
 
     /// As transcriptions say it: this needs no tokens.

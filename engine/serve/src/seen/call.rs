@@ -18,6 +18,8 @@ use crate::keys::Pass;
 const GONE: u16 = 499;
 /// The paths of those calls that are worth a line: what asks a model, not what looks how the server is.
 const TOLD: [&str; 4] = ["/v1/", "/corn/v1/infer", "/corn.v1.Corn/", "/inference.GRPCInferenceService/"];
+/// Most characters of a place that is wrong in a call.
+const PLACE_CHARS: usize = 200;
 
 tokio::task_local! {
     static CALL: Arc<Call>;
@@ -50,7 +52,24 @@ pub(crate) struct Call {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     was_cut: AtomicBool,
+    why: Mutex<Why>,
     replayed: Mutex<Replayed>,
+}
+
+/// Why a call is refused, in words that hold nothing of what it brought: the place that is wrong in it, and the word for
+/// programs that its client is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Why {
+    param: Option<String>,
+    code: Option<String>,
+}
+
+impl Why {
+    /// Names of fields are what a client makes them, so what is not to be read is left out, and there is an end.
+    pub(crate) fn new(param: Option<&str>, code: Option<&str>) -> Self {
+        let readable = |text: &str| text.chars().filter(|it| !it.is_control()).take(PLACE_CHARS).collect();
+        Self { param: param.map(readable), code: code.map(readable) }
+    }
 }
 
 /// A session that a call has opened. What is asked in it are calls of their own, in the same trace.
@@ -113,6 +132,7 @@ impl Call {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             was_cut: AtomicBool::new(true),
+            why: Mutex::default(),
             replayed: Mutex::default(),
         }
     }
@@ -142,6 +162,11 @@ impl Call {
         self.status.store(status.as_u16(), Ordering::Relaxed);
     }
 
+    /// It is refused, or its answer breaks off.
+    pub(crate) fn refused(&self, why: &Why) {
+        lock(&self.why).clone_from(why);
+    }
+
     pub(crate) fn brought(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -156,6 +181,9 @@ impl Call {
             trailers.get("grpc-status").and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
         if let Some(status) = status.filter(|status: &u16| *status < u16::MAX) {
             self.grpc_status.store(status + 1, Ordering::Relaxed);
+        }
+        if let Some(blame) = trailers.get("corn-blame").and_then(|it| it.to_str().ok()) {
+            self.refused(&Why::new(None, Some(blame)));
         }
     }
 
@@ -205,6 +233,9 @@ impl Call {
         fields.push(("status", json!(self.status.get_mut())));
         let grpc_status = *self.grpc_status.get_mut();
         fields.extend(grpc_status.checked_sub(1).map(|status| ("grpc_status", json!(status))));
+        let Why { param, code } = std::mem::take(self.why.get_mut().unwrap_or_else(PoisonError::into_inner));
+        fields.extend(param.map(|param| ("param", json!(param))));
+        fields.extend(code.map(|code| ("code", json!(code))));
         fields.extend(replayed.outcome.map(|outcome| ("outcome", json!(outcome))));
         fields.push(("cut", json!(self.was_cut.get_mut())));
         fields.push(("duration_ms", ms(self.began.elapsed())));

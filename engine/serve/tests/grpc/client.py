@@ -3,10 +3,13 @@
 import io
 import sys
 import wave
+from pathlib import Path
 
 import grpc
 import numpy as np
-from corn_client import Client, CornError
+from corn_client import Client, CornError, Video
+
+MEDIA = Path(__file__).parents[3] / "media/tests/data"
 
 with Client(sys.argv[1], timeout=20) as corn:
     names = [route.name for graph in corn.describe().graphs for route in graph.routes]
@@ -39,6 +42,17 @@ with Client(sys.argv[1], timeout=20) as corn:
     assert [piece.tolist() for _, piece in corn.stream("count", upto=2)] == [[0.0], [1.0]]
     assert len(corn.call("count")["ticks"]) == 3
 
+    film, moving = MEDIA / "film/high.mp4", MEDIA / "moving.gif"
+    shown = "0 40 80 120 160 200 240 280 320 360 400 440"
+    assert corn.call("watch", clip=film)["times"] == shown
+    assert corn.call("watch", clip=film.read_bytes())["times"] == shown
+    assert corn.call("watch", clip=Video(moving))["times"] == "0 250 500 750"
+    assert corn.call("watch", clip=[(0, photo), (40_000, png)])["times"] == "0 40"
+    media = [film, MEDIA / "film/cavlc.mkv", Video(moving), [(0, png)]]
+    assert corn.call("look", media=media)["times"] == [shown, shown, "0 250 500 750", "0"]
+    talk = [{"role": "user", "content": ["what is this?", film]}]
+    assert corn.call("discuss", talk=talk)["times"] == [shown]
+
     def fails(call):
         try:
             call()
@@ -49,6 +63,11 @@ with Client(sys.argv[1], timeout=20) as corn:
     error = fails(lambda: corn.call("speak", promt="x"))
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT and error.blame == "request" and not error.retry
     assert "did you mean 'prompt'?" in str(error), error
+    error = fails(lambda: corn.call("watch", clip=MEDIA / "film/hevc.mp4"))
+    assert str(error).startswith("input 'clip': this MP4 file uses HEVC"), error
+    # What a file is, is told from its content: a sound without pictures, and a picture even if it moves.
+    for file, kind in ((MEDIA / "film/tone.m4a", "audio"), (MEDIA / "film/tone.webm", "audio"), (moving, "image")):
+        assert f"{kind} in 'media' is taken by no route" in str(fails(lambda file=file: corn.call("look", media=[file])))
     error = fails(lambda: corn.call("fail", text="x"))
     assert error.component == "broken" and error.request_id, error
     error = fails(lambda: corn.call("endless", upto=0, timeout=0.3))

@@ -67,6 +67,11 @@ component Pass() {
     out bytes: tensor<u8>[n <= 1048576]
     run reference "bytes.pass"
 }
+component Times() {
+    in  video: video max 1MiB
+    out times: text
+    run reference "video.times"
+}
 
 let words  = Words()
 let ticks  = Ticks()
@@ -77,6 +82,7 @@ let upper  = Upper()
 let mean   = Mean()
 let invert = Invert()
 let pass   = Pass()
+let times  = Times()
 
 graph speak(prompt: text) -> { reply: stream<text>, voice: stream<audio>? } {
     let reply = words(prompt)
@@ -95,6 +101,13 @@ graph colour(photo: image max 3MiB) -> { colour: tensor<f32>[3], negative: image
     { colour: mean(photo), negative: invert(photo) }
 }
 graph echo(data: tensor<u8>[n <= 1048576]) -> { data: tensor<u8>[n <= 1048576] } { { data: pass(data) } }
+graph watch(clip: video max 1MiB) -> { times: text } { { times: times(clip) } }
+graph look(media: list<media max 1MiB> max 4) -> { times: list<text> max 4 } {
+    { times: [match part { video => times(part) } for part in media] }
+}
+graph discuss(talk: messages max 8) -> { times: list<text> max 8 } {
+    { times: [match part { video => times(part) } for part in talk.media] }
+}
 "#;
 
 struct NoModules;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
+mod broken;
 mod harness;
 mod kserve;
 mod native;

@@ -99,5 +99,6 @@ async fn sizes_are_those_of_the_plan() {
     let mut compressing =
         client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
     let response = compressing.infer(echo(1 << 20)).await.unwrap();
-    assert_eq!(response.metadata().get("grpc-encoding").unwrap(), "gzip");
+    // Pixels and sound do not get smaller by it, and texts are small.
+    assert!(response.metadata().get("grpc-encoding").is_none());
 }

@@ -117,6 +117,44 @@ async fn settings_change_what_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_as_many_tokens_as_may_be_is_incomplete() {
+    let program = r#"
+component Counts() {
+    in  text: text
+    out words: stream<text max 1KiB>
+    run python "test:Counts"
+    batch 4
+}
+let counts = Counts()
+graph says(prompt: text) -> { reply: stream<text> } { { reply: counts(prompt) } }
+route write = says(prompt) -> reply
+serve says { openai realtime -> write }
+"#;
+    let server = Server::start(program, 4, None).await;
+    let mut talk = Talk::open(&server, "says").await;
+    for (said, status, details) in [
+        ("one two", "completed", json!({ "type": "completed" })),
+        ("one cut", "incomplete", json!({ "type": "incomplete", "reason": "max_output_tokens" })),
+    ] {
+        talk.write(said).await;
+        let events = talk.answer().await;
+        let done = response(&events);
+        assert_eq!(
+            (&done["status"], &done["output"][0]["status"]),
+            (&json!(status), &json!(status)),
+            "{done}"
+        );
+        assert_eq!(done["status_details"], details);
+        let usage = &done["usage"];
+        assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(20), &json!(14)), "{done}");
+        assert_eq!(usage["input_token_details"]["cached_tokens"], 2, "{done}");
+    }
+    drop(talk);
+    server.idle().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn items_are_put_got_cut_and_deleted() {
     let server = Server::start(PROGRAM, 4, None).await;
     let mut talk = Talk::open(&server, "companion").await;

@@ -7,6 +7,7 @@ mod client;
 mod connections;
 mod harness;
 mod refusals;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcripts;

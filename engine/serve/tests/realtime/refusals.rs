@@ -34,7 +34,7 @@ fn wrong() -> Vec<(Value, &'static str, &'static str)> {
         (update(json!({ "instructions": 1 })), "session.instructions", ""),
         (update(json!({ "top_p": 0.5 })), "session.top_p", ""),
         (update(json!({ "tools": [{ "type": "function", "name": "f" }] })), "session.tools", ""),
-        (update(json!({ "audio": { "output": { "voice": "alloy" } } })), "session.audio.output.voice", ""),
+        (update(json!({ "audio": { "output": { "voice": 7 } } })), "session.audio.output.voice", ""),
         (
             update(json!({ "audio": { "output": { "format": { "type": "audio/pcmu" } } } })),
             "session.audio.output.format.type",
@@ -46,11 +46,11 @@ fn wrong() -> Vec<(Value, &'static str, &'static str)> {
             "",
         ),
         (
-            input(json!({ "transcription": { "model": "whisper-1" } })),
+            input(json!({ "transcription": { "model": ["whisper-1"] } })),
             "session.audio.input.transcription.model",
             "",
         ),
-        (input(json!({ "turn_detection": { "type": "semantic_vad" } })), turns(".type"), ""),
+        (input(json!({ "turn_detection": { "type": "client_vad" } })), turns(".type"), ""),
         (
             input(json!({ "turn_detection": { "type": "server_vad", "threshold": 2 } })),
             turns(".threshold"),

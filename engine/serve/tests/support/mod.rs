@@ -13,7 +13,7 @@ use std::sync::Arc;
 use corn_compiler::Target;
 use corn_compiler::source::{SourceFile, Sources};
 use corn_core::datum::Part;
-use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
+use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step, Usage};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Datum, Fault, Image};
 use corn_engine::{Engine, NoObserver, Observer};
@@ -256,6 +256,7 @@ impl Loader for Loaded {
             "test:Break" => breaks,
             "test:Forever" => |_| Box::new((0..).map(|n| Ok(Datum::text(format!("{n} "))))),
             "test:Knobs" => knobs,
+            "test:Counts" => return Ok(Box::new(Interleaved::new(Counts, max))),
             _ => return self.others.load(component, progress),
         };
         // Only a stream has windows to have room in.
@@ -290,6 +291,44 @@ impl Model for Makes {
             }
             None => Ok(Step::Done),
         }
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
+    fn is_light(&self) -> bool {
+        true
+    }
+}
+
+/// Repeats the words of a text and says that they are tokens, the first two of which it knew. It is cut where it says so.
+struct Counts;
+
+impl Model for Counts {
+    type Session = (Vec<String>, usize);
+
+    fn open(&mut self, inputs: &[CallInput]) -> Result<(Vec<String>, usize), Fault> {
+        let Some(Datum::Text(text)) = value(inputs, 0) else { panic!("no text") };
+        Ok((text.split_whitespace().map(str::to_owned).collect(), 0))
+    }
+
+    fn step(&mut self, (words, said): &mut (Vec<String>, usize), io: &mut dyn Io) -> Result<Step, Fault> {
+        if *said == 0 {
+            let prompt_tokens = 10 * words.len() as u64;
+            io.used(Usage { prompt_tokens, cached_tokens: 2, ..Usage::default() });
+        }
+        let Some(word) = words.get(*said) else {
+            let is_cut = words.iter().any(|word| word == "cut");
+            io.used(Usage { completion_tokens: 7 * words.len() as u64, is_cut, ..Usage::default() });
+            return Ok(Step::Done);
+        };
+        if !io.has_room(0) {
+            return Ok(Step::Wait);
+        }
+        io.emit(0, Datum::text(format!("{word} ")));
+        *said += 1;
+        Ok(Step::More)
     }
 
     fn memory_bytes(&self) -> u64 {

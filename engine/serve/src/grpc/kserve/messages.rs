@@ -27,6 +27,7 @@ enum Part {
     Text { text: String },
     ImageUrl { image_url: Url },
     InputAudio { input_audio: Sound },
+    VideoUrl { video_url: Url },
 }
 
 #[derive(Deserialize)]
@@ -44,7 +45,7 @@ struct Sound {
     _format: Option<String>,
 }
 
-/// Reads a list of messages. Pictures come as `data:` URLs; nothing is fetched.
+/// Reads a list of messages. Pictures and films come as `data:` URLs; nothing is fetched.
 pub(super) fn read(json: &str) -> Result<pb::Conversation, String> {
     let messages: Vec<Message> =
         serde_json::from_str(json).map_err(|error| format!("no list of messages: {error}"))?;
@@ -65,15 +66,25 @@ pub(super) fn read(json: &str) -> Result<pb::Conversation, String> {
     Ok(pb::Conversation { messages: messages.collect::<Result<_, _>>()? })
 }
 
+/// What a URL holds in base64.
+fn in_url<'u>(Url { url }: &'u Url, what: &str) -> Result<&'u str, String> {
+    let data = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    let (_, data) =
+        data.ok_or_else(|| format!("{what} that is no `data:` URL with base64; nothing is fetched"))?;
+    Ok(data)
+}
+
 fn part(part: Part) -> Result<pb::Part, String> {
     let decode = |data: &str| STANDARD.decode(data).map_err(|error| format!("no base64: {error}"));
     let content = match part {
         Part::Text { text } => part::Content::Text(text),
         Part::ImageUrl { image_url } => {
-            let data = image_url.url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-            let (_, data) = data.ok_or("a picture that is no `data:` URL with base64; nothing is fetched")?;
-            let content = Some(image::Content::Encoded(decode(data)?.into()));
+            let content = Some(image::Content::Encoded(decode(in_url(&image_url, "a picture")?)?.into()));
             part::Content::Image(pb::Image { content })
+        }
+        Part::VideoUrl { video_url } => {
+            let encoded = Some(decode(in_url(&video_url, "a video")?)?.into());
+            part::Content::Video(pb::Video { frames: Vec::new(), encoded })
         }
         Part::InputAudio { input_audio } => {
             let content = Some(audio::Content::Encoded(decode(&input_audio.data)?.into()));
@@ -93,7 +104,8 @@ mod tests {
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": [
                 {"type": "text", "text": "What is this?"},
-                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAEC"}}
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAEC"}},
+                {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AwQ="}}
             ]}
         ]"#;
         let read = read(json).unwrap();
@@ -102,6 +114,8 @@ mod tests {
             panic!("a picture")
         };
         assert_eq!(image.content, Some(image::Content::Encoded(vec![0, 1, 2].into())));
+        let Some(part::Content::Video(video)) = &read.messages[1].parts[2].content else { panic!("a film") };
+        assert_eq!(video.encoded.as_deref(), Some(&[3, 4][..]));
     }
 
     #[test]
@@ -110,6 +124,8 @@ mod tests {
             |part: &str| read(&format!(r#"[{{"role": "user", "content": [{part}]}}]"#)).unwrap_err();
         let url = r#"{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}"#;
         assert!(refused(url).contains("nothing is fetched"));
+        let url = r#"{"type": "video_url", "video_url": {"url": "https://a.example/b.mp4"}}"#;
+        assert!(refused(url).contains("a video that is no `data:` URL"));
         let unknown = r#"{"type": "text", "text": "x", "cache": true}"#;
         assert!(refused(unknown).starts_with("no list of messages"));
     }

@@ -67,8 +67,7 @@ pub(super) const fn datatype(dtype: Dtype) -> &'static str {
 /// Datatype and shape of the tensors in which an input may be brought: of media, that of files.
 fn of_input(ty: &Type) -> (&'static str, Vec<i64>) {
     match &ty.kind {
-        Kind::Video { .. } => ("UINT8", vec![-1, -1, -1, 3]),
-        Kind::Image { .. } | Kind::Audio { .. } => items("BYTES", ty),
+        Kind::Image { .. } | Kind::Audio { .. } | Kind::Video { .. } => items("BYTES", ty),
         kind => of_kind(kind, ty),
     }
 }

@@ -14,6 +14,7 @@ use crate::grpc::ask::Event;
 use crate::grpc::kserve::{Called, Kserve, filled, models, output};
 use crate::grpc::proto::inference::infer_parameter::ParameterChoice;
 use crate::grpc::proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
+use crate::grpc::unread;
 use crate::keys::Pass;
 
 /// Requests of one stream that are answered at once. More are not read until some have ended.
@@ -75,7 +76,7 @@ async fn answer_all(
             Ok(None) => break,
             // What could not be read may be a message that is too large: the client is told.
             Err(status) => {
-                let _ = responses.send(Err(status)).await;
+                let _ = responses.send(Err(unread::said(status))).await;
                 return;
             }
         }
@@ -121,7 +122,7 @@ async fn answer_one(
 
 async fn piece(called: &Called, output: usize, datum: Datum) -> Result<ModelInferResponse, Status> {
     let wanted = called.asking.outputs[output].clone();
-    filled(called.response([is_final(false)]), vec![(wanted, datum)]).await
+    filled(called.response([is_final(false)]), vec![(wanted, datum)], &called.asking.intake).await
 }
 
 const fn is_final(is_final: bool) -> (&'static str, ParameterChoice) {

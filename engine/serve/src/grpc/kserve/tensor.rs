@@ -1,8 +1,8 @@
 //! Tensors that requests bring, as values of the inputs that they are called after.
 
 use bytes::Bytes;
-use corn_media::{MediaKind, sniff};
-use corn_plan::{Dtype, Form, Kind};
+use corn_media::modality;
+use corn_plan::{Dtype, Form, Kind, Modality};
 
 use crate::grpc::kserve::messages;
 use crate::grpc::kserve::models::datatype;
@@ -146,8 +146,11 @@ impl Brought {
                 let rate_hz = parameters.sample_rate_hz.or(*rate_hz);
                 self.into_sounds(rate_hz)?.into_iter().map(Given::Audio).collect()
             }
-            Kind::Video { .. } => vec![Given::Video(self.into_video(parameters.frames_per_second)?)],
-            Kind::Media { .. } => self.files()?.into_iter().map(medium).collect(),
+            Kind::Video { .. } => {
+                let videos = self.into_videos(parameters.frames_per_second)?;
+                videos.into_iter().map(Given::Video).collect()
+            }
+            Kind::Media { .. } => self.files()?.into_iter().map(medium).collect::<Result<_, _>>()?,
         };
         let mut items = items.into_iter().map(|kind| Value { kind: Some(kind) });
         if is_list {
@@ -278,9 +281,13 @@ impl Brought {
         Ok(vec![Audio { content: Some(audio::Content::Samples(Samples { rate_hz, f32 })) }])
     }
 
-    fn into_video(self, frames_per_second: Option<f64>) -> Result<Video, String> {
-        let wanted = self.not_as("UINT8[frames, height, width, 3]");
-        let Contents::Numbers(bytes) = &self.contents else { return Err(wanted) };
+    /// Films, or the pixels of the frames of one video.
+    fn into_videos(self, frames_per_second: Option<f64>) -> Result<Vec<Video>, String> {
+        let wanted = self.not_as("BYTES, a film in each element, or UINT8[frames, height, width, 3]");
+        let bytes = match &self.contents {
+            Contents::Elements(files) => return Ok(files.iter().cloned().map(film).collect()),
+            Contents::Numbers(bytes) => bytes,
+        };
         if self.datatype != "UINT8" || self.shape.len() != 4 {
             return Err(wanted);
         }
@@ -291,7 +298,7 @@ impl Brought {
             time_us: (place as f64 * 1e6 / rate).round() as u64,
             image: Some(picture),
         });
-        Ok(Video { frames: frames.collect() })
+        Ok(vec![Video { frames: frames.collect(), encoded: None }])
     }
 }
 
@@ -318,18 +325,22 @@ fn pictures(shape: &[u64], bytes: &Bytes) -> Option<Vec<Image>> {
     Some((0..count).map(picture).collect())
 }
 
-/// A file of any kind of media; what it is no file of is said when it is decoded.
-fn medium(file: Bytes) -> Given {
-    if sniff(&file).is_some_and(MediaKind::is_audio) {
-        Given::Audio(Audio { content: Some(audio::Content::Encoded(file)) })
-    } else {
-        Given::Image(encoded_picture(file))
-    }
+fn film(file: Bytes) -> Video {
+    Video { frames: Vec::new(), encoded: Some(file) }
+}
+
+/// A file of any kind of media.
+fn medium(file: Bytes) -> Result<Given, String> {
+    Ok(match modality(&file).map_err(|error| error.to_string())? {
+        Modality::Image => Given::Image(encoded_picture(file)),
+        Modality::Audio => Given::Audio(Audio { content: Some(audio::Content::Encoded(file)) }),
+        Modality::Video => Given::Video(film(file)),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use corn_plan::{Dim, Limits, Modality, Type};
+    use corn_plan::{Dim, Limits, Type};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -343,14 +354,14 @@ mod tests {
         let mut kinds = vec![
             Kind::Text { max_bytes: 8 },
             Kind::Messages { max_parts: 2 },
-            Kind::Media { max_bytes: 64 },
+            Kind::Media { rate: None, max_bytes: 64 },
             Kind::Audio { rate_hz: None, max_ms: 10 },
             Kind::Int,
             Kind::Float,
             Kind::Bool,
             Kind::modality(),
         ];
-        kinds.extend(Modality::ALL.map(|modality| Kind::of_media(modality, 64)));
+        kinds.extend(Modality::ALL.map(|modality| Kind::of_media(modality, None, 64)));
         kinds.extend([Dtype::F32, Dtype::U8].map(|dtype| Kind::Tensor { dtype, dims: dims.clone() }));
         kinds
     }

@@ -90,16 +90,7 @@ fn read_object(word: &str, content: Json) -> Result<Kind, String> {
         "text" => Kind::Text(typed(word, content)?),
         "image" => Kind::Image(picture(&typed::<String>(word, content)?)?),
         "audio" => Kind::Audio(sound(&typed::<String>(word, content)?)?),
-        "video" => {
-            let Video { frames } = typed(word, content)?;
-            let frame = |(place, frame): (usize, Frame)| {
-                let image = picture(&frame.image).map_err(|problem| format!("frame {place}: {problem}"))?;
-                Ok::<_, String>(pb::Frame { time_us: frame.time_us, image: Some(image) })
-            };
-            Kind::Video(pb::Video {
-                frames: frames.into_iter().enumerate().map(frame).collect::<Result<_, _>>()?,
-            })
-        }
+        "video" => Kind::Video(video(content)?),
         "messages" => Kind::Messages(conversation(typed(word, content)?)?),
         "tensor" => {
             let Tensor { dtype, shape, data } = typed(word, content)?;
@@ -131,6 +122,20 @@ fn picture(text: &str) -> Result<pb::Image, String> {
 
 fn sound(text: &str) -> Result<pb::Audio, String> {
     Ok(pb::Audio { content: Some(audio::Content::Encoded(file(text)?)) })
+}
+
+/// A file, or frames.
+fn video(content: Json) -> Result<pb::Video, String> {
+    if let Json::String(text) = &content {
+        return Ok(pb::Video { frames: Vec::new(), encoded: Some(file(text)?) });
+    }
+    let Video { frames } = typed("video", content)?;
+    let frame = |(place, frame): (usize, Frame)| {
+        let image = picture(&frame.image).map_err(|problem| format!("frame {place}: {problem}"))?;
+        Ok::<_, String>(pb::Frame { time_us: frame.time_us, image: Some(image) })
+    };
+    let frames = frames.into_iter().enumerate().map(frame).collect::<Result<_, _>>()?;
+    Ok(pb::Video { frames, encoded: None })
 }
 
 fn conversation(messages: Vec<Message>) -> Result<pb::Conversation, String> {
@@ -262,5 +267,7 @@ mod tests {
                 .starts_with("message 0, part 0")
         );
         assert!(problem(json!({ "image": "data:image/png,x" })).contains("must be in base64"));
+        assert!(problem(json!({ "video": "%" })).starts_with("it is no base64"));
+        assert!(problem(json!({ "video": 7 })).starts_with("as 'video': "));
     }
 }

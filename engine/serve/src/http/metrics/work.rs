@@ -136,10 +136,17 @@ fn components(to: &mut Families<'_>, plan: &Plan, status: &Status) {
             to.sample("corn_component_calls_total", labels, count);
         }
     }
-    let counters: [Figure; 7] = [
+    let counters: [Figure; 10] = [
         ("corn_component_items", "Items that a component made", |it| it.items as f64),
         ("corn_component_made_bytes", "Bytes of them", |it| it.bytes as f64),
         ("corn_component_audio_seconds", "How long the sound in them lasts", |it| seconds(it.audio_us)),
+        ("corn_component_prompt_tokens", "Tokens that it was given, where it counts them", |it| {
+            it.prompt_tokens as f64
+        }),
+        ("corn_component_cached_tokens", "Those of them that it did not have to read again", |it| {
+            it.cached_tokens as f64
+        }),
+        ("corn_component_completion_tokens", "Tokens that it made", |it| it.completion_tokens as f64),
         ("corn_component_turns", "Turns of work", |it| it.turns as f64),
         ("corn_component_busy_seconds", "How long they took", |it| seconds(it.busy_us)),
         ("corn_component_batches", "Turns that could take several calls", |it| it.batches as f64),
@@ -199,7 +206,8 @@ fn times<'s>(
 }
 
 fn edges(to: &mut Families<'_>, plan: &Plan, status: &Status) {
-    to.family("corn_stage", "info", "The components of each stage");
+    // A kind `info` has nobody but OpenMetrics, and not every client of that.
+    to.gauge("corn_stage_info", "The components of each stage");
     for (stage, of) in plan.stages.enumerate() {
         for component in &of.components {
             let name = &plan.components[*component].name;

@@ -2,7 +2,7 @@
 
 const FILES = { image: "image/png,image/jpeg,image/webp,image/gif", audio: "audio/*", video: "video/*", media: "image/*,audio/*,video/*" };
 /** Sounds that the server reads as they are; others are decoded here. */
-const SOUNDS = ["audio/wav", "audio/x-wav", "audio/wave", "audio/mpeg", "audio/flac", "audio/x-flac", "audio/ogg"];
+const SOUNDS = ["wav", "x-wav", "wave", "mpeg", "flac", "x-flac", "ogg", "aac", "mp4", "x-m4a", "webm"].map((type) => `audio/${type}`);
 const FRAMES = 16;
 /** Letters of one output that are shown. */
 const TEXT_MOST = 100_000;

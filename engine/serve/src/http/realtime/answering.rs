@@ -39,15 +39,18 @@ pub(super) struct Answering {
 
 /// How an answer ends.
 enum Ending {
-    Completed {
-        brought: Used,
-        made: Used,
-    },
+    Completed(Spent),
     /// Given up, for this reason.
     Cancelled(&'static str),
-    /// Its text is as long as may be.
-    Full,
+    /// It is as long as may be: its text, or what models may make, which is told then.
+    Full(Option<Spent>),
     Failed(Refusal),
+}
+
+/// What an answer was made of.
+struct Spent {
+    brought: Used,
+    made: Used,
 }
 
 impl Answering {
@@ -206,7 +209,9 @@ impl Session {
     pub(super) fn made(&mut self, made: Made) {
         let Some(mut answering) = self.answering.take() else { return };
         let ending = match made {
-            Made::Text(text) if answering.text.len() + text.len() > self.max_text() => Some(Ending::Full),
+            Made::Text(text) if answering.text.len() + text.len() > self.max_text() => {
+                Some(Ending::Full(None))
+            }
             Made::Text(text) => {
                 self.begin_answer(&mut answering);
                 answering.text.push_str(&text);
@@ -220,7 +225,8 @@ impl Session {
                 self.say_sound(&mut answering, &samples);
                 None
             }
-            Made::All { brought, made } => Some(Ending::Completed { brought, made }),
+            Made::All { brought, made } if made.is_cut() => Some(Ending::Full(Some(Spent { brought, made }))),
+            Made::All { brought, made } => Some(Ending::Completed(Spent { brought, made })),
             Made::Failed(refusal) => Some(Ending::Failed(refusal)),
         };
         match ending {
@@ -262,12 +268,12 @@ impl Session {
 
     fn end_answer(&mut self, mut answering: Answering, ending: &Ending) {
         let status = match ending {
-            Ending::Completed { .. } => "completed",
+            Ending::Completed(_) => "completed",
             Ending::Cancelled(_) => "cancelled",
-            Ending::Full => "incomplete",
+            Ending::Full(_) => "incomplete",
             Ending::Failed(_) => "failed",
         };
-        let is_whole = matches!(ending, Ending::Completed { .. });
+        let is_whole = matches!(ending, Ending::Completed(_));
         if is_whole {
             // One that says nothing is an item too.
             self.begin_answer(&mut answering);
@@ -279,12 +285,14 @@ impl Session {
             shown["output"] = json!([item.shown(false)]);
         }
         shown["status_details"] = match ending {
-            Ending::Completed { .. } => json!({ "type": status }),
-            Ending::Full => json!({ "type": status, "reason": "max_output_tokens" }),
+            Ending::Completed(_) => json!({ "type": status }),
+            Ending::Full(_) => json!({ "type": status, "reason": "max_output_tokens" }),
             Ending::Cancelled(reason) => json!({ "type": status, "reason": reason }),
             Ending::Failed(refusal) => json!({ "type": status, "error": refusal.body()["error"] }),
         };
-        if let Ending::Completed { brought, made } = ending {
+        if let Ending::Completed(Spent { brought, made }) | Ending::Full(Some(Spent { brought, made })) =
+            ending
+        {
             shown["usage"] = brought.speech(made);
         }
         self.say("response.done", json!({ "response": shown }));

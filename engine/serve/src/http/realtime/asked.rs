@@ -49,6 +49,17 @@ pub(super) enum Asked {
     ClearOutput,
 }
 
+impl Asked {
+    /// What its type is, if it is worth a line when it is refused: clients say few of these, and much depends on them.
+    pub(super) const fn told(&self) -> Option<&'static str> {
+        match self {
+            Self::Update(_) => Some("session.update"),
+            Self::Respond(_) => Some("response.create"),
+            _ => None,
+        }
+    }
+}
+
 /// The id that an event has for its sender, and the event.
 pub(super) fn read(text: &str) -> (Option<String>, Result<Asked, Refusal>) {
     let mut event: Map<String, Value> = match serde_json::from_str(text) {

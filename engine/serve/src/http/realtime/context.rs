@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::voice::RATE_HZ;
 use crate::Request;
 use crate::http::bring;
-use crate::http::media::{Content, Medium, bounds};
+use crate::http::media::{Content, Medium};
 use crate::http::models::{Choice, Model};
 use crate::http::refusal::Refusal;
 use crate::http::talk::{Said, Turn};
@@ -31,7 +31,7 @@ const CONVERSATION: &str = "conversation";
 pub(super) fn longest_ms(model: Model<'_>, with: Option<&str>) -> u64 {
     let longest = |choice: Choice<'_>| {
         let word = ["audio", "messages", "media"].into_iter().find(|word| choice.input(word).is_some());
-        match word.map(|word| bounds(Modality::Audio, &choice.media_type(word).0)) {
+        match word.map(|word| choice.media_type(word).0.medium(Modality::Audio)) {
             Some(Kind::Audio { max_ms, .. }) if choice.has_room_for(Modality::Audio) => max_ms,
             _ => 0,
         }

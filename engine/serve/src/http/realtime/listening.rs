@@ -10,7 +10,7 @@ use super::buffer::ms;
 use super::context;
 use super::item::{Item, Part, duration_ms};
 use super::session::Session;
-use super::settings::Turns;
+use super::turns::Turns;
 use super::voice::{Heard, Listener, RATE_HZ, TOLD_AFTER};
 use crate::http::refusal::Refusal;
 

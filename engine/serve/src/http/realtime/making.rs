@@ -106,6 +106,9 @@ impl Making {
         };
         self.meter.end(ended.as_u16());
         if let Some(call) = &self.call {
+            if let Made::Failed(refusal) = &made {
+                call.refused(&refusal.why());
+            }
             call.answered(ended);
             call.whole();
         }
@@ -145,6 +148,7 @@ async fn make(
             other => return Err(Refusal::ours(format!("a session was answered with {}", other.word()))),
         }
     }
+    made.tell(outputs.usage());
     if let Some(writer) = &mut writer {
         let rest = writer.finish().map_err(|error| Refusal::ours(error.to_string()))?;
         say(rest, out).await.map_err(|()| gone())?;

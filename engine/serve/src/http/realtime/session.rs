@@ -211,11 +211,15 @@ impl Session {
                 self.pulse.event();
                 self.bytes_in += text.len();
                 let (id, asked) = asked::read(&text);
+                let told = asked.as_ref().ok().and_then(Asked::told);
                 let done = match asked {
                     Ok(asked) => self.asked(asked).await,
                     Err(refusal) => Err(refusal),
                 };
                 if let Err(refusal) = done {
+                    if let Some(said) = told {
+                        self.tell(said, text.len(), &refusal);
+                    }
                     self.refuse(&refusal, id.as_deref());
                 }
             }
@@ -309,7 +313,21 @@ impl Session {
     }
 
     fn shown(&self) -> Value {
-        self.settings.shown(&self.model, &format!("sess_{}", self.name))
+        self.settings.shown(&self.model, &self.session_id())
+    }
+
+    fn session_id(&self) -> String {
+        format!("sess_{}", self.name)
+    }
+
+    /// Tells of an event of so many bytes that is refused.
+    fn tell(&self, said: &'static str, bytes: usize, why: &Refusal) {
+        let Some(opened) = &self.opened else { return };
+        let call = opened.call(said, &self.session_id());
+        call.brought(bytes);
+        call.refused(&why.why());
+        call.answered(why.status);
+        call.whole();
     }
 
     pub(super) fn conversation_id(&self) -> String {

@@ -9,15 +9,20 @@ use corn_core::Datum;
 use corn_plan::Modality;
 use serde_json::{Map, Value, json};
 
+use super::refused::{MOST, Refused};
 use super::transcribing::Transcription;
-use super::voice::{RATE_HZ, Sensitivity};
-use crate::http::fields::{Fields, one_of, wrong};
+use super::turns::{self, Turns};
+use super::voice::RATE_HZ;
+use crate::http::fields::{Fields, one_of, voice_name, wrong};
 use crate::http::models::{Choice, Model};
 use crate::http::refusal::Refusal;
-use crate::http::talk::{object, unknown};
+use crate::http::talk::object;
 
-/// Longest times of turn detection.
-const MAX_MS: u64 = 10_000;
+/// Where it is said how a client is heard.
+const INPUT: &str = "session.audio.input";
+/// Where a voice and its speed are said.
+const VOICE: &str = "audio.output.voice";
+const SPEED: &str = "audio.output.speed";
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -29,29 +34,9 @@ pub(super) struct Settings {
     /// How turns are written down, where the client wants that.
     pub(super) transcription: Option<Transcription>,
     voice: Option<Value>,
+    speed: Option<Value>,
     /// Inputs of the graph by name.
     knobs: BTreeMap<String, Value>,
-}
-
-/// How turns are found in what a client sends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Turns {
-    pub(super) sensitivity: Sensitivity,
-    /// What a turn has of the sound before it.
-    pub(super) prefix_ms: u64,
-    /// Whether the end of a turn asks for an answer.
-    pub(super) answers: bool,
-    /// Whether the beginning of a turn ends the answer under way.
-    pub(super) interrupts: bool,
-}
-
-impl Turns {
-    const USUAL: Self = Self {
-        sensitivity: Sensitivity { threshold: 0.5, silence_ms: 500 },
-        prefix_ms: 300,
-        answers: true,
-        interrupts: true,
-    };
 }
 
 impl Settings {
@@ -64,6 +49,7 @@ impl Settings {
             turns: None,
             transcription: None,
             voice: None,
+            speed: None,
             knobs: BTreeMap::new(),
         };
         settings.turns = settings.hears(model).then_some(Turns::USUAL);
@@ -80,83 +66,104 @@ impl Settings {
         model.choices(self.with()).any(|choice| choice.has_room_for(Modality::Audio))
     }
 
-    /// These settings changed by a `session`.
+    /// These settings changed by a `session`: all that it says, or nothing.
     pub(super) fn updated(&self, model: Model<'_>, said: Value) -> Result<Self, Refusal> {
-        let mut said = whole_object("session", said)?;
-        for (name, only) in [("type", "realtime"), ("model", model.name())] {
+        let (mut new, mut refused) = (self.clone(), Refused::default());
+        if let Some(said) = refused.ok(whole_object("session", said)) {
+            new.session(said, model, &mut refused);
+        }
+        let ended = refused.end().map_err(|refusal| refusal.and("nothing of this update is applied"));
+        ended.map(|()| new)
+    }
+
+    /// These settings changed for one answer, by what is left of a `response`.
+    pub(super) fn for_answer(&self, model: Model<'_>, said: Map<String, Value>) -> Result<Self, Refusal> {
+        let (mut new, mut refused) = (self.clone(), Refused::default());
+        new.output(said, "response", model, &mut refused);
+        refused.end().map(|()| new)
+    }
+
+    fn session(&mut self, mut said: Map<String, Value>, model: Model<'_>, refused: &mut Refused) {
+        for (name, only) in [("type", "realtime"), ("object", "realtime.session"), ("model", model.name())] {
             if let Some(value) = said.remove(name)
                 && value != only
                 && !value.is_null()
             {
                 let param = format!("session.{name}");
                 let message = format!("'{param}' is {value}, and sessions here are of {only:?}");
-                return Err(Refusal::param(param, message));
+                refused.add(Refusal::param(param, message));
             }
         }
-        let mut new = self.clone();
+        informing(&mut said, refused);
         if let Some(audio) = said.get_mut("audio").and_then(Value::as_object_mut)
             && let Some(input) = audio.remove("input")
+            && let Some(input) = refused.ok(whole_object(INPUT, input))
         {
-            new.input(input, model)?;
+            self.input(input, model, refused);
         }
-        new.output(said, "session", model)?;
-        if new.turns.is_some() && !new.hears(model) {
+        self.output(said, "session", model, refused);
+        if self.turns.is_some() && !self.hears(model) {
             let message =
                 format!("the model '{}' takes no sound, so there are no turns to detect", model.name());
-            return Err(Refusal::param("session.audio.input.turn_detection", message));
+            refused.add(Refusal::param(turns::AT, message));
         }
-        Ok(new)
     }
 
-    /// These settings changed for one answer, by what is left of a `response`.
-    pub(super) fn for_answer(&self, model: Model<'_>, said: Map<String, Value>) -> Result<Self, Refusal> {
-        let mut new = self.clone();
-        new.output(said, "response", model)?;
-        Ok(new)
-    }
-
-    fn input(&mut self, said: Value, model: Model<'_>) -> Result<(), Refusal> {
-        let at = "session.audio.input";
-        let mut said = whole_object(at, said)?;
+    fn input(&mut self, mut said: Map<String, Value>, model: Model<'_>, refused: &mut Refused) {
+        refused.format(INPUT, said.remove("format"));
+        if let Some(how) = said.remove("noise_reduction").filter(|how| !how.is_null()) {
+            let param = format!("{INPUT}.noise_reduction");
+            let message = format!("'{param}' is {how}, and sounds are heard as they come; there is null");
+            refused.add(Refusal::param(param, message));
+        }
         match said.remove("turn_detection") {
             None => {}
-            Some(Value::Null) => self.turns = None,
-            Some(turns) => self.turns = Some(read_turns(turns)?),
+            // Some clients say so that they find turns themselves.
+            Some(Value::Null | Value::Bool(false)) => self.turns = None,
+            Some(turns) => self.turns = Turns::read(turns, refused),
         }
         match said.remove("transcription") {
             None => {}
             Some(Value::Null) => self.transcription = None,
             Some(how) => {
-                let how = whole_object(&format!("{at}.transcription"), how)?;
-                self.transcription = Some(Transcription::read(model, how)?);
+                let how = refused.ok(whole_object(&format!("{INPUT}.transcription"), how));
+                self.transcription = how.and_then(|how| Transcription::read(model, how, refused));
             }
         }
-        check_format(at, said.remove("format"))?;
-        nothing_else(at, said)
+        refused.rest(INPUT, said);
     }
 
     /// What is said of answers, at `at`.
-    fn output(&mut self, mut said: Map<String, Value>, at: &str, model: Model<'_>) -> Result<(), Refusal> {
+    fn output(&mut self, mut said: Map<String, Value>, at: &str, model: Model<'_>, refused: &mut Refused) {
         if let Some(words) = said.remove("output_modalities") {
-            self.speaks = modalities(&format!("{at}.output_modalities"), &words, model)?;
+            let speaks = refused.ok(modalities(&format!("{at}.output_modalities"), &words, model));
+            self.speaks = speaks.unwrap_or(self.speaks);
         }
         match said.remove("instructions") {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => self.instructions = text,
-            Some(other) => return Err(wrong(&format!("{at}.instructions"), "a string", &other)),
+            Some(other) => refused.add(wrong(&format!("{at}.instructions"), "a string", &other)),
         }
-        if let Some(audio) = said.remove("audio") {
-            let inner = format!("{at}.audio");
-            let mut audio = whole_object(&inner, audio)?;
-            if let Some(output) = audio.remove("output") {
-                self.voice(&format!("{inner}.output"), output)?;
+        let inner = format!("{at}.audio");
+        let audio = said.remove("audio").and_then(|audio| refused.ok(whole_object(&inner, audio)));
+        if let Some(mut audio) = audio {
+            let output = audio.remove("output");
+            let place = format!("{inner}.output");
+            let output = output.and_then(|output| refused.ok(whole_object(&place, output)));
+            if let Some(output) = output {
+                self.sound(output, &place, refused);
             }
-            nothing_else(&inner, audio)?;
+            refused.rest(&inner, audio);
         }
         for (name, value) in said {
             self.knob(name, value);
         }
-        self.check(model).map_err(|refusal| refusal.within(at))
+        let knows_voices = |with| model.choices(with).any(|choice| choice.knob("voice").is_some());
+        if ![None, Some("audio")].into_iter().any(knows_voices) {
+            // There is one voice, whatever clients call it.
+            self.voice = None;
+        }
+        self.check(model, at, refused);
     }
 
     /// Sets an input; or leaves it to its default, if nothing is said of it.
@@ -169,34 +176,61 @@ impl Settings {
         }
     }
 
-    fn voice(&mut self, at: &str, said: Value) -> Result<(), Refusal> {
-        let mut said = whole_object(at, said)?;
-        check_format(at, said.remove("format"))?;
+    /// What is said of the sound of answers, at `at`.
+    fn sound(&mut self, mut said: Map<String, Value>, at: &str, refused: &mut Refused) {
+        refused.format(at, said.remove("format"));
         if let Some(voice) = said.remove("voice") {
-            self.voice = Some(voice).filter(|voice| !voice.is_null());
+            let is_name = voice.is_null() || refused.ok(voice_name(&format!("{at}.voice"), &voice)).is_some();
+            self.voice = Some(voice).filter(|voice| is_name && !voice.is_null());
         }
         if let Some(speed) = said.remove("speed") {
-            self.knob("speed".to_owned(), speed);
+            self.speed = Some(speed).filter(|speed| !speed.is_null());
         }
-        nothing_else(at, said)
+        refused.rest(at, said);
     }
 
-    /// Whether there is a recording that these can be said to.
-    fn check(&self, model: Model<'_>) -> Result<(), Refusal> {
-        let mut refusal = None;
+    /// Whether there is a recording that these can be said to. If there is none, what is refused is what the one that
+    /// takes most of them does not take.
+    fn check(&self, model: Model<'_>, at: &str, refused: &mut Refused) {
+        let mut nearest: Option<(Vec<Refusal>, Refusal)> = None;
         for choice in model.choices(self.with()) {
-            match self.inputs(&choice) {
-                Ok(_) => return Ok(()),
-                Err(why) => refusal = Some(why),
+            let Err(whole) = self.inputs(&choice) else { return };
+            let alone =
+                self.each().filter_map(|one| one.inputs(&choice).err()).take(MOST + 1).collect::<Vec<_>>();
+            if nearest.as_ref().is_none_or(|(fewest, _)| alone.len() < fewest.len()) {
+                nearest = Some((alone, whole));
             }
         }
-        Err(refusal.unwrap_or_else(|| Refusal::ours("no recording answers this endpoint")))
+        match nearest {
+            Some((alone, whole)) => refused.each(at, alone.into_iter(), whole),
+            None => refused.add(Refusal::ours("no recording answers this endpoint")),
+        }
+    }
+
+    /// Each of these settings that sets an input, alone.
+    fn each(&self) -> impl Iterator<Item = Self> {
+        let (instructions, knobs) = (String::new(), BTreeMap::new());
+        let none =
+            Self { instructions, voice: None, speed: None, transcription: None, knobs, ..self.clone() };
+        let of = [
+            Self { instructions: self.instructions.clone(), ..none.clone() },
+            Self { voice: self.voice.clone(), ..none.clone() },
+            Self { speed: self.speed.clone(), ..none.clone() },
+        ];
+        let knobs = self.knobs.iter().map(move |(name, value)| {
+            let knobs = BTreeMap::from([(name.clone(), value.clone())]);
+            Self { knobs, ..none.clone() }
+        });
+        of.into_iter().chain(knobs)
     }
 
     /// What they set of the inputs of a recording.
     pub(super) fn inputs(&self, choice: &Choice<'_>) -> Result<Vec<(String, Datum)>, Refusal> {
         let mut fields = Fields::from_values(self.knobs.clone());
-        fields.voice(self.voice.clone(), "audio.output.voice", choice)?;
+        fields.voice(self.voice.clone(), VOICE, choice)?;
+        if let Some(speed) = &self.speed {
+            fields.put("speed", speed.clone());
+        }
         fields.alias("max_output_tokens", "max_tokens", choice);
         if !self.instructions.is_empty() && choice.input("messages").is_none() {
             let names = ["instructions", "system"];
@@ -210,21 +244,13 @@ impl Settings {
             };
             fields.put(name, Value::String(self.instructions.clone()));
         }
-        fields.rest(choice)
+        let inputs = fields.rest(choice);
+        let inputs = inputs.map_err(|it| if self.voice.is_some() { it.called("voice", VOICE) } else { it });
+        inputs.map_err(|it| if self.speed.is_some() { it.called("speed", SPEED) } else { it })
     }
 
     /// As `session.created` and `session.updated` say them.
     pub(super) fn shown(&self, model: &str, id: &str) -> Value {
-        let turns = self.turns.map(|turns| {
-            json!({
-                "type": "server_vad",
-                "threshold": turns.sensitivity.threshold,
-                "prefix_padding_ms": turns.prefix_ms,
-                "silence_duration_ms": turns.sensitivity.silence_ms,
-                "create_response": turns.answers,
-                "interrupt_response": turns.interrupts,
-            })
-        });
         let mut shown = json!({
             "type": "realtime",
             "object": "realtime.session",
@@ -239,7 +265,7 @@ impl Settings {
             "audio": {
                 "input": {
                     "format": format(),
-                    "turn_detection": turns,
+                    "turn_detection": self.turns.as_ref().map(Turns::shown),
                     "transcription": self.transcription.as_ref().map(Transcription::shown),
                 },
                 "output": self.shown_output(),
@@ -254,7 +280,11 @@ impl Settings {
     /// What is said of the sound of answers.
     pub(super) fn shown_output(&self) -> Value {
         let default = Value::from("default");
-        json!({ "format": format(), "voice": self.voice.as_ref().unwrap_or(&default) })
+        let mut shown = json!({ "format": format(), "voice": self.voice.as_ref().unwrap_or(&default) });
+        if let Some(speed) = &self.speed {
+            shown["speed"] = speed.clone();
+        }
+        shown
     }
 
     /// The word for what answers are.
@@ -276,31 +306,36 @@ fn whole_object(at: &str, said: Value) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
-/// Refuses what nothing has taken.
-fn nothing_else(at: &str, said: Map<String, Value>) -> Result<(), Refusal> {
-    match said.into_iter().find(|(_, value)| !value.is_null()) {
-        Some((name, _)) => Err(unknown(at, &name)),
-        None => Ok(()),
+/// Takes what asks for nothing: how a client is called in traces of its own, and what a session says of itself.
+fn informing(said: &mut Map<String, Value>, refused: &mut Refused) {
+    match said.remove("tracing") {
+        None | Some(Value::Null | Value::Object(_)) => {}
+        Some(word) if word == "auto" => {}
+        Some(other) => {
+            let param = "session.tracing";
+            let message = format!("'{param}' is {other}, and must be null, \"auto\" or an object");
+            refused.add(Refusal::param(param, message));
+        }
+    }
+    if said.get("id").is_some_and(Value::is_string) {
+        said.remove("id");
     }
 }
 
-fn check_format(at: &str, said: Option<Value>) -> Result<(), Refusal> {
-    let Some(said) = said.filter(|said| !said.is_null()) else { return Ok(()) };
-    let at = format!("{at}.format");
-    let mut said = object(&at, said)?;
-    if let Some(kind) = said.remove("type")
-        && kind != "audio/pcm"
-    {
-        let param = format!("{at}.type");
-        return Err(Refusal::param(&param, format!("'{param}' is {kind}; there is \"audio/pcm\"")));
+impl Refused {
+    /// Refuses sounds of formats that are not made and not read, at `at`.
+    fn format(&mut self, at: &str, said: Option<Value>) {
+        let Some(said) = said.filter(|said| !said.is_null()) else { return };
+        let at = format!("{at}.format");
+        let Some(mut said) = self.ok(object(&at, said)) else { return };
+        for (name, only) in [("type", json!("audio/pcm")), ("rate", json!(RATE_HZ))] {
+            if let Some(value) = said.remove(name).filter(|value| *value != only) {
+                let param = format!("{at}.{name}");
+                self.add(Refusal::param(&param, format!("'{param}' is {value}; there is {only}")));
+            }
+        }
+        self.rest(&at, said);
     }
-    if let Some(rate) = said.remove("rate")
-        && rate != RATE_HZ
-    {
-        let param = format!("{at}.rate");
-        return Err(Refusal::param(&param, format!("'{param}' is {rate}; there is {RATE_HZ}")));
-    }
-    nothing_else(&at, said)
 }
 
 /// Whether answers are to be spoken.
@@ -320,46 +355,4 @@ fn modalities(param: &str, words: &Value, model: Model<'_>) -> Result<bool, Refu
         return Err(Refusal::param(param, format!("the model '{name}' answers with [\"audio\"] only")));
     }
     Ok(speaks)
-}
-
-fn read_turns(said: Value) -> Result<Turns, Refusal> {
-    let at = "session.audio.input.turn_detection";
-    let mut said = object(at, said)?;
-    let param = format!("{at}.type");
-    match said.remove("type") {
-        Some(Value::String(kind)) => {
-            one_of(&param, &kind, &["server_vad"], "turns are not found that way here")?;
-        }
-        Some(other) => return Err(wrong(&param, "a string", &other)),
-        None => return Err(Refusal::param(&param, format!("'{param}' is missing"))),
-    }
-    let mut turns = Turns::USUAL;
-    if let Some(value) = said.remove("threshold") {
-        let threshold = value.as_f64().filter(|it| (0.0..=1.0).contains(it)).ok_or_else(|| {
-            let param = format!("{at}.threshold");
-            Refusal::param(&param, format!("'{param}' is {value}, and must be a number from 0 to 1"))
-        })?;
-        turns.sensitivity.threshold = threshold;
-    }
-    let Turns { sensitivity, prefix_ms, answers, interrupts } = &mut turns;
-    let times = [("prefix_padding_ms", prefix_ms), ("silence_duration_ms", &mut sensitivity.silence_ms)];
-    for (name, ms) in times {
-        let Some(value) = said.remove(name) else { continue };
-        *ms = value.as_u64().filter(|ms| *ms <= MAX_MS).ok_or_else(|| {
-            let param = format!("{at}.{name}");
-            Refusal::param(
-                &param,
-                format!("'{param}' is {value}, and must be a whole number from 0 to {MAX_MS}"),
-            )
-        })?;
-    }
-    for (name, flag) in [("create_response", answers), ("interrupt_response", interrupts)] {
-        match said.remove(name) {
-            None => {}
-            Some(Value::Bool(is)) => *flag = is,
-            Some(other) => return Err(wrong(&format!("{at}.{name}"), "true or false", &other)),
-        }
-    }
-    nothing_else(at, said)?;
-    Ok(turns)
 }

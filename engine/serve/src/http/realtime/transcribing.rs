@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::refused::Refused;
 use super::session::Session;
 use super::voice::RATE_HZ;
 use crate::http::answer::Outputs;
@@ -45,20 +46,26 @@ pub(super) struct Transcription {
 
 impl Transcription {
     /// Reads what a session of `of` wants.
-    pub(super) fn read(of: Model<'_>, said: Map<String, Value>) -> Result<Self, Refusal> {
+    pub(super) fn read(of: Model<'_>, said: Map<String, Value>, refused: &mut Refused) -> Option<Self> {
         let mut fields: BTreeMap<String, Value> =
             said.into_iter().filter(|(_, value)| !value.is_null()).collect();
         let model = match fields.remove("model") {
-            Some(Value::String(name)) => named(of.plan(), name)?,
+            Some(Value::String(name)) => named(of.plan(), name),
             Some(other) => {
                 let param = format!("{AT}.model");
-                return Err(Refusal::param(&param, format!("'{param}' is {other}, and must be a string")));
+                Err(Refusal::param(&param, format!("'{param}' is {other}, and must be a string")))
             }
-            None => unnamed(of)?,
+            None => unnamed(of),
         };
-        let transcription = Self { model, fields };
-        transcription.check(of.plan()).map_err(|refusal| refusal.within(AT))?;
-        Ok(transcription)
+        let transcription = Self { model: refused.ok(model)?, fields };
+        if let Err(whole) = transcription.check(of.plan()) {
+            let alone = transcription.fields.iter().filter_map(|(name, value)| {
+                let fields = BTreeMap::from([(name.clone(), value.clone())]);
+                Self { fields, model: transcription.model.clone() }.check(of.plan()).err()
+            });
+            refused.each(AT, alone, whole);
+        }
+        Some(transcription)
     }
 
     /// Whether there is a recording that it can be said to.
@@ -81,11 +88,15 @@ impl Transcription {
     }
 }
 
-/// The model `name`, if it writes down what it hears.
+/// The model that `name` means: the one of that name, or the only one that writes down what it hears, which clients
+/// know by the names of another server's.
 fn named(plan: &Plan, name: String) -> Result<String, Refusal> {
     let known = models::answering(plan, transcriptions::PATH);
     if known.contains(&name.as_str()) {
         return Ok(name);
+    }
+    if let [only] = known.as_slice() {
+        return Ok((*only).to_owned());
     }
     let param = format!("{AT}.model");
     Err(Refusal::param(
@@ -228,6 +239,9 @@ impl Session {
         let status = ended.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
         writing.meter.end(status.as_u16());
         if let Some(call) = &writing.call {
+            if let Err(refusal) = &ended {
+                call.refused(&refusal.why());
+            }
             call.answered(status);
             call.whole();
         }
