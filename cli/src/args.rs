@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// List the deployments that are up, and how their workers are.
     Ps(commands::ps::Ps),
     /// Print what a deployment's processes have said.
-    Logs(commands::ps::Logs),
+    Logs(commands::logs::Logs),
     /// Give a worker no new requests, and wait until it has none.
     Drain(commands::ps::Drain),
     /// Give a worker another process, or all of them in turn, while requests go on.
@@ -209,6 +209,7 @@ Examples:
   corn run assistant.corn --in speech=@question.wav --out voice=answer.wav
   corn run listen.corn --in speech=@talk.mp3 > talk.txt
   corn run restyle.corn --in photo=@cat.jpg --in style=3 --out image=cat.png
+  corn run watch.corn --in talk=\"What happens?\" --in talk=@film.mp4
   echo hello | corn run hello.corn --in prompt=-
 
 The route is chosen by what you bring (--in) and what you ask for (--out); --route names it instead.
@@ -219,7 +220,7 @@ pub(crate) struct Run {
     /// The route to replay [default: the one that takes what is brought and makes what is asked].
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
-    /// An input: name=value, name=@file, or name=- for standard input. Repeat it for a list.
+    /// An input: name=value, name=@file, or name=- for standard input. Repeat it for a list, and for the parts of what is said.
     #[arg(long = "in", value_name = "NAME=VALUE|@FILE|-")]
     pub(crate) inputs: Vec<String>,
     /// Where an output goes: name=file, or name=- for standard output.
@@ -296,6 +297,17 @@ fn recording(text: &str) -> Result<usize, String> {
 pub(crate) fn worker(text: &str) -> Result<WorkerId, String> {
     let number = text.strip_prefix('w').unwrap_or(text).parse();
     number.map(WorkerId).map_err(|_| "a worker is named as in the plan, such as w1".to_owned())
+}
+
+/// Where a coordinator listens.
+pub(crate) fn coordinator(text: &str) -> Result<String, String> {
+    let is_named = match text.strip_prefix("unix:") {
+        Some(path) => !path.is_empty(),
+        None => text
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)),
+    };
+    is_named.then(|| text.to_owned()).ok_or_else(|| "it is unix:PATH on this host, or HOST:PORT".to_owned())
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

@@ -8,6 +8,8 @@ pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod graph;
+pub(crate) mod lacking;
+pub(crate) mod logs;
 pub(crate) mod lsp;
 pub(crate) mod models;
 pub(crate) mod ps;
@@ -19,6 +21,9 @@ pub(crate) mod worker;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::OnceLock;
+
+use tokio::sync::watch;
 
 use crate::failure::Failure;
 
@@ -53,20 +58,50 @@ pub(crate) fn refuse_overwriting(output: &Path, program: &Path) -> Result<(), Fa
     Ok(())
 }
 
-/// Ends when a person or the system says stop: Ctrl-C, and where there are such signals, TERM and HUP.
+/// How often this process was told to stop since somebody first asked for that.
+static TOLD: OnceLock<watch::Sender<u32>> = OnceLock::new();
+
+/// Ends when a person or the system has said stop: Ctrl-C, and where there are such signals, TERM and HUP.
 pub(crate) async fn told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = term.recv() => {}
-                _ = hup.recv() => {}
+    told_to_stop_times(1).await;
+}
+
+/// Ends when that was said so often. It may have been said before this is asked, though not before that was first asked:
+/// then the system ends the process, which is a stop as well.
+pub(crate) async fn told_to_stop_times(times: u32) {
+    let told = TOLD.get_or_init(|| {
+        let told = watch::Sender::new(0);
+        let counted = told.clone();
+        // A thread of its own: one that is busy, or ends, loses no word.
+        let thread = std::thread::Builder::new().name("corn-signals".to_owned());
+        let _ = thread.spawn(move || count_stops(&counted));
+        told
+    });
+    // It is there as long as the process.
+    let _ = told.subscribe().wait_for(|count| *count >= times).await;
+}
+
+/// Without handlers, the system ends the process.
+fn count_stops(told: &watch::Sender<u32>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let each = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+            if let [Ok(mut interrupt), Ok(mut term), Ok(mut hup)] = each {
+                loop {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = term.recv() => {}
+                        _ = hup.recv() => {}
+                    }
+                    told.send_modify(|count| *count += 1);
+                }
             }
-            return;
         }
-    }
-    // Without a handler the system ends the process, which is a stop as well.
-    let _ = tokio::signal::ctrl_c().await;
+        while tokio::signal::ctrl_c().await.is_ok() {
+            told.send_modify(|count| *count += 1);
+        }
+    });
 }

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Up(up) => commands::up::up(up),
         Command::Call(call) => commands::call::call(call),
         Command::Ps(ps) => commands::ps::ps(ps),
-        Command::Logs(logs) => commands::ps::logs(logs),
+        Command::Logs(logs) => commands::logs::logs(logs),
         Command::Drain(drain) => commands::ps::drain(drain),
         Command::Restart(restart) => commands::ps::restart(restart),
         Command::Scale(scale) => commands::ps::scale(scale),

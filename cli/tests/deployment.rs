@@ -229,6 +229,46 @@ fn a_stopped_worker_is_left_out() {
     up.wait("another process", |up| up.pid(0) != stopped && up.workers()[0]["standing"] == "ready");
 }
 
+/// F3: the only worker that has a component hangs: it is replaced while a request waits for it.
+#[test]
+fn the_only_worker_is_replaced_if_it_hangs() {
+    let up = Up::new("talk", &REPLICAS.replace("replicas 2", "replicas 1"), &[]);
+    let stopped = up.pid(0);
+    signal("-STOP", &stopped);
+    assert_eq!(up.call("Who is there?").good().stdout, "Who is there? ");
+    assert_ne!(up.pid(0), stopped);
+}
+
+/// Who removes a deployment's folder and makes another of the same name has that one, whatever becomes of the first.
+#[test]
+fn a_deployment_touches_nothing_of_one_of_the_same_name() {
+    let mut up = Up::new("talk", REPLICAS, &[]);
+    let mut first = up.process.take().unwrap();
+    fs::remove_dir_all(up.folder.path().join("state")).unwrap();
+    up.start(&[]);
+    signal("-TERM", &first.id().to_string());
+    first.wait().unwrap();
+    assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
+}
+
+/// Who has no files left is not told that nobody is there.
+#[test]
+fn a_caller_without_files_says_so() {
+    let up = Up::new("talk", REPLICAS, &[]);
+    let corn = up.corn(&[]);
+    let script = format!(
+        "ulimit -n 24; exec '{}' call talk --route chat --in prompt=x --repeat 200 --concurrency 50",
+        corn.get_program().to_str().unwrap()
+    );
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .env("CORN_STATE_DIR", up.folder.path().join("state"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("Too many open files"), "{said}");
+}
+
 /// Without a replica left, a request is refused at once and the component is named; drained, scaled and wrong names.
 #[test]
 fn what_cannot_be_done_is_said() {
@@ -237,7 +277,7 @@ fn what_cannot_be_done_is_said() {
     assert_eq!(scaled.stdout, "words has 1 replica: w0\n");
     assert_eq!(up.workers()[1]["standing"], "away");
     assert_eq!(up.call("One is enough.").good().stdout, "One is enough. ");
-    up.run(&["drain", "talk", "w0"]).good();
+    up.run(&["drain", "talk", "w0", "--force"]).good();
     let refused = up.call("Nobody?");
     assert_eq!(refused.code, 6);
     insta::assert_snapshot!(refused.stderr, @"error: component 'words': no worker that has it is ready: try again later\n");
@@ -291,6 +331,9 @@ fn strangers_are_not_let_in() {
     let stranger = join(&token);
     assert_eq!(stranger.code, 4);
     assert!(stranger.stderr.contains("its token is not that of this deployment"), "{}", stranger.stderr);
+    assert!(stranger.stderr.contains("; tries for "), "it says so at once: {}", stranger.stderr);
+    let nowhere = up.run(&["worker", "--join", "nowhere", "--token-file", token.to_str().unwrap()]);
+    assert!(nowhere.code == 2 && nowhere.stderr.contains("HOST:PORT"), "{}", nowhere.stderr);
     let extra = join(&folder.join("state/talk/token"));
     assert_eq!(extra.code, 4);
     assert!(extra.stderr.contains("all 4 workers of the plan are here already"), "{}", extra.stderr);

@@ -68,6 +68,8 @@ fn hello_answers() {
     let Some(done) = real("hello", &args) else { return };
     assert!(done.stdout.contains("Paris"), "{}", done.stdout);
     assert_eq!(corn(&args).good().stdout, done.stdout, "temperature 0: one question, one answer");
+    let args = ["run", "dsl-examples/hello.corn", "--in", "talk=What is the capital of France?"];
+    assert_eq!(corn(&args).good().stdout, done.stdout, "a text is a conversation of one message");
 }
 
 #[test]

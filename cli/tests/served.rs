@@ -19,11 +19,12 @@ use common::{Outcome, command, outcome};
 use serde_json::Value as Json;
 
 const PROGRAM: &str = r"
-use std::reference::{Mean, Shout, Ticks, Tone}
+use std::reference::{Mean, Shout, Ticks, Times, Tone}
 let shout = Shout()
 let sing  = Tone()
 let tick  = Ticks()
 let mean  = Mean()
+let times = Times()
 graph choir(text: text max 4KiB) -> { shouted: stream<text>, voice: stream<audio>? } {
     let shouted = shout(text.sentences())
     { shouted, voice: sing(shouted) }
@@ -32,6 +33,10 @@ route shout = choir(text) -> shouted
 route sing  = choir(text) -> shouted + voice
 graph count(upto: int) -> { ticks: stream<tensor<f32>[1]> } { { ticks: tick(upto) } }
 graph colour(photo: image max 8MiB) -> { colour: tensor<f32>[3] } { { colour: mean(photo) } }
+graph watch(clip: video max 1MiB) -> { times: text } { { times: times(clip) } }
+graph discuss(talk: messages max 4) -> { seen: list<text> max 4 } {
+    { seen: [match part { video => times(part) } for part in talk.media] }
+}
 ";
 
 /// A server that ends with the test.
@@ -44,9 +49,13 @@ struct Serving {
 
 impl Serving {
     fn new(options: &[&str]) -> Self {
+        Self::of(PROGRAM, options)
+    }
+
+    fn of(text: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("choir.corn");
-        fs::write(&program, PROGRAM).unwrap();
+        fs::write(&program, text).unwrap();
         fs::write(folder.path().join("keys.txt"), "sk-right name=lab\n").unwrap();
         let log = folder.path().join("log");
         let mut serve = command(&["serve", program.to_str().unwrap()]);
@@ -128,10 +137,63 @@ fn a_server_answers_as_a_deployment_does() {
     let colour: Json = serde_json::from_str(&colour.stdout).unwrap();
     assert_eq!(colour["outputs"]["colour"].as_array().map(Vec::len), Some(3), "{colour}");
 
+    let film = common::root().join("engine/media/tests/data/film/high.mp4");
+    let shown = "0 40 80 120 160 200 240 280 320 360 400 440";
+    assert_eq!(serving.call(&["--in", &format!("clip=@{}", film.display())]).good().stdout.trim_end(), shown);
+    let part = format!("talk=@{}", film.display());
+    let seen = serving.call(&["--in", "talk=What is this?", "--in", &part, "--json"]).good();
+    let seen: Json = serde_json::from_str(&seen.stdout).unwrap();
+    assert_eq!(seen["outputs"]["seen"], serde_json::json!([shown]));
+
     let load = serving.call(&["--in", text, "--repeat", "200", "--concurrency", "8", "--json"]).good();
     let load: Json = serde_json::from_str(&load.stdout).unwrap();
     assert_eq!((&load["done"], &load["failed"]), (&200.into(), &0.into()), "{load}");
     assert!(load["whole_us"]["p99"].as_u64().unwrap() > 0, "{load}");
+}
+
+/// Each line that says how to ask is pasted into a shell.
+#[test]
+fn what_is_said_of_how_to_ask_works_as_it_stands() {
+    let program = format!(
+        "{PROGRAM}
+route look = colour(photo) -> colour
+graph reads(text: text max 4KiB) -> {{ voice: stream<audio> }} {{ {{ voice: sing(shout(text.sentences())) }} }}
+route read = reads(text) -> voice
+serve choir {{
+    openai completions -> shout, chat -> shout, chat[audio] -> sing, realtime[audio] -> sing
+    grpc
+}}
+serve reads {{ openai audio.speech -> read }}
+serve colour {{
+    grpc
+    kserve
+}}
+"
+    );
+    let serving = Serving::of(&program, &["--keys", "keys.txt"]);
+    let picture = common::root().join("dsl-examples/media/coffee.jpg");
+    fs::copy(picture, serving.file("picture.png")).unwrap();
+    let said = serving.said();
+    let lines: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let shown = lines.join("\n").replace(&serving.http, "HTTP/").replace(&serving.grpc, "GRPC");
+    let (http, grpc) = (serving.http.trim_end_matches('/'), serving.grpc.split_once("://").unwrap().1);
+    let (ws, shown) = (http.replacen("http", "ws", 1), shown.replace(http, "HTTP").replace(grpc, "GRPC"));
+    insta::assert_snapshot!(shown.replace(&ws, "WS"));
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no curl");
+        return;
+    }
+    let path = std::path::Path::new(env!("CARGO_BIN_EXE_corn")).parent().unwrap().to_str().unwrap();
+    let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+    for line in lines.iter().filter(|line| line.contains("corn call") || line.starts_with("curl")) {
+        let line = line.replace("YOUR_KEY", "sk-right").replacen("curl", "curl -sS --fail-with-body", 1);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(serving.folder.path()).env("PATH", &path);
+        outcome(shell).good();
+    }
+    for wav in ["voice.wav", "speech.wav"] {
+        assert!(fs::read(serving.file(wav)).unwrap().starts_with(b"RIFF"), "{wav}");
+    }
 }
 
 #[test]
@@ -201,6 +263,28 @@ fn keys_are_named_in_the_log_and_never_said() {
 }
 
 #[test]
+fn why_a_call_is_refused_stands_in_the_log() {
+    let serving = Serving::new(&["--log", "json"]);
+    let body = r#"{"graph": "count", "inputs": {"upto": {"a secret": 1}}}"#;
+    let head =
+        "POST /corn/v1/infer HTTP/1.1\r\nhost: corn\r\ncontent-type: application/json\r\nconnection: close";
+    let address = serving.http.trim_start_matches("http://").trim_end_matches('/');
+    let mut http = TcpStream::connect(address).unwrap();
+    http.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
+    http.read_to_end(&mut Vec::new()).unwrap();
+    let line = &serving.lines("/corn/v1/infer", 1)[0];
+    assert_eq!((&line["status"], &line["param"]), (&400.into(), &"inputs.upto".into()), "{line}");
+
+    assert_eq!(serving.call(&["--in", "upto=-5"]).code, 3);
+    serving.call(&["--route", "shout", "--in", "text=a"]).good();
+    let lines = serving.lines("/corn.v1.Corn/Stream", 2);
+    assert_eq!((&lines[0]["grpc_status"], &lines[0]["code"]), (&3.into(), &"request".into()), "{lines:?}");
+    assert_eq!(lines[1]["grpc_status"], 0, "{lines:?}");
+    assert!(["code", "param"].iter().all(|name| lines[1].get(name).is_none()), "{lines:?}");
+    assert!(!serving.said().contains("secret"), "{}", serving.said());
+}
+
+#[test]
 fn an_interrupted_call_is_cancelled_on_the_server() {
     let serving = Serving::new(&["--log", "json"]);
     let mut call = serving.command(&["--in", "upto=1000000"]);
@@ -216,4 +300,28 @@ fn an_interrupted_call_is_cancelled_on_the_server() {
     assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
     let line = &serving.lines("/corn.v1.Corn/Stream", 1)[0];
     assert_eq!((&line["outcome"], &line["cut"]), (&Json::from("gone"), &Json::from(true)), "{line}");
+}
+
+/// A word to stop counts whenever it is said: while the server starts as well.
+#[test]
+fn no_word_to_stop_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("choir.corn");
+    fs::write(&program, PROGRAM).unwrap();
+    let log = folder.path().join("log");
+    for after_ms in (0..200).step_by(8) {
+        let mut serve = command(&["serve", program.to_str().unwrap(), "--http", "127.0.0.1:0"]);
+        let mut process = serve.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(after_ms));
+        assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+        let told = Instant::now();
+        while process.try_wait().unwrap().is_none() {
+            if told.elapsed() > Duration::from_secs(20) {
+                process.kill().unwrap();
+                process.wait().unwrap();
+                panic!("told to stop after {after_ms} ms, it goes on: {}", fs::read_to_string(&log).unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }

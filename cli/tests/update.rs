@@ -13,7 +13,7 @@ mod up;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -71,6 +71,13 @@ fn kept(up: &Up) -> Vec<String> {
     let mut names: Vec<String> = names.filter(ends).collect();
     names.sort();
     names
+}
+
+/// The processes whose sockets are in the deployment's folder.
+fn sockets(up: &Up) -> Vec<String> {
+    let folder = up.folder.path().join("state").join(up.name);
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| Some(name.strip_prefix("worker-")?.strip_suffix(".sock")?.to_owned())).collect()
 }
 
 /// Asks for more than anybody takes: it is under way until it is read, or given up.
@@ -216,10 +223,13 @@ fn a_coordinator_killed_during_an_update_finds_its_workers() {
     };
     kill(&mut up);
     updating.wait().unwrap();
+    // As if it had been killed before it could write the process down.
+    fs::remove_file(up.folder.path().join("state/talk/w0-2.pid")).unwrap();
     up.start(&[]);
     assert_eq!((up.pid(0), up.call("Still.").good().stdout.as_str()), (before.clone(), "Still. "));
     up.wait("the stray's end", |_| !is_alive(&stray));
     assert_eq!(kept(&up), ["coordinator.sock", "plan.plan", "w0.pid"]);
+    up.wait("the end of the stray's socket", |up| sockets(up) == [before.clone()]);
 
     fs::write(up.file(), AFTER).unwrap();
     up.run(&["update", "talk", up.file().to_str().unwrap()]).good();
@@ -229,4 +239,118 @@ fn a_coordinator_killed_during_an_update_finds_its_workers() {
     assert_eq!((up.pid(0), up.call("Now.").good().stdout.as_str()), (now, "NOW. "));
     up.wait("the end of the workers before", |_| !is_alive(&before));
     assert_eq!(kept(&up), ["coordinator-2.sock", "plan-2.plan", "w0-2.pid", "w1-2.pid"]);
+}
+
+/// An update that cannot be written down is none: a coordinator that comes back would find the plan before.
+#[test]
+fn an_update_that_cannot_be_kept_changes_nothing() {
+    let up = Up::new("talk", BEFORE, &[]);
+    let before = up.pid(0);
+    let in_the_way = up.folder.path().join("state").join(up.name).join("generation.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let refused = update(&up);
+    assert!(refused.code == 4 && refused.stderr.contains("generation.new"), "{}", refused.stderr);
+    up.wait("the end of the update", |up| status(up)["coming"].is_null() && kept(up).len() == 3);
+    assert_eq!((up.pid(0), up.call("Still here.").good().stdout.as_str()), (before, "Still here. "));
+    fs::remove_dir(&in_the_way).unwrap();
+    update(&up).good();
+    assert_eq!(up.call("Now.").good().stdout, "NOW. ");
+}
+
+/// Whoever waits for a worker of a plan that is replaced is told so, and does not wait for ever.
+#[test]
+fn who_waits_for_workers_hears_of_an_update() {
+    let up = Up::new("talk", BEFORE, &[]);
+    // It keeps w0 from being drained.
+    let much = asked_for_much(&up);
+    let waits = |args: &[&str]| up.corn(args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let waiting = [waits(&["restart", "talk", "w0"]), waits(&["drain", "talk", "w0", "--force"])];
+    up.wait("w0 being drained", |up| up.workers()[0]["standing"] == "draining");
+    update(&up).good();
+    for waiting in waiting {
+        let output = waiting.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("an update replaced the plan"), "{said}");
+    }
+    signal("-INT", &much.id().to_string());
+    much.wait_with_output().unwrap();
+    assert_eq!(up.call("Now.").good().stdout, "NOW. ");
+}
+
+/// Two workers, of which one is on another host, as far as Corn knows.
+const TWO_HOSTS: &str = "
+component Words() { in text: text max 1MiB out words: stream<text max 1KiB> run reference \"text.words\" }
+component Upper() { in text: text max 1MiB out text: text max 1MiB run reference \"text.upper\" }
+let words = Words()
+let upper = Upper()
+graph speak(prompt: text max 1MiB) -> { reply: stream<text> } { { reply: words(upper(prompt)) } }
+route chat = speak(prompt) -> reply
+cluster two { node here { cpu 4 memory 4GiB } node there { cpu 4 memory 4GiB } link here there 10Gbps }
+place speak on two { words: on here upper: on there }
+";
+
+/// A worker on another host.
+struct There(Child);
+
+impl There {
+    fn join(up: &Up, port: u16, worker: &str) -> Self {
+        let token = up.folder.path().join("state").join(up.name).join("token");
+        let join = format!("127.0.0.1:{port}");
+        let args = ["worker", "--join", &join, "--as", worker, "--token-file", token.to_str().unwrap()];
+        Self(up.corn(&args).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for There {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A deployment over several hosts is updated when it is up, and not before; workers of other hosts join the plan that
+/// comes at a place of its own, and end with the plan that leaves.
+#[test]
+fn workers_of_other_hosts_join_an_update() {
+    let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+    let mut up = Up { folder, name: "talk", process: None };
+    fs::write(up.file(), TWO_HOSTS).unwrap();
+    let (first, second) = (free_port(), free_port());
+    let listens = |port: u16| format!("127.0.0.1:{port}");
+    let program = up.file().to_str().unwrap().to_owned();
+    let log = fs::File::create(up.folder.path().join("up.log")).unwrap();
+    let args = ["up", &program, "--host", "here", "--listen", &listens(first)];
+    up.process = Some(up.corn(&args).stderr(log).spawn().unwrap());
+    up.wait("waiting for the other host", |up| up.said().contains(" of host 'there'"));
+    let plan = up.run(&["compile", &program]).good().stdout;
+    let there = |plan: &str| {
+        let line =
+            plan.lines().find(|line| line.trim_start().starts_with("worker w") && line.contains("there"));
+        line.unwrap_or_else(|| panic!("{plan}")).split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let worker = there(&plan);
+    up.wait("the coordinator being there", |up| up.run(&["ps", "talk"]).code == 0);
+    let early = up.run(&["update", "talk", &program, "--listen", &listens(second)]);
+    assert!(early.code == 4 && early.stderr.contains("it is not up yet"), "{}", early.stderr);
+    let mut before = There::join(&up, first, &worker);
+    up.wait("it is up", |up| up.said().contains(" is up: "));
+    assert_eq!(up.call("One.").good().stdout, "ONE. ");
+
+    fs::write(up.file(), TWO_HOSTS.replace("stream<text max 1KiB>", "stream<text max 2KiB>")).unwrap();
+    let refused = up.run(&["update", "talk", &program]);
+    assert!(refused.code != 0 && refused.stderr.contains("--listen"), "{}", refused.stderr);
+    let args = ["update", "talk", &program, "--listen", &listens(second)];
+    let updating = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    up.wait("the next plan loading", |up| !status(up)["coming"].is_null());
+    assert_eq!(up.call("Two.").good().stdout, "TWO. ");
+    let _now = There::join(&up, second, &worker);
+    let output = updating.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(up.call("Three.").good().stdout, "THREE. ");
+    assert!(before.0.wait().unwrap().success(), "it was told to end");
+    up.wait("the end of what was before", |up| status(up)["leaving"].is_null());
 }

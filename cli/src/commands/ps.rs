@@ -1,19 +1,18 @@
-//! `corn ps`, `logs`, `drain`, `restart`, `scale` and `down`: a deployment that is up.
+//! `corn ps`, `drain`, `restart`, `scale` and `down`: a deployment that is up.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
-use corn_engine::{Member, Standing, Status};
+use corn_engine::{Member, Standing, Started, Status};
 use corn_plan::{Bytes, Plan, Stage, WorkerId};
 use serde_json::json;
 use tokio::task::LocalSet;
 
-use crate::commands::{print, told_to_stop};
+use crate::commands::lacking::{lack, obstacle};
+use crate::commands::{print, say};
 use crate::failure::Failure;
 use crate::state::State;
 
@@ -33,23 +32,18 @@ pub(crate) struct Ps {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Logs {
-    /// The deployment.
-    name: String,
-    /// Only `coordinator`, or a worker such as w0.
-    who: Option<String>,
-    /// Go on with what is said from now on.
-    #[arg(short, long)]
-    follow: bool,
-}
-
-#[derive(Debug, Args)]
+#[command(after_help = "\
+A worker that alone has a component, of those that are ready, is not drained unless --force says
+so. `corn restart` brings it back.")]
 pub(crate) struct Drain {
     /// The deployment.
     name: String,
     /// The worker, such as w1.
     #[arg(value_parser = crate::args::worker)]
     worker: WorkerId,
+    /// Also if no other worker has what it has: requests for that wait then, and are refused.
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +56,10 @@ pub(crate) struct Restart {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+It fails as soon as it is known that a worker does not become ready by itself: its process ends, or
+it is of another host and nobody has joined from there. The deployment goes on with what was asked
+for, until another `corn scale`.")]
 pub(crate) struct Scale {
     /// The deployment.
     name: String,
@@ -69,6 +67,9 @@ pub(crate) struct Scale {
     component: String,
     /// How many replicas, as far as the plan has room for them.
     replicas: u32,
+    /// How long to wait until it is so, in seconds; then the command says what is missing.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    within: u64,
 }
 
 #[derive(Debug, Args)]
@@ -85,10 +86,7 @@ pub(crate) fn ps(args: &Ps) -> Result<(), Failure> {
     let all: Vec<(State, Option<Status>)> = local(async {
         let mut all = Vec::new();
         for state in states {
-            let status = match state.connect().await {
-                Some(mut remote) => Some(remote.status().await?),
-                None => None,
-            };
+            let status = status(&state).await?;
             all.push((state, status));
         }
         Ok(all)
@@ -119,6 +117,17 @@ pub(crate) fn ps(args: &Ps) -> Result<(), Failure> {
         .collect();
     let none = || "no deployment is up; `corn up FILE.corn` starts one\n".to_owned();
     print(&if up.is_empty() { none() } else { up.join("\n") })
+}
+
+/// How a deployment is; `None` if it is not up.
+async fn status(state: &State) -> Result<Option<Status>, Failure> {
+    let Some(mut remote) = state.connect().await? else { return Ok(None) };
+    match remote.status().await {
+        Ok(status) => Ok(Some(status)),
+        // It ended in the meantime.
+        Err(_) if state.connect().await?.is_none() => Ok(None),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 fn table(name: &str, status: &Status) -> String {
@@ -155,6 +164,11 @@ fn table(name: &str, status: &Status) -> String {
         }
         if let Standing::Failed(why) = &worker.standing {
             let _ = writeln!(text, "         {why}");
+        } else if let (Standing::Away, Some(Started { last: Some(how), ended })) =
+            (&worker.standing, &worker.started)
+        {
+            let times = if *ended == 1 { String::new() } else { format!(" {ended} times, at last") };
+            let _ = writeln!(text, "         it ended{times}: {how}");
         }
     }
     text
@@ -193,83 +207,11 @@ fn handed(worker: &Member) -> String {
     if counts.is_empty() { "-".to_owned() } else { counts.join(", ") }
 }
 
-pub(crate) fn logs(args: &Logs) -> Result<(), Failure> {
-    let state = State::of(&args.name)?;
-    let mut logs = open_logs(&state, args.who.as_deref())?;
-    let wide = logs.iter().map(|log| log.who.len()).max().unwrap_or(0);
-    let mut show = || -> Result<(), Failure> {
-        for log in &mut logs {
-            for line in log.lines() {
-                print(&format!("{:<wide$}  {line}\n", log.who))?;
-            }
-        }
-        Ok(())
-    };
-    show()?;
-    if !args.follow {
-        return Ok(());
-    }
-    local(async {
-        let follow = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                show()?;
-            }
-        };
-        tokio::select! {
-            () = told_to_stop() => Ok(()),
-            outcome = follow => outcome,
-        }
-    })
-}
-
-/// A log, and how far it was read.
-struct Log {
-    who: String,
-    path: PathBuf,
-    at: u64,
-}
-
-impl Log {
-    /// The whole lines that came since.
-    fn lines(&mut self) -> Vec<String> {
-        let mut text = String::new();
-        let read = File::open(&self.path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(self.at))?;
-            file.read_to_string(&mut text)
-        });
-        if read.is_err() {
-            return Vec::new();
-        }
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        self.at += whole as u64;
-        text[..whole].lines().map(str::to_owned).collect()
-    }
-}
-
-fn open_logs(state: &State, who: Option<&str>) -> Result<Vec<Log>, Failure> {
-    let entries = std::fs::read_dir(state.logs()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let name = |path: &PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
-    let mut logs: Vec<Log> =
-        entries.filter_map(|path| Some(Log { who: name(&path)?, path, at: 0 })).collect();
-    logs.sort_by(|one, other| one.who.cmp(&other.who));
-    if logs.is_empty() {
-        return Err(Failure::Usage(format!("there is no log of a deployment '{}'", state.name)));
-    }
-    let there_are: Vec<String> = logs.iter().map(|log| log.who.clone()).collect();
-    logs.retain(|log| who.is_none_or(|who| who == log.who));
-    if logs.is_empty() {
-        let (who, there_are) = (who.unwrap_or_default(), there_are.join(", "));
-        return Err(Failure::Usage(format!("there is no log of '{who}'; there are {there_are}")));
-    }
-    Ok(logs)
-}
-
 pub(crate) fn drain(args: &Drain) -> Result<(), Failure> {
     let state = State::of(&args.name)?;
     local(async {
         let mut remote = state.connected().await?;
-        remote.drain(args.worker).await?;
+        remote.drain(args.worker, args.force).await?;
         let mut status = remote.status().await?;
         let generation = status.generation;
         loop {
@@ -286,35 +228,53 @@ pub(crate) fn drain(args: &Drain) -> Result<(), Failure> {
                 }
             }
         }
+        let (worker, name) = (args.worker, &args.name);
+        let alone = status.only_on(worker);
+        if !alone.is_empty() {
+            say(&format!(
+                "no worker is left that has {}: requests wait for one, and are refused",
+                alone.join(", ")
+            ));
+        }
         print(&format!(
-            "{} takes no requests, and has none; `corn restart {} {}` brings it back\n",
-            args.worker, args.name, args.worker
+            "{worker} takes no requests, and has none; `corn restart {name} {worker}` brings it back\n"
         ))
     })
 }
 
 pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
-    let state = State::of(&args.name)?;
+    let state = State::of(&args.name)?.present();
     local(async {
         let mut remote = state.connected().await?;
-        let count = remote.status().await?.workers.len() as u32;
+        let generation = remote.status().await?.generation;
+        let plan = remote.plan().await?;
+        let plan = plan.plan();
         let all: Vec<WorkerId> = match args.worker {
             Some(worker) => vec![worker],
-            None => (0..count).map(WorkerId).collect(),
+            None => plan.workers.ids().collect(),
         };
         for worker in all {
-            let lives = |status: &Status| status.workers[worker.0 as usize].restarts;
             let before = remote.status().await?;
+            unchanged(generation, &before)?;
             remote.restart(worker).await?;
+            let was = &before.workers[worker.0 as usize];
+            if was.started.is_none() {
+                let host = &plan.workers[worker].host;
+                return Err(Failure::Usage(format!(
+                    "{worker} is of host '{host}': whoever started it there ends it and starts another; \
+                     `corn drain {} {worker}` empties it before",
+                    args.name
+                )));
+            }
             let mut now = remote.status().await?;
             loop {
-                unchanged(before.generation, &now)?;
-                let member = &now.workers[worker.0 as usize];
-                if lives(&now) > lives(&before) && member.standing == Standing::Ready {
+                unchanged(generation, &now)?;
+                let is = &now.workers[worker.0 as usize];
+                if is.restarts > was.restarts && is.standing == Standing::Ready {
                     break;
                 }
-                if let Standing::Failed(why) = &member.standing {
-                    return Err(Failure::setup(format!("{worker} did not come back: {why}")));
+                if let Some(obstacle) = obstacle(&state, plan, was, is) {
+                    return Err(Failure::setup(format!("{obstacle}; it is started again and again")));
                 }
                 now = remote.changed(now.version).await?;
             }
@@ -325,35 +285,66 @@ pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
 }
 
 pub(crate) fn scale(args: &Scale) -> Result<(), Failure> {
-    let state = State::of(&args.name)?;
+    let state = State::of(&args.name)?.present();
     local(async {
         let mut remote = state.connected().await?;
+        let before = remote.status().await?;
         let plan = remote.plan().await?;
+        let plan = plan.plan();
         remote.scale(&args.component, args.replicas).await?;
-        let (kept, gone) = replicas(plan.plan(), &args.component, args.replicas);
+        let (kept, gone) = replicas(plan, &args.component, args.replicas);
+        let mut is_late = pin!(tokio::time::sleep(Duration::from_secs(args.within)));
         let mut status = remote.status().await?;
-        let generation = status.generation;
         loop {
-            unchanged(generation, &status)?;
-            let standing = |worker: &WorkerId| &status.workers[worker.0 as usize].standing;
-            if let Some((worker, why)) = kept.iter().find_map(|worker| match standing(worker) {
-                Standing::Failed(why) => Some((worker, why)),
-                _ => None,
-            }) {
-                return Err(Failure::setup(format!("{worker} cannot load: {why}")));
+            unchanged(before.generation, &status)?;
+            let member = |worker: &WorkerId| &status.workers[worker.0 as usize];
+            let obstacle = kept.iter().find_map(|worker| {
+                obstacle(&state, plan, &before.workers[worker.0 as usize], member(worker))
+            });
+            if let Some(obstacle) = obstacle {
+                return Err(unscaled(args, &obstacle));
             }
             // One that was drained before is there as well.
-            let is_there = |worker| !matches!(standing(worker), Standing::Away | Standing::Loading { .. });
-            let are_there = kept.iter().all(is_there);
-            if are_there && gone.iter().all(|worker| *standing(worker) == Standing::Away) {
+            let is_missing = |worker: &&WorkerId| {
+                matches!(
+                    member(worker).standing,
+                    Standing::Away | Standing::Loading { .. } | Standing::Failed(_)
+                )
+            };
+            let missing: Vec<&WorkerId> = kept.iter().filter(is_missing).collect();
+            let left: Vec<&WorkerId> = gone.iter().filter(|worker| member(worker).pid.is_some()).collect();
+            if missing.is_empty() && left.is_empty() {
                 break;
             }
-            status = remote.changed(status.version).await?;
+            tokio::select! {
+                changed = remote.changed(status.version) => status = changed?,
+                () = &mut is_late => {
+                    let lacks = missing.into_iter().filter_map(|worker| lack(&state, plan, member(worker)));
+                    let stay = left.into_iter().map(|worker| format!("{worker} ends what it has under way"));
+                    let each: Vec<String> = lacks.chain(stay).collect();
+                    let within = args.within;
+                    return Err(unscaled(args, &format!("within {within} s (--within): {}", each.join("; "))));
+                }
+            }
         }
         let ready: Vec<String> = kept.iter().map(WorkerId::to_string).collect();
-        let replicas = if args.replicas == 1 { "replica" } else { "replicas" };
-        print(&format!("{} has {} {replicas}: {}\n", args.component, args.replicas, ready.join(", ")))
+        let replicas = counted(args.replicas);
+        print(&format!("{} has {replicas}: {}\n", args.component, ready.join(", ")))
     })
+}
+
+/// It goes on to be wished for, though something stands in the way.
+fn unscaled(args: &Scale, why: &str) -> Failure {
+    let Scale { name, component, .. } = args;
+    Failure::setup(format!(
+        "{component} has not {} yet: {why}. The deployment goes on with it: `corn ps {name}` shows how far it is, and \
+         another `corn scale {name} {component} N` replaces it",
+        counted(args.replicas)
+    ))
+}
+
+fn counted(replicas: u32) -> String {
+    format!("{replicas} {}", if replicas == 1 { "replica" } else { "replicas" })
 }
 
 /// Workers are known by their plan: with another one, there is nothing left to wait for.

@@ -7,16 +7,19 @@ use clap::{Args, ValueEnum};
 use corn_core::executor::Progress;
 use corn_engine::{Engine, NoObserver, Observer};
 use corn_executors::Executors;
-use corn_plan::{Plan, RecordingId, Verified};
-use corn_serve::{Bound, Bounds, Keys, Listening, Log, MediaSources, Notices, Served, Sockets, Tls, Traces};
+use corn_plan::{Endpoint, Plan, RecordingId, Verified};
+use corn_serve::{
+    Bound, Bounds, Keys, Listening, Log, MediaSources, Notices, Origins, Served, Sockets, Tls, Traces,
+};
 use tokio::sync::watch;
 
 use crate::args::Placement;
 use crate::commands::models::{open_store, pins};
-use crate::commands::{say, told_to_stop};
+use crate::commands::{say, told_to_stop, told_to_stop_times};
 use crate::failure::Failure;
 use crate::program;
 use crate::progress::Bars;
+use crate::request::paste;
 
 /// Requests in flight at once, if nobody says how many.
 const INFLIGHT: u32 = 16;
@@ -89,6 +92,9 @@ pub(crate) struct Faces {
     /// Fetch media also where these domains are on this machine or in private networks.
     #[arg(long, requires = "media_domains")]
     media_private: bool,
+    /// Pages of other hosts that may ask over HTTP from a browser: `https://app.example.org`, or `*` for any.
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    origins: Vec<String>,
 }
 
 /// How calls are logged.
@@ -133,13 +139,14 @@ impl Faces {
     pub(crate) fn listening(&self) -> Result<Listening, Failure> {
         let keys = self.keys.as_deref().map(Keys::read).transpose()?;
         let media = MediaSources::new(&self.media_domains, self.media_private)?;
+        let origins = Origins::new(&self.origins)?;
         let client_ca = self.tls_client_ca.as_deref();
         let tls = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
         let tls = tls.map(|(certificate, key)| Tls::read(certificate, key, client_ca)).transpose()?;
         let (http, grpc) = (self.http.clone(), self.grpc.clone());
         let bounds = self.max_connections.map_or_else(Bounds::default, |most| Bounds::of(most as usize));
         take_all_files();
-        Ok(Listening { http, grpc, keys, media, tls, bounds, notices: Notices(say) })
+        Ok(Listening { http, grpc, keys, media, origins, tls, bounds, notices: Notices(say) })
     }
 
     /// Says what is served, and where.
@@ -147,17 +154,30 @@ impl Faces {
         let name = &plan.name;
         let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         if let Some(http) = bound.http {
+            let is_model = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Openai { .. });
+            let has_models = plan.serves.iter().flat_map(|it| &it.endpoints).any(is_model);
+            let at = if has_models { "/v1" } else { "/corn/v1" };
             say(&format!(
-                "{name} is served over HTTP at {scheme}://{http}/v1, with a page to see and try it at {scheme}://{http}/"
+                "{name} is served over HTTP at {scheme}://{http}{at}, with a page to see and try it at {scheme}://{http}/"
             ));
+            if !has_models {
+                say(
+                    "  no model of the OpenAI API is among it: no `openai` stands in a `serve` of the program",
+                );
+            }
         }
         if let Some(grpc) = bound.grpc {
             say(&format!("{name} is served over gRPC at {scheme}://{grpc}"));
         }
-        if let Some((certificate, http)) = self.tls_cert.as_ref().zip(bound.http) {
-            let client = if self.tls_client_ca.is_some() { " --cert YOUR.pem --key YOUR.key" } else { "" };
-            let certificate = certificate.display();
-            say(&format!("  curl --cacert {certificate}{client} https://{http}/health"));
+        let server = paste::Server {
+            http: bound.http.map(|at| format!("{scheme}://{at}")),
+            grpc: bound.grpc.map(|at| format!("{scheme}://{at}")),
+            certificate: self.tls_cert.as_ref().map(|path| path.display().to_string()),
+            wants_certificates: self.tls_client_ca.is_some(),
+            wants_keys: self.keys.is_some(),
+        };
+        for line in paste::to_server(plan, &server) {
+            say(&format!("  {line}"));
         }
     }
 }
@@ -247,5 +267,5 @@ fn take_all_files() {
 pub(crate) async fn told_twice() {
     told_to_stop().await;
     say("stops: requests under way may end; once more ends at once");
-    told_to_stop().await;
+    told_to_stop_times(2).await;
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use corn_core::Fault;
-use corn_engine::{Deployment, Generations, Order, Standing, serve_control};
+use corn_engine::{Deployment, Generations, Order, Standing, Switchboard, serve_control};
 use corn_plan::{Plan, Transport, Verified, WeightsSource, verify};
 use corn_serve::Sockets;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -22,12 +22,14 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::args::Placement;
+use crate::commands::lacking::lacks;
 use crate::commands::models::pins;
 use crate::commands::serve::{Faces, told_twice};
 use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::program;
 use crate::progress::Bars;
+use crate::request::paste;
 use crate::state::State;
 use change::Change;
 use generation::{Common, Generation};
@@ -35,6 +37,8 @@ use supervise::end_strays;
 
 /// Requests in flight at once, if nobody says how many.
 const INFLIGHT: u32 = 16;
+/// How many seconds loading may take where nobody watches it, if nobody says: weights may have to be fetched first.
+pub(crate) const LOAD_WITHIN: u64 = 1800;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -59,6 +63,10 @@ pub(crate) struct Up {
     /// Say on standard output what is up, once it is, followed by an empty line.
     #[arg(long, hide = true)]
     for_detached: bool,
+    /// How long loading may take, in seconds; then it ends and says what is missing [default: 1800 with --detach,
+    /// otherwise until Ctrl-C].
+    #[arg(long, value_name = "SECONDS")]
+    load_within: Option<u64>,
     /// The host of the plan that this is [default: the one host of the plan, or the first].
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -80,6 +88,14 @@ pub(crate) struct Up {
     placement: Placement,
 }
 
+impl Up {
+    /// How long loading may take.
+    fn loads_within(&self) -> Option<Duration> {
+        let unattended = self.for_detached.then_some(LOAD_WITHIN);
+        self.load_within.or(unattended).map(Duration::from_secs)
+    }
+}
+
 pub(crate) fn up(args: &Up) -> Result<(), Failure> {
     let inflight = args.placement.inflight.or(Some(INFLIGHT));
     let plan = planned(&args.file, &Placement { inflight, ..args.placement.clone() })?;
@@ -99,15 +115,13 @@ pub(crate) fn up(args: &Up) -> Result<(), Failure> {
             drop(lock);
             return detach(&state, args).await;
         }
-        let state = state.present();
+        let state = state.locked(lock).present();
         // Workers of another plan are of no use to this one, and its token is not theirs.
         let text = plan.plan().to_text();
         if std::fs::read_to_string(state.plan()).is_ok_and(|before| before != text) {
             let _ = std::fs::remove_file(state.token());
         }
-        let outcome = run(args, &state, &host, Arc::new(plan)).await;
-        drop(lock);
-        outcome
+        run(args, &state, &host, Arc::new(plan)).await
     });
     runtime.shutdown_background();
     outcome
@@ -122,6 +136,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let common = Common {
         host: host.to_owned(),
         token: state.make_token(args.encrypt)?,
+        switchboard: Switchboard::start()?,
         waits: Duration::from_secs(args.wait_for_workers),
         offline: args.offline,
         faces: args.faces.clone(),
@@ -136,7 +151,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     let first = Arc::clone(&now.deployment);
     let is_up = Cell::new(false);
     let begun = async {
-        ready(&first).await?;
+        ready(state, &first, args.loads_within()).await?;
         let up = what_is_up(state, plan.plan(), &first);
         is_up.set(true);
         say(&up);
@@ -147,7 +162,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
         std::future::pending().await
     };
     let mut begun = pin!(begun);
-    let mut control = pin!(serve_control(&socket, Arc::clone(&generations), orders));
+    let mut control = pin!(serve_control(&common.switchboard, &socket, Arc::clone(&generations), orders));
     let mut serving = pin!(sockets.serve(is_answered, told_to_stop()));
     let mut stop = pin!(async {
         if is_served {
@@ -156,6 +171,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
             told_to_stop().await;
         }
     });
+    let mut removed = pin!(state.removed());
     let mut change = Change::None;
     let outcome = loop {
         tokio::select! {
@@ -166,6 +182,8 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
             () = &mut stop => break Ok(()),
             outcome = &mut control => break outcome.map_err(Failure::Fault),
             failure = now.failed() => break Err(failure),
+            // Behind `control`, which makes the socket that is looked for.
+            failure = &mut removed => break Err(failure),
             order = obeyed.recv() => match order {
                 Some(Order::Down) | None => break Ok(()),
                 Some(Order::Update(update)) if is_up.get() => change.begin(&common, &now, &generations, update),
@@ -175,9 +193,7 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
                 Some(order) => now.order(order),
             },
             step = change.step(is_served) => {
-                if let Err(failure) = change.go_on(step, &mut now, &generations) {
-                    break Err(failure);
-                }
+                change.go_on(step, &mut now, &generations);
                 serves.send_if_modified(|served| {
                     let is_new = !Arc::ptr_eq(served, &now.served);
                     served.clone_from(&now.served);
@@ -188,12 +204,12 @@ async fn run(args: &Up, state: &State, host: &str, plan: Arc<Verified>) -> Resul
     };
     say(&format!("{} ends", state.name));
     tokio::join!(change.end(), now.end(true));
-    let _ = std::fs::remove_file(&socket);
+    state.forget_control();
     outcome
 }
 
-/// Ends when every stage has a worker that is ready; shows how far they are.
-async fn ready(deployment: &Deployment) -> Result<(), Failure> {
+/// Ends when every worker is ready, or within so long; shows how far they are.
+async fn ready(state: &State, deployment: &Deployment, within: Option<Duration>) -> Result<(), Failure> {
     let bars = Bars::new(false);
     let shown = async {
         loop {
@@ -208,12 +224,25 @@ async fn ready(deployment: &Deployment) -> Result<(), Failure> {
             deployment.changed(status.version).await;
         }
     };
+    let is_late = async {
+        match within {
+            Some(within) => tokio::time::sleep(within).await,
+            None => std::future::pending().await,
+        }
+    };
     let outcome = tokio::select! {
-        outcome = deployment.ready() => outcome,
+        outcome = deployment.ready() => outcome.map_err(Failure::Fault),
         () = shown => Ok(()),
+        () = is_late => Err(Failure::setup(late(state, deployment, within.unwrap_or_default()))),
     };
     bars.clear();
-    Ok(outcome?)
+    outcome
+}
+
+/// Says which workers are not ready though they had so long, and why.
+fn late(state: &State, deployment: &Deployment, within: Duration) -> String {
+    let lacks = lacks(state, deployment.engine().plan().plan(), &deployment.status());
+    format!("not everything was ready within {} s (--load-within): {lacks}", within.as_secs())
 }
 
 /// Says how the workers of other hosts join, if there are any.
@@ -244,22 +273,13 @@ fn what_is_up(state: &State, plan: &Plan, deployment: &Deployment) -> String {
     let ready = status.workers.iter().filter(|worker| worker.standing == Standing::Ready).count();
     let (name, all) = (&state.name, status.workers.len());
     let mut lines = vec![format!("{name} is up: {ready} of {all} workers are ready")];
-    let mut routes: Vec<&str> = Vec::new();
-    for recording in &plan.recordings {
-        if routes.contains(&recording.route.as_str()) {
-            continue;
-        }
-        routes.push(&recording.route);
-        let inputs = recording.inputs.iter().filter(|input| input.default.is_none());
-        let inputs: Vec<String> = inputs.map(|input| format!("--in {}=…", input.name)).collect();
-        lines.push(format!("  corn call {name} --route {} {}", recording.route, inputs.join(" ")));
-    }
+    lines.extend(paste::to_deployment(name, plan).into_iter().map(|line| format!("  {line}")));
     lines.join("\n")
 }
 
 /// Starts the same command in the background, and waits until it is ready or has failed.
 async fn detach(state: &State, args: &Up) -> Result<(), Failure> {
-    let log = state.log("coordinator");
+    let log = state.coordinator_log();
     let file = std::fs::File::create(&log)
         .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", log.display())))?;
     let own = std::env::current_exe().map_err(|error| Failure::setup(format!("who am I: {error}")))?;
@@ -286,8 +306,15 @@ async fn detach(state: &State, args: &Up) -> Result<(), Failure> {
     }
     let _ = child.wait().await;
     let said = std::fs::read_to_string(&log).unwrap_or_default();
-    let last = said.lines().rfind(|line| line.starts_with("error")).unwrap_or("it ended at once");
-    Err(Failure::Fault(Fault::setup(last.trim_start_matches("error: "))))
+    let last = said.lines().rfind(|line| line.starts_with("error"));
+    let last = last.map_or_else(
+        || {
+            let log = log.display();
+            format!("it ended at once, and '{log}' has no error: without --detach it says why")
+        },
+        |line| line.trim_start_matches("error: ").to_owned(),
+    );
+    Err(Failure::Fault(Fault::setup(last)))
 }
 
 /// A plan for threads of one process hands pointers over, and processes have none in common.

@@ -9,7 +9,7 @@ use corn_engine::{Remote, Standing};
 
 use crate::args::Placement;
 use crate::commands::ps::local;
-use crate::commands::up::planned;
+use crate::commands::up::{LOAD_WITHIN, planned};
 use crate::commands::{print, told_to_stop};
 use crate::failure::Failure;
 use crate::progress::Bars;
@@ -19,12 +19,13 @@ use crate::state::State;
 #[command(after_help = "\
 The new plan's workers load beside those that serve, so the host needs memory for both. When all of them are ready,
 requests that come go to them; those under way end where they began. As many are admitted at once as before, unless
---inflight says otherwise. If a worker cannot load or ends before that,
-nothing changes, and the command fails and says why. Ctrl-C before that takes the update back.
+--inflight says otherwise. If a worker cannot load or ends before that, or not all are ready within
+--load-within, nothing changes, and the command fails and says why. Ctrl-C before that takes the
+update back.
 
 Examples:
   corn update assistant assistant.corn
-  corn update assistant next.plan --drain-within 30
+  corn update assistant next.plan --load-within 120 --drain-within 30
 
 A coordinator that dies is brought back with `corn up` and the file of the last update.")]
 pub(crate) struct Update {
@@ -32,6 +33,9 @@ pub(crate) struct Update {
     name: String,
     /// The `.corn` file, or a plan.
     file: PathBuf,
+    /// How long the workers of the new plan may take to be ready, in seconds; then it is taken back.
+    #[arg(long, value_name = "SECONDS", default_value_t = LOAD_WITHIN)]
+    load_within: u64,
     /// How long requests under way may take to end, in seconds; what is left then fails.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     drain_within: u64,
@@ -51,9 +55,10 @@ pub(crate) fn update(args: &Update) -> Result<(), Failure> {
         let inflight = Some(args.placement.inflight.unwrap_or(before));
         let plan = planned(&args.file, &Placement { inflight, ..args.placement.clone() })?;
         let bars = Bars::new(false);
-        let drain_within = Duration::from_secs(args.drain_within);
+        let (load_within, drain_within) =
+            (Duration::from_secs(args.load_within), Duration::from_secs(args.drain_within));
         let outcome = tokio::select! {
-            outcome = remote.update(plan.plan(), args.listen.as_deref(), drain_within) => outcome,
+            outcome = remote.update(plan.plan(), args.listen.as_deref(), load_within, drain_within) => outcome,
             fault = show(&mut watched, &bars) => Err(fault),
             () = told_to_stop() => {
                 let message = format!("interrupted: '{}' goes on as it was", args.name);

@@ -22,7 +22,7 @@ Examples:
 `corn up` starts the workers of its own host itself; those of other hosts are started like this.")]
 pub(crate) struct Worker {
     /// Where the coordinator listens: unix:PATH on this host, or HOST:PORT.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::args::coordinator)]
     join: String,
     /// A file with the deployment's token; the variable CORN_TOKEN does as well.
     #[arg(long, value_name = "FILE")]
@@ -39,6 +39,10 @@ pub(crate) struct Worker {
     /// How long to look for a coordinator that is away, such as 30s or 2min.
     #[arg(long, value_name = "DURATION", default_value = "2min", value_parser = crate::args::duration)]
     patience: Duration,
+    /// Where this worker's socket is, a folder that only its owner may enter [default: a new one among the temporary
+    /// files].
+    #[arg(long, value_name = "FOLDER")]
+    socket_folder: Option<PathBuf>,
     /// Use only weights that are in the cache.
     #[arg(long)]
     offline: bool,
@@ -55,8 +59,13 @@ pub(crate) fn worker(args: &Worker) -> Result<(), Failure> {
         let message = "a worker needs the deployment's token: --token-file FILE, or the variable CORN_TOKEN";
         return Err(Failure::Usage(message.to_owned()));
     }
-    let folder = tempfile::Builder::new().prefix("corn-").tempdir();
-    let folder = folder.map_err(|error| Failure::setup(format!("no folder for a socket: {error}")))?;
+    let (folder, _own) = if let Some(folder) = &args.socket_folder {
+        (folder.clone(), None)
+    } else {
+        let own = tempfile::Builder::new().prefix("corn-").tempdir();
+        let own = own.map_err(|error| Failure::setup(format!("no folder for a socket: {error}")))?;
+        (own.path().to_owned(), Some(own))
+    };
     let mut options = StoreOptions::from_env();
     options.offline |= args.offline;
     let store = Store::open(options).map_err(|error| Failure::setup(error.to_string()))?;
@@ -68,7 +77,7 @@ pub(crate) fn worker(args: &Worker) -> Result<(), Failure> {
         worker: args.seat,
         listen: args.listen.clone(),
         advertise: args.advertise.clone(),
-        folder: folder.path().to_owned(),
+        folder,
         patience: args.patience,
     };
     Ok(corn_engine::work(&membership, loader, &|line| say(line))?)

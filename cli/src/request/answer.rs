@@ -41,7 +41,7 @@ pub(crate) async fn take(
     while let Some(piece) = answer.next().await {
         match piece {
             Piece::Item { output, datum } if failed.is_none() => outputs.item(output, datum)?,
-            Piece::Item { .. } => {}
+            Piece::Item { .. } | Piece::Used(_) => {}
             Piece::End { .. } => came(),
             Piece::Failed(fault) => failed = Some(fault),
         }

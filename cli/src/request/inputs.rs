@@ -1,10 +1,11 @@
 //! Inputs from the command line, read as their declared types.
 
-use std::io::Read;
+use std::fmt::Display;
 use std::path::Path;
 
-use corn_core::Datum;
-use corn_media::{AudioLimits, ImageLimits, read_audio, read_image};
+use corn_core::{Conversation, Datum, Message, Part, Role};
+use corn_media::{AudioLimits, ImageLimits, VideoLimits, modality, read_audio, read_image, read_video};
+use corn_plan::types::PART_MAX_BYTES;
 use corn_plan::{Form, Kind};
 use corn_serve::client;
 
@@ -12,27 +13,33 @@ use crate::failure::Failure;
 use crate::request::Binding;
 use crate::request::way::Way;
 
-/// Most bytes of one input file, so that a wrong path does not fill the memory.
-const MAX_BYTES: u64 = 1 << 30;
-
 /// What inputs become, for those who replay them here or elsewhere.
 pub(crate) trait Brought: Sized {
-    /// What a file of media holds.
-    fn media(kind: &Kind, file: Vec<u8>) -> Result<Self, String>;
+    /// What a file holds, which is read as `kind`: a picture, a sound or a video.
+    fn medium(kind: &Kind, file: &[u8]) -> Result<Self, String>;
     /// Anything else, which is of `kind`.
     fn plain(kind: &Kind, datum: Datum) -> Result<Self, String>;
     /// Several.
     fn list(items: Vec<Self>) -> Self;
+    /// A conversation of `kind` that begins with a user who says this: texts and media.
+    fn said(kind: &Kind, parts: Vec<Self>) -> Result<Self, String>;
 }
 
 /// Here, they are decoded here.
 impl Brought for Datum {
-    fn media(kind: &Kind, file: Vec<u8>) -> Result<Self, String> {
-        let decoded = if let Kind::Audio { max_ms, .. } = kind {
-            read_audio(&file, AudioLimits { max_ms: *max_ms }).map(|audio| Self::Audio(audio.into()))
-        } else {
-            let max_bytes = kind.max_bytes().unwrap_or(u64::MAX);
-            read_image(&file, ImageLimits::from_bytes(max_bytes)).map(|image| Self::Image(image.into()))
+    fn medium(kind: &Kind, file: &[u8]) -> Result<Self, String> {
+        let decoded = match kind {
+            Kind::Audio { max_ms, .. } => {
+                read_audio(file, AudioLimits { max_ms: *max_ms }).map(|audio| Self::Audio(audio.into()))
+            }
+            Kind::Video { rate, max_bytes } => {
+                let limits = VideoLimits { rate: *rate, max_bytes: *max_bytes };
+                read_video(file, limits).map(|video| Self::Video(video.into()))
+            }
+            kind => {
+                let max_bytes = kind.max_bytes().unwrap_or(u64::MAX);
+                read_image(file, ImageLimits::from_bytes(max_bytes)).map(|image| Self::Image(image.into()))
+            }
         };
         decoded.map_err(|error| error.to_string())
     }
@@ -45,15 +52,32 @@ impl Brought for Datum {
     fn list(items: Vec<Self>) -> Self {
         Self::List(items.into())
     }
+
+    fn said(kind: &Kind, said: Vec<Self>) -> Result<Self, String> {
+        let mut parts = Vec::with_capacity(said.len());
+        let mut media = Vec::new();
+        for part in said {
+            match (part.modality(), part) {
+                (Some(modality), medium) => {
+                    parts.push(Part::Media(modality));
+                    media.push(medium);
+                }
+                (None, Self::Text(text)) => parts.push(Part::Text(text)),
+                (None, other) => return Err(format!("{} is no part of a conversation", other.word())),
+            }
+        }
+        let messages = vec![Message { role: Role::User, parts }];
+        Self::plain(kind, Self::Messages(Conversation { messages, media }.into()))
+    }
 }
 
 /// A server decodes them: files are smaller than what is in them, and its bounds are what counts.
 impl Brought for client::Brought {
-    fn media(kind: &Kind, file: Vec<u8>) -> Result<Self, String> {
-        Ok(if matches!(kind, Kind::Audio { .. }) {
-            Self::AudioFile(file.into())
-        } else {
-            Self::ImageFile(file.into())
+    fn medium(kind: &Kind, file: &[u8]) -> Result<Self, String> {
+        Ok(match kind {
+            Kind::Audio { .. } => Self::AudioFile(file.to_vec().into()),
+            Kind::Video { .. } => Self::VideoFile(file.to_vec().into()),
+            _ => Self::ImageFile(file.to_vec().into()),
         })
     }
 
@@ -64,6 +88,10 @@ impl Brought for client::Brought {
 
     fn list(items: Vec<Self>) -> Self {
         Self::List(items)
+    }
+
+    fn said(_kind: &Kind, parts: Vec<Self>) -> Result<Self, String> {
+        Ok(Self::Said(parts))
     }
 }
 
@@ -89,6 +117,11 @@ pub(crate) fn read<B: Brought>(way: &Way, bindings: &[Binding]) -> Result<Vec<(S
                     given.iter().map(|binding| item(binding, &ty.kind)).collect();
                 B::list(items?)
             }
+            (Form::Value, parts) if matches!(ty.kind, Kind::Messages { .. }) => {
+                let said: Result<Vec<B>, Failure> =
+                    parts.iter().map(|part| self::part(part, &input.medium)).collect();
+                B::said(&ty.kind, said?).map_err(|problem| wrong(name, problem))?
+            }
             (Form::Value, [binding]) => item(binding, &ty.kind)?,
             (Form::Value, _) => {
                 return Err(Failure::Usage(format!(
@@ -107,26 +140,36 @@ pub(crate) fn read<B: Brought>(way: &Way, bindings: &[Binding]) -> Result<Vec<(S
     Ok(inputs)
 }
 
-fn item<B: Brought>(binding: &Binding, kind: &Kind) -> Result<B, Failure> {
-    let Binding { name, value } = binding;
-    let wrong =
-        |problem: String| Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")));
-    let is_media = matches!(kind, Kind::Image { .. } | Kind::Audio { .. } | Kind::Tensor { .. });
-    let bytes = match value.strip_prefix('@') {
-        Some(path) => {
-            Some(file(path).map_err(|problem| wrong(format!("'{path}' cannot be read: {problem}")))?)
-        }
-        None if value == "-" => Some(stdin().map_err(|problem| wrong(format!("standard input: {problem}")))?),
-        None if is_media => {
-            let hint = if Path::new(value).exists() {
-                format!("--in {name}=@{value}")
-            } else {
-                format!("--in {name}=@FILE")
-            };
-            return Err(Failure::Usage(format!("input '{name}' is {}; give a file: {hint}", kind.word())));
-        }
-        None => None,
+fn wrong(name: &str, problem: impl Display) -> Failure {
+    Failure::Fault(corn_core::Fault::request(format!("input '{name}': {problem}")))
+}
+
+/// Something that a user says: a text, or one of the media.
+fn part<B: Brought>(binding: &Binding, medium: &Kind) -> Result<B, Failure> {
+    let kind = match binding.modality() {
+        Some(modality) => medium.medium(modality),
+        None => Kind::Text { max_bytes: PART_MAX_BYTES },
     };
+    item(binding, &kind)
+}
+
+fn item<B: Brought>(binding: &Binding, kind: &Kind) -> Result<B, Failure> {
+    let Binding { name, value, .. } = binding;
+    let wrong = |problem: String| wrong(name, problem);
+    let is_file = matches!(
+        kind,
+        Kind::Image { .. }
+            | Kind::Audio { .. }
+            | Kind::Video { .. }
+            | Kind::Media { .. }
+            | Kind::Tensor { .. }
+    );
+    let bytes = binding.content().map_err(wrong)?;
+    if is_file && bytes.is_none() {
+        let path = if Path::new(value).exists() { value } else { "FILE" };
+        let hint = format!("--in {name}=@{path}");
+        return Err(Failure::Usage(format!("input '{name}' is {}; give a file: {hint}", kind.word())));
+    }
     let place = if value == "-" {
         "standard input".to_owned()
     } else {
@@ -134,15 +177,21 @@ fn item<B: Brought>(binding: &Binding, kind: &Kind) -> Result<B, Failure> {
     };
     let placed = |problem: String| wrong(format!("{place}: {problem}"));
     match (kind, bytes) {
-        (Kind::Audio { .. } | Kind::Image { .. }, Some(file)) => B::media(kind, file).map_err(placed),
+        (Kind::Audio { .. } | Kind::Image { .. } | Kind::Video { .. }, Some(file)) => {
+            B::medium(kind, file).map_err(placed)
+        }
+        (Kind::Media { .. }, Some(file)) => {
+            let modality = modality(file).map_err(|error| placed(error.to_string()))?;
+            B::medium(&kind.medium(modality), file).map_err(placed)
+        }
         (Kind::Tensor { .. }, Some(file)) => {
-            let tensor = super::npy::read(&file).map_err(placed)?;
+            let tensor = super::npy::read(file).map_err(placed)?;
             B::plain(kind, Datum::Tensor(tensor.into())).map_err(wrong)
         }
         (kind, bytes) => {
             let text = match bytes {
                 None => value.clone(),
-                Some(bytes) => String::from_utf8(bytes)
+                Some(bytes) => std::str::from_utf8(bytes)
                     .map_err(|_| wrong(format!("{place} is no UTF-8 text")))?
                     .trim_end_matches(['\n', '\r'])
                     .to_owned(),
@@ -167,25 +216,4 @@ fn scalar(text: &str, kind: &Kind) -> Result<Datum, String> {
         },
         _ => Ok(Datum::text(text)),
     }
-}
-
-fn file(path: &str) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Err("it is a folder".to_owned());
-    }
-    bounded(file)
-}
-
-fn stdin() -> Result<Vec<u8>, String> {
-    bounded(std::io::stdin().lock())
-}
-
-fn bounded(source: impl Read) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    source.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(format!("it has more than {} MiB", MAX_BYTES >> 20));
-    }
-    Ok(bytes)
 }

@@ -1,13 +1,18 @@
 //! The ways in which something can be asked: the recordings of a plan, or the routes of a server.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use corn_compiler::diagnostic::nearest;
-use corn_plan::{Literal, Plan, Recording, Type};
+use corn_plan::types::DEFAULT_MEDIA_MAX_BYTES;
+use corn_plan::{Kind, Literal, Modality, Plan, Recording, Type};
 use corn_serve::client::{Offer, OfferedRoute};
 
 use crate::failure::Failure;
 use crate::request::Binding;
+
+/// Of which nothing is said.
+const ANY_MEDIUM: Kind = Kind::Media { rate: None, max_bytes: DEFAULT_MEDIA_MAX_BYTES };
 
 /// One way.
 #[derive(Clone, Debug)]
@@ -27,6 +32,10 @@ pub(crate) struct Brings {
     default: Option<String>,
     /// The way is for these values, as people write them; for any, if there are none.
     choices: Vec<String>,
+    /// The way is for requests in which these kinds of media occur, and no others; for any, if nothing is said.
+    kinds: Option<Vec<Modality>>,
+    /// What one of the media in it may be.
+    pub(crate) medium: Kind,
 }
 
 /// Something that is made.
@@ -46,6 +55,35 @@ fn written(literal: &Literal) -> String {
     }
 }
 
+impl Brings {
+    /// Whether the media that `given` has for it are of the kinds that the way is for. What is wrong with a file is said
+    /// by who reads it.
+    fn is_of(&self, given: &[Binding]) -> bool {
+        let Some(kinds) = &self.kinds else { return true };
+        let given = || given.iter().filter(|binding| binding.name == self.name);
+        let is_conversation = matches!(self.ty.kind, Kind::Messages { .. });
+        let is_unclear =
+            |it: &Binding| it.modality().is_none() && (!is_conversation || it.content().is_err());
+        let brought: BTreeSet<Modality> = given().filter_map(Binding::modality).collect();
+        given().any(is_unclear) || kinds.iter().copied().eq(brought)
+    }
+
+    /// What is brought, for a person.
+    fn word(&self) -> String {
+        match &self.kinds {
+            _ if !self.choices.is_empty() => self.choices.join("|"),
+            Some(kinds) if !kinds.is_empty() => {
+                let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+                match self.ty.kind {
+                    Kind::Messages { .. } => format!("text+{}", kinds.join("+")),
+                    _ => kinds.join("+"),
+                }
+            }
+            _ => self.ty.kind.word().to_owned(),
+        }
+    }
+}
+
 impl Way {
     fn of_recording(recording: &Recording) -> Self {
         let ty = |value| recording.values[value].ty.clone();
@@ -55,6 +93,12 @@ impl Way {
             is_required: input.default.is_none(),
             default: input.default.as_ref().map(written),
             choices: input.is.iter().map(written).collect(),
+            kinds: input.media.as_ref().map(|media| media.kinds.clone()),
+            medium: input
+                .media
+                .as_ref()
+                .and_then(|media| media.value)
+                .map_or(ANY_MEDIUM, |media| ty(media).kind),
         });
         let makes = recording.outputs.iter().map(|output| Makes {
             name: output.name.clone(),
@@ -71,6 +115,8 @@ impl Way {
             is_required: input.is_required,
             default: input.default.clone(),
             choices: input.choices.clone(),
+            kinds: None,
+            medium: ANY_MEDIUM,
         });
         let makes = route.outputs.iter().map(|output| Makes {
             name: output.name.clone(),
@@ -93,7 +139,7 @@ impl Way {
             let given = inputs.iter().find(|given| given.name == input.name).map(|given| &given.value);
             given.or(input.default.as_ref()).is_some_and(|value| input.choices.contains(value))
         });
-        takes_all && has_all && makes_all && is_decided
+        takes_all && has_all && makes_all && is_decided && self.inputs.iter().all(|it| it.is_of(inputs))
     }
 
     /// As a person asks for it: `talk: --in speech=… --out voice=…`.
@@ -102,12 +148,7 @@ impl Way {
             .inputs
             .iter()
             .map(|input| {
-                let name = &input.name;
-                let word = if input.choices.is_empty() {
-                    input.ty.kind.word().to_owned()
-                } else {
-                    input.choices.join("|")
-                };
+                let (name, word) = (&input.name, input.word());
                 if input.is_required {
                     format!("--in {name}={word}")
                 } else {
@@ -205,9 +246,17 @@ fn no_way(of_route: &[(usize, &Way)], inputs: &[Binding], outputs: &[Binding]) -
         })
         .unwrap_or_default();
     let asked = if outputs.is_empty() { String::new() } else { format!(" and makes {}", names(outputs)) };
-    let routes: Vec<String> = ways().map(|way| way.describe()).collect();
+    let is_of_kinds = |given: &Binding| {
+        ways().flat_map(|way| &way.inputs).any(|input| input.name == given.name && input.kinds.is_some())
+    };
+    let kinds: BTreeSet<Modality> =
+        inputs.iter().filter(|given| is_of_kinds(given)).filter_map(Binding::modality).collect();
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" with {}", kinds.join(" + ")) };
+    let mut routes: Vec<String> = ways().map(|way| way.describe()).collect();
+    routes.dedup();
     Failure::Usage(format!(
-        "no route takes {}{asked}{hint}\nThere is\n  {}",
+        "no route takes {}{kinds}{asked}{hint}\nThere is\n  {}",
         names(inputs),
         routes.join("\n  ")
     ))

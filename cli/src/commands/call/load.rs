@@ -63,6 +63,7 @@ async fn drain(answer: &mut impl Pieces, from: Instant, measured: &RefCell<Measu
                 items += 1;
                 first.get_or_insert_with(|| from.elapsed());
             }
+            Piece::Used(_) => {}
             Piece::End { .. } => {
                 first.get_or_insert_with(|| from.elapsed());
             }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::generation::{Common, Generation};
-use super::{refuse_threads, say_awaited};
+use super::{late, refuse_threads, say_awaited};
 use crate::commands::say;
 use crate::failure::Failure;
 use crate::program;
@@ -23,6 +23,8 @@ pub(super) enum Change {
     /// The next generation loads. Whoever ordered it waits for the outcome.
     Coming {
         next: Box<Generation>,
+        load_within: Duration,
+        until: Instant,
         drain_within: Duration,
         outcome: oneshot::Sender<Result<(), String>>,
     },
@@ -53,11 +55,13 @@ impl Change {
         generations: &Generations,
         update: Update,
     ) {
-        let Update { plan, listen, drain_within, outcome } = update;
+        let Update { plan, listen, load_within, drain_within, outcome } = update;
         let begun = match self {
             Self::None => prepared(common, &plan, listen.is_some()).and_then(|plan| {
                 say(&format!("{}: an update to plan {} loads", now.state.name, plan.hash()));
                 say_awaited(listen.as_deref(), &now.state, &common.host, plan.plan());
+                // Kept until now for whoever asks why one that came before did not, or what it did at last.
+                now.state.forget_logs_of_others();
                 Generation::start(common, now.state.next(), &plan, listen)
             }),
             _ => Err(Failure::Usage("an update is under way; `corn ps` shows how far it is".to_owned())),
@@ -65,7 +69,8 @@ impl Change {
         match begun {
             Ok(next) => {
                 generations.begin(Arc::clone(&next.deployment));
-                *self = Self::Coming { next: Box::new(next), drain_within, outcome };
+                let (next, until) = (Box::new(next), Instant::now() + load_within);
+                *self = Self::Coming { next, load_within, until, drain_within, outcome };
             }
             Err(failure) => {
                 if matches!(self, Self::None) {
@@ -80,8 +85,9 @@ impl Change {
     pub(super) async fn step(&mut self, is_served: bool) -> Step {
         match self {
             Self::None => std::future::pending().await,
-            Self::Coming { next, outcome, .. } => {
+            Self::Coming { next, load_within, until, outcome, .. } => {
                 let deployment = Arc::clone(&next.deployment);
+                let state = next.state.clone();
                 tokio::select! {
                     // What a worker says that could not load says more than that it ended.
                     biased;
@@ -90,6 +96,7 @@ impl Change {
                         Err(fault) => Step::Failed(fault.to_string()),
                     },
                     failure = next.failed() => Step::Failed(failure.to_string()),
+                    () = tokio::time::sleep_until(*until) => Step::Failed(late(&state, &deployment, *load_within)),
                     () = outcome.closed() => Step::Failed("it was taken back".to_owned()),
                 }
             }
@@ -108,16 +115,18 @@ impl Change {
     }
 
     /// Goes on from `step`. `now` is what serves, before and after.
-    pub(super) fn go_on(
-        &mut self,
-        step: Step,
-        now: &mut Generation,
-        generations: &Generations,
-    ) -> Result<(), Failure> {
+    pub(super) fn go_on(&mut self, step: Step, now: &mut Generation, generations: &Generations) {
         let name = now.state.name.clone();
+        // What a coordinator that comes back would not find does not serve.
+        let step = match (&*self, step) {
+            (Self::Coming { next, .. }, Step::Ready) => match next.state.make_present() {
+                Ok(()) => Step::Ready,
+                Err(failure) => Step::Failed(failure.to_string()),
+            },
+            (_, step) => step,
+        };
         *self = match (std::mem::replace(self, Self::None), step) {
-            (Self::Coming { next, drain_within, outcome }, Step::Ready) => {
-                next.state.make_present()?;
+            (Self::Coming { next, drain_within, outcome, .. }, Step::Ready) => {
                 next.trust();
                 let before = Box::new(std::mem::replace(now, *next));
                 generations.switch();
@@ -143,7 +152,6 @@ impl Change {
             }
             (change, _) => change,
         };
-        Ok(())
     }
 
     /// Everything ends.

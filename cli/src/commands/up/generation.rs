@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use corn_engine::{Deployment, Listening, Order, Token};
+use corn_engine::{Deployment, Listening, Order, Switchboard, Token};
 use corn_plan::Verified;
 use corn_serve::{Served, Traces};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -16,11 +16,13 @@ use crate::failure::Failure;
 use crate::state::State;
 
 /// What all generations of a deployment have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Common {
     /// The host of their plans that this is.
     pub(super) host: String,
     pub(super) token: Token,
+    /// Of all connections.
+    pub(super) switchboard: Switchboard,
     /// How long requests wait for a worker to come back.
     pub(super) waits: Duration,
     pub(super) offline: bool,
@@ -54,11 +56,13 @@ impl Generation {
         plan: &Arc<Verified>,
         listen: Option<String>,
     ) -> Result<Self, Failure> {
+        state.still_there()?;
         crate::commands::write(&state.plan(), &plan.plan().to_text())?;
         let traces = common.faces.traces(plan.plan())?;
-        let Common { host, token, waits, offline, .. } = common.clone();
+        let Common { host, token, switchboard, waits, offline, .. } = common.clone();
         let listening = Listening { unix: state.workers_socket(), tcp: listen, token, waits };
-        let deployment = Arc::new(Deployment::start(plan, &listening, observer(traces.as_ref()))?);
+        let deployment = Deployment::start(plan, &listening, observer(traces.as_ref()), &switchboard)?;
+        let deployment = Arc::new(deployment);
         // Until its components are ready, a request is told to come again.
         let served = Served::new(Arc::clone(deployment.engine()));
         served.tell(common.faces.log(), traces.clone());
@@ -109,12 +113,15 @@ impl Generation {
     pub(super) async fn end(self, is_kept: bool) {
         let Self { state, deployment, traces, orders, supervising, .. } = self;
         drop(orders);
-        let supervisor = match supervising {
+        let mut supervisor = match supervising {
             Supervising::Goes(supervising) => {
                 supervising.await.ok().map(|(supervisor, _)| Box::new(supervisor))
             }
             Supervising::Failed(supervisor) => supervisor,
         };
+        if let Some(supervisor) = &mut supervisor {
+            supervisor.end_unready();
+        }
         let _ = tokio::task::spawn_blocking(move || deployment.stop()).await;
         if let Some(mut supervisor) = supervisor {
             supervisor.end().await;
