@@ -68,7 +68,12 @@ async fn transcriptions(mut form: Multipart) -> Result<Json<Value>, StatusCode> 
 
 fn native(request: InferRequest) -> InferResponse {
     let outputs = request.inputs.into_iter().map(|(name, value)| Output { name, value: Some(value) });
-    InferResponse { request_id: "r0".to_owned(), route: request.route, outputs: outputs.collect() }
+    InferResponse {
+        request_id: "r0".to_owned(),
+        route: request.route,
+        outputs: outputs.collect(),
+        used: None,
+    }
 }
 
 fn kserve(request: ModelInferRequest) -> ModelInferResponse {

@@ -24,8 +24,9 @@ command -v cc >/dev/null || die "needs a C compiler, \`cc\`: for the yardstick a
 [ -w /dev/shm ] || die "needs /dev/shm"
 
 if [ -z "${CORN:-}" ]; then
-    (cd "$root" && cargo build --release --workspace)
-    CORN=${CARGO_TARGET_DIR:-$root/target}/release/corn
+    # The stages here need no models, and others' packages are optimized when they are linked.
+    (cd "$root" && cargo build --profile dist --locked -p corn --no-default-features)
+    CORN=${CARGO_TARGET_DIR:-$root/target}/dist/corn
 fi
 [ -x "$CORN" ] || die "no binary at $CORN"
 # A copy, so that all rounds measure one binary whatever is built meanwhile.

@@ -62,17 +62,28 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+fn packages() -> Vec<cargo_metadata::Package> {
     let manifest = root().join("Cargo.toml");
     let offline = vec!["--offline".to_owned()];
-    let metadata =
-        MetadataCommand::new().manifest_path(manifest).no_deps().other_options(offline).exec().unwrap();
+    MetadataCommand::new().manifest_path(manifest).no_deps().other_options(offline).exec().unwrap().packages
+}
+
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let normal = |package: &cargo_metadata::Package| {
         let normal =
             package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
         normal.map(|dependency| dependency.name.clone()).collect()
     };
-    metadata.packages.iter().map(|package| (package.name.to_string(), normal(package))).collect()
+    packages().iter().map(|package| (package.name.to_string(), normal(package))).collect()
+}
+
+/// The README's commands begin with `cargo run --`, and there are several programs.
+#[test]
+fn cargo_runs_the_command_if_no_program_is_named() {
+    let packages = packages();
+    let default_runs: Vec<&str> =
+        packages.iter().filter_map(|package| package.default_run.as_deref()).collect();
+    assert_eq!(default_runs, ["corn"]);
 }
 
 #[test]

@@ -76,6 +76,7 @@ async fn whole(mut answer: Answer) -> Whole {
         match piece {
             Piece::Item { output, datum } => whole.outputs[output].push(datum),
             Piece::End { .. } => whole.ended += 1,
+            Piece::Used(_) => {}
             Piece::Failed(fault) => whole.failed = Some(fault),
         }
     }

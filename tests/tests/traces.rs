@@ -8,7 +8,7 @@ use std::time::Duration;
 use corn_core::message::{CallTrace, Priority, RequestId};
 use corn_core::{Datum, Fault};
 use corn_engine::{
-    Ask, Deployment, Engine, HandOverTrace, Listening, Membership, Observer, Piece, Token, work,
+    Ask, Deployment, Engine, HandOverTrace, Listening, Membership, Observer, Piece, Switchboard, Token, work,
 };
 use corn_plan::Transport;
 use corn_tests::{engine_seen_by, executors, plan};
@@ -114,7 +114,8 @@ async fn processes_tell_what_a_traced_request_takes() {
     let seen = Arc::new(Seen::default());
     let listening = Listening { unix: unix.clone(), tcp: None, token: token.clone(), waits: Duration::ZERO };
     let observer = Arc::clone(&seen) as Arc<dyn Observer>;
-    let deployment = Deployment::start(&plan, &listening, observer).unwrap();
+    let switchboard = Switchboard::start().unwrap();
+    let deployment = Deployment::start(&plan, &listening, observer, &switchboard).unwrap();
     let workers: Vec<std::thread::JoinHandle<Result<(), Fault>>> = plan
         .plan()
         .workers
