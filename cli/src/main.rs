@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 mod failure;
+mod itself;
 mod program;
 mod progress;
 mod request;

@@ -17,8 +17,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use common::outcome;
 use serde_json::Value as Json;
 use up::{Up, signal};
 
@@ -276,5 +277,45 @@ fn a_deployment_leaves_the_folder_of_the_next() {
     let expected =
         ["control.sock", "coordinator.sock", "lock", "logs", "plan.plan", "token", "w0.pid", "w1.pid"];
     assert_eq!(kept, expected);
+    assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
+}
+
+/// F3: a worker that cannot be started is tried again, and the others serve meanwhile.
+#[test]
+fn a_worker_that_cannot_be_started_ends_nothing() {
+    let up = Up::new("speak", TWO, &[]);
+    let log = state(&up).join("logs/w1.log");
+    fs::remove_file(&log).unwrap();
+    fs::create_dir(&log).unwrap();
+    signal("-KILL", &up.pid(1));
+    up.wait("what stands in the way", |up| up.said().contains("w1 cannot be started: "));
+    assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
+    let listed = up.run(&["ps", "speak"]).good().stdout;
+    assert!(listed.contains("w1.log' cannot be written: Is a directory"), "{listed}");
+    fs::remove_dir(&log).unwrap();
+    up.wait("w1 coming back", |up| up.workers()[1]["standing"] == "ready");
+}
+
+/// F3: another program may take the place of `corn` on the disk while a deployment is up: its workers are what it is.
+#[test]
+fn workers_come_back_after_the_program_was_replaced() {
+    let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+    let up = Up { folder, name: "speak", process: None };
+    fs::write(up.file(), TWO).unwrap();
+    let program = up.folder.path().join("corn");
+    let built = env!("CARGO_BIN_EXE_corn");
+    fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).unwrap();
+    let mut deploy = Command::new(&program);
+    deploy.args(["up", up.file().to_str().unwrap(), "--detach"]);
+    deploy.env("CORN_STATE_DIR", up.folder.path().join("state"));
+    outcome(deploy).good();
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, "another program").unwrap();
+    let before = up.pid(1);
+    signal("-KILL", &before);
+    up.wait("w1 coming back", |up| {
+        let w1 = &up.workers()[1];
+        w1["standing"] == "ready" && w1["pid"].to_string() != before
+    });
     assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
 }

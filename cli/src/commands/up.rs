@@ -27,6 +27,7 @@ use crate::commands::models::pins;
 use crate::commands::serve::{Faces, told_twice};
 use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
+use crate::itself::itself;
 use crate::program;
 use crate::progress::Bars;
 use crate::request::paste;
@@ -282,12 +283,12 @@ async fn detach(state: &State, args: &Up) -> Result<(), Failure> {
     let log = state.coordinator_log();
     let file = std::fs::File::create(&log)
         .map_err(|error| Failure::setup(format!("'{}' cannot be written: {error}", log.display())))?;
-    let own = std::env::current_exe().map_err(|error| Failure::setup(format!("who am I: {error}")))?;
     let same = std::env::args_os().skip(1).map(|argument| match argument.to_str() {
         Some("--detach") => "--for-detached".into(),
         _ => argument,
     });
-    let mut command = tokio::process::Command::new(own);
+    let command = itself().map_err(|error| Failure::setup(format!("who am I: {error}")));
+    let mut command = command?;
     command.args(same).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(file));
     #[cfg(unix)]
     command.process_group(0);

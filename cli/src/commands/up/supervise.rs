@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use corn_engine::{Deployment, Order, Standing};
 use corn_plan::{Plan, WorkerId};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use crate::commands::say;
 use crate::failure::Failure;
+use crate::itself::itself;
 use crate::state::State;
 
 /// How often a process is looked at that another one has started: nobody is told when it ends.
@@ -66,6 +67,14 @@ enum Process {
     Ours(Box<Child>, Instant),
     /// Started by a coordinator that died; it looks for one.
     Found(u32),
+}
+
+impl Kept {
+    /// It is not started again for a while, and for longer the next time.
+    fn rest(&mut self) {
+        self.not_before = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 impl Supervisor {
@@ -224,9 +233,11 @@ impl Supervisor {
                     if was_told || since.elapsed() > LIVED_WELL {
                         kept.pause = FIRST_PAUSE;
                     }
-                    kept.not_before = Instant::now() + if was_told { Duration::ZERO } else { kept.pause };
-                    kept.pause = (kept.pause * 2).min(LONGEST_PAUSE);
                     kept.process = Process::None;
+                    kept.rest();
+                    if was_told {
+                        kept.not_before = Instant::now();
+                    }
                     has_ended = true;
                 }
                 Process::Found(pid) if !is_alive(*pid) || is_lost.is_some() => {
@@ -245,9 +256,19 @@ impl Supervisor {
                 && is_away
                 && Instant::now() >= kept.not_before
             {
-                let child = start(&self.state, *worker, self.offline)?;
-                kept.process = Process::Ours(Box::new(child), Instant::now());
-                kept.away = Some((Instant::now(), JOINS_WITHIN));
+                match start(&self.state, *worker, self.offline) {
+                    Ok(child) => {
+                        kept.process = Process::Ours(Box::new(child), Instant::now());
+                        kept.away = Some((Instant::now(), JOINS_WITHIN));
+                    }
+                    // Others serve meanwhile, and the machine may have room for a process again.
+                    Err(failure) if *self.is_patient.borrow() => {
+                        say(&format!("{worker} cannot be started: {failure}"));
+                        self.deployment.has_ended(*worker, &failure.to_string());
+                        kept.rest();
+                    }
+                    Err(failure) => return Err(failure),
+                }
             }
         }
         if has_ended {
@@ -301,11 +322,10 @@ impl Supervisor {
 fn start(state: &State, worker: WorkerId, offline: bool) -> Result<Child, Failure> {
     let cannot = |what: &str, error: std::io::Error| Failure::setup(format!("{what}: {error}"));
     state.still_there()?;
-    let own = std::env::current_exe().map_err(|error| cannot("who am I", error))?;
     let log = state.log(worker);
     let file = OpenOptions::new().create(true).append(true).open(&log);
     let file = file.map_err(|error| cannot(&format!("'{}' cannot be written", log.display()), error))?;
-    let mut command = Command::new(own);
+    let mut command = itself().map_err(|error| cannot("who am I", error))?;
     command
         .args(["worker", "--join", &joins(state)])
         .args(["--as", &worker.to_string()])
