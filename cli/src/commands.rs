@@ -22,6 +22,7 @@ pub(crate) mod worker;
 use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
 
 use tokio::sync::watch;
 
@@ -72,17 +73,20 @@ pub(crate) async fn told_to_stop_times(times: u32) {
     let told = TOLD.get_or_init(|| {
         let told = watch::Sender::new(0);
         let counted = told.clone();
+        let (listens, is_listening) = channel();
         // A thread of its own: one that is busy, or ends, loses no word.
         let thread = std::thread::Builder::new().name("corn-signals".to_owned());
-        let _ = thread.spawn(move || count_stops(&counted));
+        let _ = thread.spawn(move || count_stops(&counted, listens));
+        // It has said so, or cannot listen and is over.
+        let _ = is_listening.recv();
         told
     });
     // It is there as long as the process.
     let _ = told.subscribe().wait_for(|count| *count >= times).await;
 }
 
-/// Without handlers, the system ends the process.
-fn count_stops(told: &watch::Sender<u32>) {
+/// Counts, and says so once it listens. Without handlers, the system ends the process.
+fn count_stops(told: &watch::Sender<u32>, listens: Sender<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
         #[cfg(unix)]
@@ -90,6 +94,7 @@ fn count_stops(told: &watch::Sender<u32>) {
             use tokio::signal::unix::{SignalKind, signal};
             let each = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
             if let [Ok(mut interrupt), Ok(mut term), Ok(mut hup)] = each {
+                drop(listens);
                 loop {
                     tokio::select! {
                         _ = interrupt.recv() => {}
@@ -100,6 +105,7 @@ fn count_stops(told: &watch::Sender<u32>) {
                 }
             }
         }
+        drop(listens);
         while tokio::signal::ctrl_c().await.is_ok() {
             told.send_modify(|count| *count += 1);
         }

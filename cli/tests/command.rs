@@ -208,8 +208,9 @@ fn wrong_requests_are_told_what_where_and_what_to_do() {
 fn a_program_is_checked_compiled_drawn_and_its_plan_replayed() {
     let desk = Desk::new();
     insta::assert_snapshot!("check", desk.shown(&["check", "program.corn"]));
-    let plan = desk.run(&["compile", "program.corn"]).good().stdout;
-    desk.run(&["compile", "program.corn", "-o", "program.plan"]).good();
+    let compile = ["compile", "program.corn", "--workers", "2"];
+    let plan = desk.run(&compile).good().stdout;
+    desk.run(&[&compile[..], &["-o", "program.plan"]].concat()).good();
     assert_eq!(fs::read_to_string(desk.path("program.plan")).unwrap(), plan);
     assert_eq!(desk.run(&["run", "program.plan", "--in", "prompt=Again."]).good().stdout, "Again. ");
     desk.run(&["check", "program.plan"]).good();
@@ -322,7 +323,7 @@ fn stages_are_shown_and_stopped_at() {
 fn problems_are_printed_for_tools() {
     let desk = Desk::new();
     fs::write(desk.path("wrong.corn"), PROGRAM.replace("let mean   = Mean()", "let mean = Meen()")).unwrap();
-    let plan = desk.run(&["compile", "program.corn"]).good().stdout;
+    let plan = desk.run(&["compile", "program.corn", "--workers", "2"]).good().stdout;
     fs::write(desk.path("good.plan"), &plan).unwrap();
     fs::write(desk.path("broken.plan"), plan.replacen("    free", "    explode", 1)).unwrap();
     fs::write(desk.path("wrong.plan"), plan.replacen("batch 1", "batch 0", 1)).unwrap();

@@ -130,8 +130,12 @@ fn a_killed_worker_takes_nothing_with_it() {
     let up = Up::new("talk", REPLICAS, &[]);
     let load = up.load(3000, 16);
     for victim in [0, 2, 1, 3, 0] {
-        signal("-KILL", &up.pid(victim));
-        up.wait("the worker's return", |up| up.workers()[victim]["standing"] == "ready");
+        let killed = up.pid(victim);
+        signal("-KILL", &killed);
+        up.wait("the worker's return", |up| {
+            let worker = &up.workers()[victim];
+            worker["standing"] == "ready" && worker["pid"].to_string() != killed
+        });
     }
     let (figures, said) = figures(load);
     let (done, failed) = (figures["done"].as_u64().unwrap(), figures["failed"].as_u64().unwrap());
@@ -232,7 +236,9 @@ fn a_stopped_worker_is_left_out() {
 /// F3: the only worker that has a component hangs: it is replaced while a request waits for it.
 #[test]
 fn the_only_worker_is_replaced_if_it_hangs() {
-    let up = Up::new("talk", &REPLICAS.replace("replicas 2", "replicas 1"), &[]);
+    // It hangs for some seconds before that is seen, and takes another to be there again.
+    let waits = ["--wait-for-workers", "60"];
+    let up = Up::new("talk", &REPLICAS.replace("replicas 2", "replicas 1"), &waits);
     let stopped = up.pid(0);
     signal("-STOP", &stopped);
     assert_eq!(up.call("Who is there?").good().stdout, "Who is there? ");
@@ -326,7 +332,7 @@ fn strangers_are_not_let_in() {
     let socket = format!("unix:{}", folder.join("state/talk/coordinator.sock").display());
     let join = |token: &Path| {
         let token = token.to_str().unwrap();
-        up.run(&["worker", "--join", &socket, "--token-file", token, "--patience", "1s"])
+        up.run(&["worker", "--join", &socket, "--token-file", token, "--patience", "4s"])
     };
     let stranger = join(&token);
     assert_eq!(stranger.code, 4);

@@ -100,7 +100,7 @@ impl Drop for Up {
 /// Begins to deploy the chain on `machine`; without one there is no driver.
 fn start(machine: &str) -> (tempfile::TempDir, Child) {
     // Short, because sockets have short names.
-    let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+    let folder = tempfile::Builder::new().prefix("corn").tempdir_in("/tmp").unwrap();
     let mut command = command(&["up", "tests/gpu/chain.corn", "--inflight", "8"]);
     command.env("CORN_STATE_DIR", folder.path().join("state"));
     if !machine.is_empty() {

@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::outcome;
@@ -119,7 +119,7 @@ impl Drop for There {
 /// Nobody here starts the workers of another host: that is said at once, and how they are started.
 #[test]
 fn workers_of_other_hosts_are_not_waited_for() {
-    let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+    let folder = up::folder();
     let mut up = Up { folder, name: "speak", process: None };
     fs::write(up.file(), TWO).unwrap();
     let compiled = up.run(&["compile", "--processes", up.file().to_str().unwrap()]).good().stdout;
@@ -299,12 +299,14 @@ fn a_worker_that_cannot_be_started_ends_nothing() {
 /// F3: another program may take the place of `corn` on the disk while a deployment is up: its workers are what it is.
 #[test]
 fn workers_come_back_after_the_program_was_replaced() {
-    let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+    let folder = up::folder();
     let up = Up { folder, name: "speak", process: None };
     fs::write(up.file(), TWO).unwrap();
-    let program = up.folder.path().join("corn");
-    let built = env!("CARGO_BIN_EXE_corn");
-    fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).unwrap();
+    // On the same disk as what was built.
+    let built = Path::new(env!("CARGO_BIN_EXE_corn"));
+    let beside = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
+    let program = beside.path().join("corn");
+    fs::hard_link(built, &program).unwrap();
     let mut deploy = Command::new(&program);
     deploy.args(["up", up.file().to_str().unwrap(), "--detach"]);
     deploy.env("CORN_STATE_DIR", up.folder.path().join("state"));

@@ -125,14 +125,15 @@ fn chat(connection: &mut TcpStream, prompt: &str) -> String {
 #[test]
 fn an_update_under_load_loses_no_request() {
     let up = Up::new("talk", BEFORE, &["--http", "127.0.0.1:0"]);
-    let said = up.said();
-    let (_, http) = said.split_once("over HTTP at http://").unwrap();
+    let told = |up: &Up| Some(up.said().split_once("over HTTP at http://")?.1.split_once('\n')?.0.to_owned());
+    up.wait("where it listens", |up| told(up).is_some());
+    let http = told(&up).unwrap();
     let mut connection = TcpStream::connect(http.split('/').next().unwrap()).unwrap();
     assert_eq!(chat(&mut connection, "One two."), "One two. ");
     let before: Vec<String> = up.workers().iter().map(|worker| worker["pid"].to_string()).collect();
     // It is under way when the plan is replaced that it is of.
     let mut much = asked_for_much(&up);
-    let load = up.load(3000, 4);
+    let load = up.load(1000, 4);
     up.wait("the load being under way", |up| status(up)["submitted"].as_u64().unwrap() > 100);
     update(&up).good();
     assert_eq!(chat(&mut connection, "One two."), "ONE TWO. ");
@@ -146,7 +147,7 @@ fn an_update_under_load_loses_no_request() {
     much.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
     assert!(rest == "word ".repeat(199_999) && much.wait().unwrap().success(), "{} bytes", rest.len());
     let (figures, said) = figures(load);
-    assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(3000), Some(0)), "{said}");
+    assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(1000), Some(0)), "{said}");
     up.wait("the end of what was before", |up| status(up)["leaving"].is_null());
     assert!(before.iter().all(|pid| !is_alive(pid)));
     assert_eq!(kept(&up), ["coordinator-2.sock", "plan-2.plan", "w0-2.pid", "w1-2.pid"]);
@@ -264,8 +265,11 @@ fn who_waits_for_workers_hears_of_an_update() {
     // It keeps w0 from being drained.
     let much = asked_for_much(&up);
     let waits = |args: &[&str]| up.corn(args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let waiting = [waits(&["restart", "talk", "w0"]), waits(&["drain", "talk", "w0", "--force"])];
+    let drained = waits(&["drain", "talk", "w0", "--force"]);
     up.wait("w0 being drained", |up| up.workers()[0]["standing"] == "draining");
+    let restarted = waits(&["restart", "talk", "w0"]);
+    up.wait("w0 being restarted", |up| up.said().contains("w0 is drained, and gets another process then"));
+    let waiting = [restarted, drained];
     update(&up).good();
     for waiting in waiting {
         let output = waiting.wait_with_output().unwrap();
@@ -316,7 +320,7 @@ fn free_port() -> u16 {
 /// comes at a place of its own, and end with the plan that leaves.
 #[test]
 fn workers_of_other_hosts_join_an_update() {
-    let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+    let folder = up::folder();
     let mut up = Up { folder, name: "talk", process: None };
     fs::write(up.file(), TWO_HOSTS).unwrap();
     let (first, second) = (free_port(), free_port());

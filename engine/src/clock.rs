@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How often both clocks are read, to find them undisturbed once.
+const TRIES: u32 = 4;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -11,8 +14,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { start: Instant::now(), started_unix_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+        // Clocks of several processes are compared to the µs: the two are to be read together.
+        let read = || (Instant::now(), SystemTime::now(), Instant::now());
+        let together = (0..TRIES).map(|_| read()).min_by_key(|(before, _, after)| *after - *before);
+        let (start, now, _) = together.unwrap_or_else(read);
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { start, started_unix_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
     }
 
     pub(crate) fn now_us(&self) -> u64 {

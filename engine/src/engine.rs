@@ -239,21 +239,20 @@ impl Engine {
     pub fn submit(&self, ask: Ask) -> Answer {
         let request = RequestId::first(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (client, messages) = unbounded_channel();
-        self.desk.clients.add(request, client);
-        if !self.served.contains(&ask.recording) {
-            let route = &self.plan.plan().recordings[ask.recording].route;
-            let message = format!("route '{route}' is not served: its components were not loaded");
-            self.desk.clients.fail(request, Fault::setup(message));
-            self.desk.clients.remove(request);
-        }
-        let deadline_us = ask.deadline.map(|deadline| {
-            self.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
-        });
-        let Ask { recording, mut inputs, priority, is_traced, .. } = ask;
+        let Ask { recording, mut inputs, deadline, priority, is_traced } = ask;
         if self.served.contains(&recording) {
+            self.desk.clients.add(request, client);
+            let deadline_us = deadline.map(|deadline| {
+                self.now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
+            });
             self.bring_to_rate(recording, &mut inputs);
             let submission = Submission { request, recording, inputs, deadline_us, priority, is_traced };
             self.told.tell(CoordinatorEvent::Submit(submission));
+        } else {
+            let route = &self.plan.plan().recordings[recording].route;
+            let message = format!("route '{route}' is not served: its components were not loaded");
+            // Its client is here.
+            let _ = client.send(Message::Failed(Fault::setup(message)));
         }
         Answer {
             request,

@@ -325,14 +325,14 @@ component Embed() {
     in  text: text
     out embedding: tensor<f32>[8]
     run reference "text.embed"
-    batch 2 within 300ms
+    batch 2 within 1s
 }
 
 component Mean() {
     in  image: image
     out colour: tensor<f32>[3]
     run reference "image.mean"
-    batch 2 within 300ms
+    batch 2 within 1s
 }
 
 let embed = Embed()
@@ -358,7 +358,7 @@ async fn a_batch_waits_for_company_and_no_longer_than_it_may() {
             |datum: &Datum| engine.submit(ask(&engine, graph, &[(input, datum.clone())], &["result"]));
         let alone = [whole(submit(&first)).await, whole(submit(&second)).await];
         let alone_for = start.elapsed();
-        assert!(alone_for >= Duration::from_millis(600), "{graph}: two that waited took {alone_for:?}");
+        assert!(alone_for >= Duration::from_secs(2), "{graph}: two that waited took {alone_for:?}");
         let both = [submit(&first), submit(&second)];
         for (answer, alone) in both.into_iter().zip(&alone) {
             assert_eq!(whole(answer).await.outputs, alone.outputs, "{graph}");
@@ -366,7 +366,7 @@ async fn a_batch_waits_for_company_and_no_longer_than_it_may() {
         assert_ne!(alone[0].outputs, alone[1].outputs);
         // A full batch has nobody to wait for: it is there long before a wait would be over.
         let together_for = start.elapsed().saturating_sub(alone_for);
-        assert!(together_for < Duration::from_millis(300), "{graph}: both together took {together_for:?}");
+        assert!(together_for < Duration::from_secs(1), "{graph}: both together took {together_for:?}");
     }
     engine.stop();
 }

@@ -108,7 +108,8 @@ async fn threads_tell_what_a_traced_request_takes() {
 /// Workers that join over sockets as processes do, each with its own clock.
 #[tokio::test]
 async fn processes_tell_what_a_traced_request_takes() {
-    let folder = tempfile::tempdir().unwrap();
+    // Names of sockets may not be long, whatever `TMPDIR` is.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
     let plan = plan("chain.corn", CHAIN);
     let (token, unix) = (Token::random().unwrap(), folder.path().join("workers.sock"));
     let seen = Arc::new(Seen::default());
@@ -135,7 +136,8 @@ async fn processes_tell_what_a_traced_request_takes() {
             std::thread::spawn(move || work(&membership, executors(), &|_| ()))
         })
         .collect();
-    deployment.ready().await.unwrap();
+    let ready = tokio::time::timeout(Duration::from_mins(1), deployment.ready());
+    ready.await.expect("the workers join and load").unwrap();
     trace(deployment.engine(), &seen, Transport::SharedMemory).await;
     deployment.stop();
     for worker in workers {

@@ -16,11 +16,15 @@ pub(crate) struct Up {
     pub(crate) process: Option<Child>,
 }
 
+/// A folder whose name is short, whatever `TMPDIR` is: names of sockets are in it, and those may not be long.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("corn").tempdir_in("/tmp").unwrap()
+}
+
 impl Up {
     /// Deploys `program`, and waits until it says that it is up.
     pub(crate) fn new(name: &'static str, program: &str, options: &[&str]) -> Self {
-        // Short, because sockets have short names.
-        let folder = tempfile::Builder::new().prefix("corn").tempdir().unwrap();
+        let folder = folder();
         fs::write(folder.path().join(format!("{name}.corn")), program).unwrap();
         let mut up = Self { folder, name, process: None };
         up.start(options);

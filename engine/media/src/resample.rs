@@ -22,7 +22,7 @@ const CHUNK_FRAMES: usize = 4096;
 const MAX_FILTER_FRAMES: usize = 16 * FILTER_FRAMES;
 const WINDOW: WindowFunction = WindowFunction::BlackmanHarris2;
 
-/// `audio` at `rate_hz` samples a second. The result has ⌊n × to ÷ from + ½⌋ samples; equal rates
+/// `audio` at `rate_hz` samples a second, from −1 to 1. The result has ⌊n × to ÷ from + ½⌋ samples; equal rates
 /// give the same samples.
 ///
 /// # Panics
@@ -88,7 +88,8 @@ impl Resampler {
             let output = filter.process(&input, None).expect("the buffers fit the resampler").take_data();
             let left_out = self.delay.min(output.len());
             self.delay -= left_out;
-            made.extend_from_slice(&output[left_out..]);
+            // Between loud samples a sound may be louder than any of them, and than the loudest there is.
+            made.extend(output[left_out..].iter().map(|sample| sample.clamp(-1.0, 1.0)));
             at += block;
         }
         self.waiting.drain(..at);

@@ -133,6 +133,20 @@ fn sound_over_48_khz_comes_at_48_khz() {
     assert!(snr_db(&audio, 1000.0) > 80.0);
 }
 
+/// What is as loud as can be at every sample is louder between them.
+#[test]
+fn sound_at_another_rate_is_no_louder_than_it_may_be() {
+    let mut state = 1u32;
+    let loud = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if state >> 31 == 0 { [0xff, 0x7f] } else { [0x00, 0x80] }
+    };
+    let bytes = wav(1, 1, 96_000, 16, &(0..9600).flat_map(loud).collect::<Vec<u8>>());
+    let audio = read_audio(&bytes, AudioLimits::default()).unwrap();
+    assert_eq!(audio.samples.len(), 4800);
+    assert!(audio.samples.iter().all(|sample| sample.abs() <= 1.0));
+}
+
 /// Error at least 110 dB below the tone (16-bit sound itself has 98), for the rates that models use.
 #[test]
 fn resampling_keeps_a_tone_clean_and_in_phase() {

@@ -249,6 +249,8 @@ async fn serve_one(shared: Arc<Shared>, stream: TcpStream, member: Arc<Member>) 
     let (mut is_first, mut is_stopping) = (true, false);
     loop {
         tokio::select! {
+            // What has come is heard before it is said that nothing has.
+            biased;
             // What was wrong with it was wrong on the other side, which has been told as far as it can be.
             _ = connection.as_mut() => return,
             () = &mut first, if is_first => {

@@ -120,7 +120,7 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_asked_may_be_idle_for_a_while() {
-    let bounds = Bounds { next_within: Duration::from_secs(1), ..quick() };
+    let bounds = Bounds { next_within: Duration::from_secs(2), ..quick() };
     let server = serve(bounds).await;
     let mut stream = connect(server.address).await;
     for _ in 0..3 {
@@ -203,11 +203,11 @@ async fn thousands_of_idle_connections_are_no_burden() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_nothing_is_given_up() {
     let server = serve(Bounds { taken_within: Duration::from_millis(300), ..Bounds::default() }).await;
-    // The graph's own deadline is later.
+    // The graph's own deadline is 3 s.
     let began = Instant::now();
     let held = hold(&server).await;
     server.idle().await;
-    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(2900), "{:?}", began.elapsed());
     drop(held);
     server.stop().await;
 }

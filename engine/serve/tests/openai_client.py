@@ -17,7 +17,7 @@ import openai
 from openai import AsyncOpenAI, OpenAI
 
 # A question that is never answered says where it was asked.
-faulthandler.dump_traceback_later(30, exit=True)
+faulthandler.dump_traceback_later(120, exit=True)
 BASE = f"http://{sys.argv[1]}/v1"
 BUSY = f"http://{sys.argv[2]}/v1"
 client = OpenAI(base_url=BASE, api_key="any")

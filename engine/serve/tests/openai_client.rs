@@ -14,7 +14,7 @@ use support::{PROGRAM, Server};
 use tokio::process::Command;
 
 /// How long all questions together may take.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(150);
 const CLIENT: &str = "openai==3.54.0";
 
 async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {

@@ -17,7 +17,7 @@ SECONDS = 20
 options = webdriver.ChromeOptions()
 options.binary_location = chromium
 for argument in (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1360,1500", "--autoplay-policy=no-user-gesture-required",
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1360,1500", "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ):
     options.add_argument(argument)

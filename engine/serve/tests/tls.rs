@@ -239,7 +239,16 @@ async fn curl_is_served_over_both_versions_of_http() {
     let url = format!("https://localhost:{}/health", server.address.port());
     for version in ["--http1.1", "--http2"] {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", version, "--write-out", " %{http_version}"]);
+        command.args([
+            "-q",
+            "--noproxy",
+            "*",
+            "--silent",
+            "--show-error",
+            version,
+            "--write-out",
+            " %{http_version}",
+        ]);
         let said = runs(command.arg("--cacert").arg(&authority.certificate).arg(&url)).await;
         assert!(said.as_ref().is_ok_and(|said| said.starts_with("ok ")), "{said:?}");
     }

@@ -4,8 +4,9 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
+use std::time::{Duration, SystemTime};
 
 use corn_core::executor::NoProgress;
 use corn_store::{Interrupt, Pins, Store, StoreErrorKind, StoreOptions};
@@ -85,7 +86,12 @@ fn a_damaged_or_missing_file_is_fetched_again() {
     let path = store.fetch(&source, &NoProgress).unwrap();
     for damage in [Some("WEIGHTS"), Some("short"), None] {
         match damage {
-            Some(text) => fs::write(&path, text).unwrap(),
+            Some(text) => {
+                fs::write(&path, text).unwrap();
+                // Clocks of files may be coarse.
+                let later = SystemTime::now() + Duration::from_secs(1);
+                File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
+            }
             None => fs::remove_file(&path).unwrap(),
         }
         let error = place.offline().fetch(&source, &NoProgress).unwrap_err();

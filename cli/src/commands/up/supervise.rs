@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use corn_engine::{Deployment, Order, Standing};
 use corn_plan::{Plan, WorkerId};
+use rustix::event::{PollFd, PollFlags};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -420,11 +421,21 @@ fn kill(pid: u32) {
     }
 }
 
-/// Waits until a process has ended that somebody else started. A kernel that cannot be asked for that is not.
+/// Waits until a process has ended that somebody else started.
 fn wait_for_end(pid: u32, given_up: Instant) {
-    let Some(pid) = rustix::process::Pid::from_raw(pid as i32) else { return };
-    let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return };
-    let left = given_up.saturating_duration_since(Instant::now());
-    let mut ends = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-    let _ = rustix::event::poll(&mut ends, left.try_into().ok().as_ref());
+    let left = || given_up.saturating_duration_since(Instant::now());
+    let opened = rustix::process::Pid::from_raw(pid as i32)
+        .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+    let wait = |ends: &mut [PollFd<'_>], within: Duration| {
+        let _ = rustix::event::poll(ends, within.try_into().ok().as_ref());
+    };
+    match opened {
+        Some(process) => wait(&mut [PollFd::new(&process, PollFlags::IN)], left()),
+        // It has gone, or the kernel cannot be asked for its end.
+        None => {
+            while is_alive(pid) && !left().is_zero() {
+                wait(&mut [], left().min(LOOKS_EVERY));
+            }
+        }
+    }
 }

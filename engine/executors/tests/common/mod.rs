@@ -60,7 +60,8 @@ pub(crate) fn fetch(source: &WeightsSource) -> Option<PathBuf> {
 
 fn is_out_of_reach(error: &StoreError, source: &WeightsSource, store: &Store) -> bool {
     match error.kind {
-        StoreErrorKind::Offline => true,
+        // So is a proxy that lets nobody through, or an installer that fails.
+        StoreErrorKind::Offline | StoreErrorKind::Denied | StoreErrorKind::Tool => true,
         StoreErrorKind::Network => {
             IS_UNREACHABLE.store(true, Ordering::Relaxed);
             true

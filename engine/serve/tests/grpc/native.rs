@@ -7,11 +7,13 @@ use std::time::Duration;
 use corn_core::Image;
 use corn_media::{Format, write_image};
 use corn_serve::proto::corn;
+use corn_serve::proto::corn::corn_client::CornClient;
 use corn_serve::proto::corn::value::Kind;
 use corn_serve::proto::corn::{
     AudioFormat, Cancel, ConverseRequest, DescribeRequest, Form, ImageFormat, InferRequest, List, Pixels,
     Priority, StreamResponse, Tensor, Value, audio, converse_request, image, stream_response,
 };
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::harness::{Host, PROGRAM, host};
@@ -264,7 +266,10 @@ async fn faults_say_whose_they_are() {
 #[tokio::test]
 async fn a_slow_reader_holds_the_component_back() {
     let host = host(PROGRAM).await;
-    let mut client = host.native().await;
+    // It has little room for what it has not read.
+    let endpoint = Channel::from_shared(format!("http://{}", host.address)).unwrap();
+    let channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
+    let mut client = CornClient::new(channel);
     let mut stream = client.stream(ask("endless", &[("upto", int(0))], &[])).await.unwrap().into_inner();
     stream.message().await.unwrap();
     let mut before = u64::MAX;
@@ -279,7 +284,7 @@ async fn a_slow_reader_holds_the_component_back() {
             before = now;
         }
     };
-    let made = tokio::time::timeout(Duration::from_secs(20), stands).await.unwrap();
+    let made = tokio::time::timeout(Duration::from_mins(1), stands).await.unwrap();
     assert!(made < 100_000, "{made} items for a client that reads none");
     let others = infer(&host, ask("speak", &[("prompt", text("Quick."))], &[])).await.unwrap();
     assert_eq!(as_text(others[0].1.as_ref()), "Quick. ");
@@ -331,7 +336,7 @@ async fn a_call_that_ends_early_ends_the_work() {
 async fn a_deadline_ends_the_work() {
     let host = host(PROGRAM).await;
     let mut request = Request::new(ask("endless", &[("upto", int(0))], &[]));
-    request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
+    request.metadata_mut().insert("grpc-timeout", "1S".parse().unwrap());
     let mut stream = host.native().await.stream(request).await.unwrap().into_inner();
     let status = loop {
         match stream.message().await {
@@ -342,7 +347,7 @@ async fn a_deadline_ends_the_work() {
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     host.all_given_back().await;
     let mut request = Request::new(ask("endless", &[("upto", int(0))], &[]));
-    request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
+    request.metadata_mut().insert("grpc-timeout", "1S".parse().unwrap());
     let status = host.native().await.infer(request).await.unwrap_err();
     // The client looks at the clock as well until an answer begins, and may be first.
     let is_clients = status.message() == "Timeout expired";
