@@ -133,8 +133,7 @@ fn a_killed_worker_takes_nothing_with_it() {
         let killed = up.pid(victim);
         signal("-KILL", &killed);
         up.wait("the worker's return", |up| {
-            let worker = &up.workers()[victim];
-            worker["standing"] == "ready" && worker["pid"].to_string() != killed
+            up.workers()[victim]["standing"] == "ready" && up.pid(victim) != killed
         });
     }
     let (figures, said) = figures(load);

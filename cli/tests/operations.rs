@@ -315,9 +315,6 @@ fn workers_come_back_after_the_program_was_replaced() {
     fs::write(&program, "another program").unwrap();
     let before = up.pid(1);
     signal("-KILL", &before);
-    up.wait("w1 coming back", |up| {
-        let w1 = &up.workers()[1];
-        w1["standing"] == "ready" && w1["pid"].to_string() != before
-    });
+    up.wait("w1 coming back", |up| up.workers()[1]["standing"] == "ready" && up.pid(1) != before);
     assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
 }
