@@ -62,12 +62,9 @@ impl Loads {
             let host = Host { id: *id, component, observer, clock, counts: counts.component(*id), stays };
             let worker = worker.clone();
             let load = move |component: &Component| {
-                let mut executor = loader.load(component, progress.as_ref())?;
+                let mut executor = loader.load(component, device, progress.as_ref())?;
                 if let Some(memory) = memory {
                     executor.make_in(memory);
-                }
-                if let Some(device) = device {
-                    executor.work_on(device);
                 }
                 Ok(executor)
             };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
+use corn_core::executor::{CallInput, Device, Executor, Io, Loader, Model, NoProgress, Progress, Step};
 use corn_core::interleaved::Interleaved;
 use corn_core::message::Priority;
 use corn_core::{Audio, Blame, Datum, Fault, Image};
@@ -291,7 +291,12 @@ impl Model for Panics {
 }
 
 impl Loader for Panics {
-    fn load(&self, _component: &Component, _progress: &dyn Progress) -> Result<Box<dyn Executor>, Fault> {
+    fn load(
+        &self,
+        _component: &Component,
+        _device: Option<Arc<dyn Device>>,
+        _progress: &dyn Progress,
+    ) -> Result<Box<dyn Executor>, Fault> {
         Ok(Box::new(Interleaved::new(Panics, 1)))
     }
 }

@@ -286,7 +286,7 @@ fn amounts(component: &ast::Component) -> Vec<Amount<'_>> {
                 for (name, amount) in needs {
                     let domain = match name.text.as_str() {
                         "cpu" => Some(Domain::Int(1, MAX_CPUS)),
-                        "gpu" => Some(Domain::Int(1, MAX_GPUS)),
+                        "gpu" => Some(Domain::Int(0, MAX_GPUS)),
                         _ => None,
                     };
                     amounts.extend(read(amount, format!("needs {}", name.text), domain));

@@ -114,7 +114,7 @@ impl Context<'_> {
             for (name, amount) in amounts {
                 match name.text.as_str() {
                     "cpu" => needs.cpus = self.whole_number(amount, 1..=MAX_CPUS, "cpu", place)?,
-                    "gpu" => needs.gpus = self.whole_number(amount, 1..=MAX_GPUS, "gpu", place)?,
+                    "gpu" => needs.gpus = self.whole_number(amount, 0..=MAX_GPUS, "gpu", place)?,
                     "memory" => match self.constant(amount, None, place) {
                         Const::Bytes(bytes @ 1..) => needs.memory_bytes = bytes,
                         Const::Poison => return None,

@@ -173,11 +173,6 @@ pub trait Executor: Send {
     fn make_in(&mut self, memory: Arc<dyn Memory>) {
         let _ = memory;
     }
-    /// The device that it is to work on, before its first call. Told to those only that need one: they take tensors
-    /// also where those lie on it, and nobody else is given such.
-    fn work_on(&mut self, device: Arc<dyn Device>) {
-        let _ = device;
-    }
 }
 
 /// Something that works on memory of its own, such as a GPU. Whoever drives it knows what it is; nobody else asks.
@@ -214,7 +209,15 @@ impl Progress for NoProgress {
 /// Makes executors: finds the weights of a component and loads it.
 pub trait Loader: Send + Sync {
     /// Loads `component` so that it can be called. May take long; runs on a thread of its own.
-    fn load(&self, component: &Component, progress: &dyn Progress) -> Result<Box<dyn Executor>, Fault>;
+    ///
+    /// `device` is what it works on, and given to those only that need one: they take tensors also where those lie
+    /// on it, and nobody else is given such.
+    fn load(
+        &self,
+        component: &Component,
+        device: Option<Arc<dyn Device>>,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Executor>, Fault>;
 }
 
 /// A model whose calls each have a session of their own, worked on one step at a time.
@@ -234,10 +237,6 @@ pub trait Model: Send {
     /// As [`Executor::make_in`].
     fn make_in(&mut self, memory: Arc<dyn Memory>) {
         let _ = memory;
-    }
-    /// As [`Executor::work_on`].
-    fn work_on(&mut self, device: Arc<dyn Device>) {
-        let _ = device;
     }
 }
 

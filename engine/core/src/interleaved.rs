@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::datum::Datum;
 use crate::executor::{
-    Call, CallId, CallInput, Device, Executor, Io, Memory, Model, Report, Step, Taken, Turn, Usage,
+    Call, CallId, CallInput, Executor, Io, Memory, Model, Report, Step, Taken, Turn, Usage,
 };
 use crate::fault::Fault;
 
@@ -138,10 +138,6 @@ impl<M: Model> Executor for Interleaved<M> {
 
     fn make_in(&mut self, memory: Arc<dyn Memory>) {
         self.model.make_in(memory);
-    }
-
-    fn work_on(&mut self, device: Arc<dyn Device>) {
-        self.model.work_on(device);
     }
 }
 

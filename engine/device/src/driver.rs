@@ -6,20 +6,25 @@
 
 #![allow(unsafe_code, reason = "the driver is a C library")]
 
+mod launch;
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use cudarc::driver::sys;
 
+pub(crate) use launch::{Given, Kernel};
+
 /// Every function of the driver that is called here.
-const CALLED: [&str; 38] = [
+const CALLED: [&str; 39] = [
     "cuInit",
     "cuGetErrorName",
     "cuDeviceGet",
     "cuDeviceGetCount",
     "cuDeviceGetName",
     "cuDeviceTotalMem_v2",
+    "cuDeviceGetAttribute",
     "cuDevicePrimaryCtxRetain",
     "cuDevicePrimaryCtxRelease_v2",
     "cuCtxSetCurrent",
@@ -49,15 +54,10 @@ const CALLED: [&str; 38] = [
     "cuEventRecord",
     "cuEventQuery",
     "cuLaunchHostFunc",
-    "cuModuleLoadData",
+    "cuModuleLoadDataEx",
     "cuModuleGetFunction",
     "cuLaunchKernel",
 ];
-
-/// Threads of a block of a kernel.
-const BLOCK_THREADS: u32 = 256;
-/// Most blocks of a kernel: each thread goes on with more elements.
-const MAX_BLOCKS: u64 = 4096;
 
 /// What the driver did not do.
 #[derive(Debug)]
@@ -161,6 +161,18 @@ impl Context {
         // SAFETY: writes the context where it is told to.
         check("cuDevicePrimaryCtxRetain", unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut raw, device) })?;
         Ok(Arc::new(Self { raw, device }))
+    }
+
+    /// What it can do, as NVIDIA numbers it: 9 and 0 of a GPU of compute capability 9.0.
+    pub(crate) fn capability(&self) -> Did<(c_int, c_int)> {
+        let ask = |what| {
+            let mut number = 0;
+            // SAFETY: writes the number where it is told to.
+            let asked = unsafe { sys::cuDeviceGetAttribute(&raw mut number, what, self.device) };
+            check("cuDeviceGetAttribute", asked).map(|()| number)
+        };
+        let major = ask(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        Ok((major, ask(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?))
     }
 
     fn bind(&self) -> Did {
@@ -273,34 +285,6 @@ impl Stream {
             unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from.at(), to.len(), self.raw) };
         check("cuMemcpyDtoHAsync", copied)?;
         self.wait()
-    }
-
-    /// Runs `kernel` over `count` elements that it reads from `from`, with `threads` threads at most; it writes to `to`.
-    pub(crate) fn launch(&self, kernel: &Kernel, from: &Span, to: &Span, count: u64, threads: u64) -> Did {
-        self.context.bind()?;
-        let (mut from, mut to, mut count) = (from.at(), to.at(), count);
-        let mut given: [*mut c_void; 3] =
-            [(&raw mut from).cast(), (&raw mut to).cast(), (&raw mut count).cast()];
-        let block = (threads.max(1)).min(u64::from(BLOCK_THREADS)) as u32;
-        let grid = threads.div_ceil(u64::from(block)).clamp(1, MAX_BLOCKS) as u32;
-        // SAFETY: the kernel takes these three parameters, which are read before this returns, and stays within
-        // `count` elements of the two spans, which outlive what was enqueued for them.
-        let launched = unsafe {
-            sys::cuLaunchKernel(
-                kernel.raw,
-                grid,
-                1,
-                1,
-                block,
-                1,
-                1,
-                0,
-                self.raw,
-                given.as_mut_ptr(),
-                std::ptr::null_mut(),
-            )
-        };
-        check("cuLaunchKernel", launched)
     }
 
     /// An event that is reached when everything so far is done.
@@ -507,6 +491,13 @@ impl Span {
         (end <= map.bytes).then(|| Self { map: Arc::clone(map), offset, bytes })
     }
 
+    /// `bytes` of it from `offset`, if they lie inside.
+    pub(crate) fn part(&self, offset: u64, bytes: u64) -> Option<Self> {
+        let end = offset.checked_add(bytes)?;
+        let is_inside = end <= self.bytes;
+        is_inside.then(|| Self { map: Arc::clone(&self.map), offset: self.offset + offset, bytes })
+    }
+
     pub(crate) const fn offset(&self) -> u64 {
         self.offset
     }
@@ -525,34 +516,6 @@ impl Span {
 
     const fn len(&self) -> usize {
         self.bytes as usize
-    }
-}
-
-/// A function that runs on a device: `(from, to, count)`, 64 bits each. It stays for as long as the process.
-pub(crate) struct Kernel {
-    raw: sys::CUfunction,
-}
-
-// SAFETY: a handle that is only read.
-unsafe impl Send for Kernel {}
-// SAFETY: as above.
-unsafe impl Sync for Kernel {}
-
-impl Kernel {
-    /// Those called `names` in `text`, which is PTX.
-    pub(crate) fn load<const N: usize>(context: &Context, text: &CStr, names: [&CStr; N]) -> Did<[Self; N]> {
-        context.bind()?;
-        let mut module = std::ptr::null_mut();
-        // SAFETY: writes the module where it is told to; the text ends with a zero.
-        let loaded = unsafe { sys::cuModuleLoadData(&raw mut module, text.as_ptr().cast()) };
-        check("cuModuleLoadData", loaded)?;
-        let mut found = [std::ptr::null_mut(); N];
-        for (raw, name) in found.iter_mut().zip(names) {
-            // SAFETY: writes the function where it is told to; the module is never unloaded.
-            let got = unsafe { sys::cuModuleGetFunction(raw, module, name.as_ptr()) };
-            check("cuModuleGetFunction", got)?;
-        }
-        Ok(found.map(|raw| Self { raw }))
     }
 }
 

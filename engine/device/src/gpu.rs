@@ -12,12 +12,17 @@ use corn_core::executor::{Device, Memory};
 use corn_core::{Datum, DeviceTensor, Fault, OnDevice};
 
 use crate::arena::{Arena, Block};
-use crate::driver::{Context, Event, Kernel, Pinned, Refused, Span, Stream};
+use crate::driver::{Context, Event, Given, Kernel, Pinned, Refused, Span, Stream};
 use crate::found::Found;
 use crate::held::Held;
 
 /// The kernels, which the driver compiles when the first is needed.
 const KERNELS: &str = concat!(include_str!("kernels.ptx"), "\0");
+
+/// Threads of a block of a kernel.
+const BLOCK_THREADS: u64 = 256;
+/// Most blocks of a kernel: each thread goes on with more elements.
+const MAX_BLOCKS: u64 = 4096;
 
 /// How long what is made waits for room in the arena. Whoever makes it stands still meanwhile.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
@@ -106,6 +111,10 @@ impl Gpu {
         *self.host.lock().unwrap_or_else(PoisonError::into_inner) = Some(host);
     }
 
+    pub(crate) const fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     pub(crate) const fn work(&self) -> &Arc<Stream> {
         &self.work
     }
@@ -129,14 +138,14 @@ impl Gpu {
     /// Each byte of `held` inverted.
     pub fn inverted(self: &Arc<Self>, held: &Held) -> Result<Arc<Held>, Fault> {
         let (kernels, count) = (self.kernels()?, held.bytes());
-        self.make(count, |gpu, to| gpu.work.launch(&kernels.invert, held.read(), to, count, count))
+        self.make(count, |gpu, to| gpu.launch(&kernels.invert, held.read(), to, count, count))
     }
 
     /// The sum of the 32-bit floats in `held`, as one.
     pub fn summed(self: &Arc<Self>, held: &Held) -> Result<Arc<Held>, Fault> {
         let (kernels, count) = (self.kernels()?, held.bytes() / size_of::<f32>() as u64);
         let bytes = size_of::<f32>() as u64;
-        self.make(bytes, |gpu, to| gpu.work.launch(&kernels.sum, held.read(), to, count, 1))
+        self.make(bytes, |gpu, to| gpu.launch(&kernels.sum, held.read(), to, count, 1))
     }
 
     /// Waits until `held` is made.
@@ -245,6 +254,21 @@ impl Gpu {
         Ok(Held::here(self, block, made))
     }
 
+    /// Runs `kernel` over `count` elements that it reads from `from`, with `threads` threads at most; it writes to `to`.
+    fn launch(
+        &self,
+        kernel: &Kernel,
+        from: &Span,
+        to: &Span,
+        count: u64,
+        threads: u64,
+    ) -> Result<(), Refused> {
+        let block = threads.clamp(1, BLOCK_THREADS);
+        let blocks = threads.div_ceil(block).clamp(1, MAX_BLOCKS) as u32;
+        let given = [Given::At(from), Given::At(to), Given::Count(count)];
+        self.work.launch(kernel, [blocks, 1, 1], block as u32, &given)
+    }
+
     fn kernels(&self) -> Result<&Kernels, Fault> {
         let load = || {
             let text =
@@ -256,7 +280,7 @@ impl Gpu {
         self.kernels.get_or_init(load).as_ref().map_err(|reason| Fault::setup(reason.clone()))
     }
 
-    fn failed(&self, refused: &Refused) -> Fault {
+    pub(crate) fn failed(&self, refused: &Refused) -> Fault {
         Fault::component(format!("{} failed: {refused}", self.called()))
     }
 }

@@ -5,12 +5,15 @@
 //! asks for places and copies, and executors that work on a GPU ask [`Gpu`] to do it.
 
 mod arena;
+mod array;
 mod driver;
 mod foreign;
 mod found;
 mod gpu;
 mod held;
+pub mod transformer;
 
+pub use array::{Array, Landing, Number, Space};
 pub use foreign::Foreign;
 pub use found::{Found, find};
 pub use gpu::Gpu;

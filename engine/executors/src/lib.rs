@@ -10,12 +10,14 @@ pub mod onnx;
 mod ports;
 pub mod reference;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use corn_core::Fault;
-use corn_core::executor::{Executor, Loader, Progress};
+use corn_core::executor::{Device, Executor, Loader, Progress};
+use corn_device::Gpu;
 use corn_plan::catalog::{Catalog, Entry, open};
 use corn_plan::{Component, ComponentId, Plan, WeightsSource};
 use corn_store::{Pins, Store};
@@ -62,11 +64,9 @@ pub fn cannot_run(plan: &Plan) -> Vec<String> {
         let on_gpus = plan.stages.iter().find(|stage| stage.components.contains(&id))?.tensor_parallel;
         match needs.gpus {
             0 => None,
-            _ if executor != "reference" || !reference::gpu::ENTRIES.contains(&entry.as_str()) => {
-                Some(format!(
-                    "component '{name}': it needs a GPU, and this build of corn runs {executor} {entry:?} on the CPU only"
-                ))
-            }
+            _ if !on_gpu(executor).contains(&entry.as_str()) => Some(format!(
+                "component '{name}': it needs a GPU, and this build of corn runs {executor} {entry:?} on the CPU only"
+            )),
             _ if on_gpus > 1 => Some(format!(
                 "component '{name}': it is spread over {on_gpus} GPUs, and {executor} {entry:?} runs on one"
             )),
@@ -74,6 +74,26 @@ pub fn cannot_run(plan: &Plan) -> Vec<String> {
         }
     };
     plan.components.enumerate().filter_map(problem).collect()
+}
+
+/// The entries of an executor that run on a GPU.
+fn on_gpu(executor: &str) -> &'static [&'static str] {
+    match executor {
+        "reference" => &reference::gpu::ENTRIES,
+        #[cfg(feature = "candle")]
+        "candle" => &candle::ON_GPU,
+        _ => &[],
+    }
+}
+
+/// The GPU that a component works on; `None` if it needs none.
+fn gpu_of(component: &Component, device: Option<Arc<dyn Device>>) -> Result<Option<Arc<Gpu>>, Fault> {
+    if component.needs.gpus == 0 {
+        return Ok(None);
+    }
+    let device = device.map(|device| -> Arc<dyn Any + Send + Sync> { device });
+    let gpu = device.and_then(|device| device.downcast().ok());
+    gpu.map(Some).ok_or_else(|| Fault::setup("it needs a GPU, and has none here"))
 }
 
 fn not_running(executor: &str, entry: &str) -> String {
@@ -164,11 +184,17 @@ impl Executors {
 }
 
 impl Loader for Executors {
-    fn load(&self, component: &Component, progress: &dyn Progress) -> Result<Box<dyn Executor>, Fault> {
+    fn load(
+        &self,
+        component: &Component,
+        device: Option<Arc<dyn Device>>,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Executor>, Fault> {
         let entry = entry_of(&self.catalog, component)?;
         fits(entry, component)?;
+        let gpu = gpu_of(component, device)?;
         let files = self.weights(component, progress)?;
-        let inner = self.load_entry(component, &files, progress)?;
+        let inner = self.load_entry(component, &files, gpu, progress)?;
         ports::by_name(inner, entry, component)
     }
 }
@@ -186,14 +212,19 @@ impl Executors {
         &self,
         component: &Component,
         files: &BTreeMap<String, PathBuf>,
+        gpu: Option<Arc<Gpu>>,
         progress: &dyn Progress,
     ) -> Result<Box<dyn Executor>, Fault> {
         let Component { executor, entry, options, needs, batch, .. } = component;
         let loading = Loading { component: &component.name, progress };
         match executor.as_str() {
-            "reference" => reference::load(component),
+            "reference" => reference::load(component, gpu),
             #[cfg(feature = "candle")]
-            "candle" => candle::load(entry, files, options, needs.cpus, *batch, &loading),
+            "candle" => {
+                let gpu = gpu.map(|gpu| candle::OnGpu { gpu, memory_bytes: needs.memory_bytes });
+                let place = candle::Place { cpus: needs.cpus, batch: *batch, gpu };
+                candle::load(entry, files, options, &place, &loading)
+            }
             #[cfg(feature = "onnx")]
             "onnx" => {
                 let library = match onnx::runtime::library_source() {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use corn_core::executor::{Call, CallId, CallInput, Device, Executor, Memory, Report, Turn};
+use corn_core::executor::{Call, CallId, CallInput, Executor, Memory, Report, Turn};
 use corn_core::{Datum, Fault};
 use corn_plan::catalog::{Entry, EntryPort};
 use corn_plan::{Component, Port};
@@ -159,9 +159,5 @@ impl Executor for Ports {
 
     fn make_in(&mut self, memory: Arc<dyn Memory>) {
         self.inner.make_in(memory);
-    }
-
-    fn work_on(&mut self, device: Arc<dyn Device>) {
-        self.inner.work_on(device);
     }
 }

@@ -5,10 +5,13 @@ mod bytes;
 pub(crate) mod gpu;
 mod shapes;
 
+use std::sync::Arc;
+
 use corn_core::batched::{Batched, Limits};
 use corn_core::executor::{CallInput, Executor};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Audio, Datum, Fault, Image, Tensor};
+use corn_device::Gpu;
 use corn_plan::catalog::{Entry, EntryPort};
 use corn_plan::{Batch, Component};
 
@@ -93,11 +96,11 @@ pub const ENTRIES: &[Entry] = &[
     ),
 ];
 
-/// Loads `component`, whose entry is one of [`ENTRIES`].
-pub(crate) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
+/// Loads `component`, whose entry is one of [`ENTRIES`], to work on `gpu` if there is one.
+pub(crate) fn load(component: &Component, gpu: Option<Arc<Gpu>>) -> Result<Box<dyn Executor>, Fault> {
     let Component { batch, .. } = component;
-    if component.needs.gpus > 0 {
-        return gpu::load(component);
+    if let Some(gpu) = gpu {
+        return gpu::load(component, gpu);
     }
     let max = batch.max;
     Ok(match component.entry.as_str() {

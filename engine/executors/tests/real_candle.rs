@@ -36,7 +36,8 @@ fn load(entry: &str, files: &[(&str, PathBuf)], options: &[(&str, Literal)], cpu
     let files = files.iter().map(|(name, path)| ((*name).to_owned(), path.clone())).collect();
     let options: BTreeMap<_, _> =
         options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    candle::load(entry, &files, &options, cpus, BATCH, &NoProgress).unwrap()
+    let place = candle::Place { cpus, batch: BATCH, gpu: None };
+    candle::load(entry, &files, &options, &place, &NoProgress).unwrap()
 }
 
 fn call(id: u64, inputs: Vec<CallInput>) -> Call {

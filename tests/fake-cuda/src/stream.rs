@@ -6,9 +6,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::memory::host;
-use crate::{INVALID_HANDLE, INVALID_VALUE, NOT_FOUND, NOT_READY, SUCCESS, Status, is_refused, machine, put};
+use crate::{
+    INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, NOT_READY, SUCCESS, Status, is_refused, machine,
+    put, transformer,
+};
 
-type Work = Box<dyn FnOnce() + Send>;
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
 /// A stream's way to its thread. The thread ends when it is destroyed and nothing is left to do.
 pub struct Stream(Sender<Work>);
@@ -190,9 +193,16 @@ pub extern "C" fn cuMemsetD8Async(at: u64, byte: u8, bytes: usize, stream: *mut 
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuModuleLoadData(module: *mut *const c_char, text: *const c_char) -> Status {
-    if is_refused("cuModuleLoadData") {
-        return 218;
+pub extern "C" fn cuModuleLoadDataEx(
+    module: *mut *const c_char,
+    text: *const c_char,
+    _options_count: c_uint,
+    _options: *mut c_uint,
+    _values: *mut *mut c_void,
+) -> Status {
+    // SAFETY: a C string.
+    if is_refused("cuModuleLoadDataEx") || !unsafe { CStr::from_ptr(text) }.to_bytes().is_ascii() {
+        return INVALID_PTX;
     }
     // Kernels are known by name: what the text says beyond that is not looked at.
     put(module, text)
@@ -219,13 +229,12 @@ pub extern "C" fn cuModuleGetFunction(
     put(function, name.to_owned().into_raw())
 }
 
-/// Every kernel takes where it reads, where it writes and how many elements.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuLaunchKernel(
     function: *const c_char,
-    _grid_x: c_uint,
-    _grid_y: c_uint,
-    _grid_z: c_uint,
+    grid_x: c_uint,
+    grid_y: c_uint,
+    grid_z: c_uint,
     _block_x: c_uint,
     _block_y: c_uint,
     _block_z: c_uint,
@@ -236,7 +245,15 @@ pub extern "C" fn cuLaunchKernel(
 ) -> Status {
     // SAFETY: `cuModuleGetFunction` gave it.
     let name = unsafe { CStr::from_ptr(function) };
-    // SAFETY: three parameters of 64 bits each, as every kernel takes.
+    let blocks = [grid_x, grid_y, grid_z].map(|blocks| blocks as usize);
+    if blocks.contains(&0) {
+        return INVALID_VALUE;
+    }
+    if let Some(work) = transformer::work(name.to_bytes(), blocks, parameters) {
+        return enqueue(stream, work);
+    }
+    // SAFETY: the other kernels take three parameters of 64 bits each: where they read, where they write, and how
+    // many elements.
     let [from, to, count] = [0, 1, 2].map(|index| unsafe { **parameters.add(index).cast::<*const u64>() });
     let (from, to, count) = (At(host(from)), At(host(to)), count as usize);
     #[allow(clippy::cast_ptr_alignment, reason = "contents begin where every dtype can")]

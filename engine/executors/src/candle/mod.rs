@@ -1,4 +1,4 @@
-//! Models that run in this process on the CPU, over candle's tensors and quantised products.
+//! Models that run in this process, over candle's tensors and quantised products; `llama.chat` also on a GPU.
 //!
 //! Each entry has a file or folder of its own: it reads weights that the store has put on disk, and
 //! runs them. Networks are written here and not taken from `candle-transformers`, because
@@ -29,6 +29,7 @@ use corn_core::interleaved::Interleaved;
 use corn_plan::catalog::{Domain, Entry, EntryOption, EntryPort};
 use corn_plan::{Batch, Literal};
 
+pub use llama::OnGpu;
 pub use threads::CANDLE_THREADS_VARIABLE;
 
 /// What this module can run.
@@ -89,18 +90,31 @@ pub const ENTRIES: &[Entry] = &[
     .ports(&[EntryPort::value("text", "text")], &[EntryPort::value("embedding", "tensor")]),
 ];
 
-/// Loads what entry `name` runs: `files` are the paths of its weights by parameter, `cpus` the
-/// threads it may work on, and `batch` says how many calls it works on at once.
+/// Those of them that run on a GPU, if their component needs one.
+pub(crate) const ON_GPU: [&str; 1] = [llama::NAME];
+
+/// What a component may work on.
+#[derive(Clone)]
+pub struct Place {
+    /// Threads.
+    pub cpus: u32,
+    /// How many calls at once.
+    pub batch: Batch,
+    /// Its GPU, if it needs one.
+    pub gpu: Option<OnGpu>,
+}
+
+/// Loads what entry `name` runs: `files` are the paths of its weights by parameter.
 pub fn load(
     name: &str,
     files: &BTreeMap<String, PathBuf>,
     options: &BTreeMap<String, Literal>,
-    cpus: u32,
-    batch: Batch,
+    place: &Place,
     progress: &dyn Progress,
 ) -> Result<Box<dyn Executor>, Fault> {
+    let Place { cpus, batch, .. } = *place;
     Ok(match name {
-        llama::NAME => Box::new(llama::load(files, options, cpus, batch.max, progress)?),
+        llama::NAME => Box::new(llama::load(files, options, place, progress)?),
         whisper::NAME => {
             Box::new(Interleaved::new(whisper::load(files, options, cpus, progress)?, batch.max))
         }

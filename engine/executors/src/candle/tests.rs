@@ -14,7 +14,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{ENTRIES, load};
+use super::{ENTRIES, Place, load};
 
 /// Tensors of these shapes with random elements.
 fn random(shapes: &[(&str, &[usize])]) -> HashMap<String, Tensor> {
@@ -125,7 +125,7 @@ fn write_whisper(folder: &Path) {
     candle_core::safetensors::save(&random(&shapes), folder.join("model.safetensors")).unwrap();
 }
 
-const BATCH: Batch = Batch { max: 4, within_ms: 0 };
+const PLACE: Place = Place { cpus: 1, batch: Batch { max: 4, within_ms: 0 }, gpu: None };
 
 fn folder_of(write: fn(&Path)) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn folder_of(write: fn(&Path)) -> TempDir {
 
 fn loaded(entry: &str, folder: &Path) -> Result<Box<dyn Executor>, Fault> {
     let files = BTreeMap::from([("weights".to_owned(), folder.to_owned())]);
-    load(entry, &files, &BTreeMap::new(), 1, BATCH, &NoProgress)
+    load(entry, &files, &BTreeMap::new(), &PLACE, &NoProgress)
 }
 
 /// What calls with these inputs come to, all of them open at once.
@@ -264,10 +264,9 @@ fn tensors_of_another_model_are_named() {
 #[test]
 fn every_entry_is_loaded_by_its_name() {
     for entry in ENTRIES {
-        let fault =
-            load(entry.name, &BTreeMap::new(), &BTreeMap::new(), 1, BATCH, &NoProgress).err().unwrap();
+        let fault = load(entry.name, &BTreeMap::new(), &BTreeMap::new(), &PLACE, &NoProgress).err().unwrap();
         assert_eq!(fault.message, format!("{} needs weights 'weights', which were not given", entry.name));
     }
-    let fault = load("llama.chatt", &BTreeMap::new(), &BTreeMap::new(), 1, BATCH, &NoProgress).err().unwrap();
+    let fault = load("llama.chatt", &BTreeMap::new(), &BTreeMap::new(), &PLACE, &NoProgress).err().unwrap();
     assert!(fault.message.contains("llama.chatt") && fault.message.contains("llama.chat,"), "{fault}");
 }

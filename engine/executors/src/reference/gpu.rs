@@ -1,9 +1,8 @@
 //! The reference entries that run on a GPU: the same bits as on the host, and what they take and make stays there.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use corn_core::executor::{CallInput, Device, Executor, Io, Model, Step, Taken};
+use corn_core::executor::{CallInput, Executor, Io, Model, Step, Taken};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Datum, DeviceTensor, Fault, OnDevice};
 use corn_device::{Gpu, Held};
@@ -16,8 +15,8 @@ use super::first;
 pub(crate) const ENTRIES: [&str; 5] =
     ["bytes.count", "bytes.fill", "bytes.invert", "bytes.pass", "stream.sum"];
 
-/// Loads `component`, whose entry is one of [`ENTRIES`].
-pub(super) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
+/// Loads `component`, whose entry is one of [`ENTRIES`], to work on `gpu`.
+pub(super) fn load(component: &Component, gpu: Arc<Gpu>) -> Result<Box<dyn Executor>, Fault> {
     let make: Make = match component.entry.as_str() {
         // Whoever is told the number may take it that they are there.
         "bytes.count" => |gpu, bytes| {
@@ -44,7 +43,7 @@ pub(super) fn load(component: &Component) -> Result<Box<dyn Executor>, Fault> {
         other => return Err(Fault::setup(format!("reference {other:?} does not run on a GPU"))),
     };
     let is_stream = component.entry == "stream.sum";
-    Ok(Box::new(Interleaved::new(OnGpu { make, is_stream, gpu: None }, component.batch.max)))
+    Ok(Box::new(Interleaved::new(OnGpu { make, is_stream, gpu }, component.batch.max)))
 }
 
 type Make = fn(&Arc<Gpu>, &Datum) -> Result<Datum, Fault>;
@@ -58,13 +57,12 @@ fn tensor(dtype: Dtype, shape: Vec<u64>, contents: Arc<Held>) -> Datum {
 struct OnGpu {
     make: Make,
     is_stream: bool,
-    gpu: Option<Arc<Gpu>>,
+    gpu: Arc<Gpu>,
 }
 
 impl OnGpu {
     fn make(&self, datum: &Datum) -> Result<Datum, Fault> {
-        let gpu = self.gpu.as_ref().ok_or_else(|| Fault::setup("it needs a GPU, and has none here"))?;
-        (self.make)(gpu, datum)
+        (self.make)(&self.gpu, datum)
     }
 }
 
@@ -96,10 +94,5 @@ impl Model for OnGpu {
 
     fn memory_bytes(&self) -> u64 {
         0
-    }
-
-    fn work_on(&mut self, device: Arc<dyn Device>) {
-        let device: Arc<dyn Any + Send + Sync> = device;
-        self.gpu = device.downcast().ok();
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corn_compiler::Target;
 use corn_compiler::source::{SourceFile, Sources};
-use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step};
+use corn_core::executor::{CallInput, Device, Executor, Io, Loader, Model, NoProgress, Progress, Step};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Datum, Fault, Ledger, Tensor};
 use corn_engine::{Engine, NoObserver};
@@ -145,11 +145,16 @@ struct Odd {
 }
 
 impl Loader for Odd {
-    fn load(&self, component: &Component, progress: &dyn Progress) -> Result<Box<dyn Executor>, Fault> {
+    fn load(
+        &self,
+        component: &Component,
+        device: Option<Arc<dyn Device>>,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Executor>, Fault> {
         match component.name.as_str() {
             "drip" => Ok(Box::new(Interleaved::new(Drip(Arc::clone(&self.dripped)), 4))),
             "broken" => Ok(Box::new(Interleaved::new(Broken, 1))),
-            _ => self.others.load(component, progress),
+            _ => self.others.load(component, device, progress),
         }
     }
 }

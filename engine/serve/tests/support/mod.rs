@@ -13,7 +13,9 @@ use std::sync::Arc;
 use corn_compiler::Target;
 use corn_compiler::source::{SourceFile, Sources};
 use corn_core::datum::Part;
-use corn_core::executor::{CallInput, Executor, Io, Loader, Model, NoProgress, Progress, Step, Usage};
+use corn_core::executor::{
+    CallInput, Device, Executor, Io, Loader, Model, NoProgress, Progress, Step, Usage,
+};
 use corn_core::interleaved::Interleaved;
 use corn_core::{Datum, Fault, Image};
 use corn_engine::{Engine, NoObserver, Observer};
@@ -245,7 +247,12 @@ struct Loaded {
 }
 
 impl Loader for Loaded {
-    fn load(&self, component: &Component, progress: &dyn Progress) -> Result<Box<dyn Executor>, Fault> {
+    fn load(
+        &self,
+        component: &Component,
+        device: Option<Arc<dyn Device>>,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Executor>, Fault> {
         let max = component.batch.max;
         let make: fn(&[CallInput]) -> Made = match component.entry.as_str() {
             "test:Describe" => describe,
@@ -257,7 +264,7 @@ impl Loader for Loaded {
             "test:Forever" => |_| Box::new((0..).map(|n| Ok(Datum::text(format!("{n} "))))),
             "test:Knobs" => knobs,
             "test:Counts" => return Ok(Box::new(Interleaved::new(Counts, max))),
-            _ => return self.others.load(component, progress),
+            _ => return self.others.load(component, device, progress),
         };
         // Only a stream has windows to have room in.
         let is_streamed = matches!(component.outputs[0].ty.form, Form::Stream { .. });

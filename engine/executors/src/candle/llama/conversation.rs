@@ -8,9 +8,9 @@ use corn_core::{Datum, Fault, Part, Role};
 use super::Reader;
 use super::grammar::Grammar;
 use super::kept::Kept;
+use super::placed::Memory;
 use super::sampler::{Choice, Sampler};
 use super::writer::{Writer, Written};
-use crate::candle::attention::Memory;
 use crate::candle::options::Options;
 
 /// What holds where a request does not say otherwise.
@@ -185,9 +185,9 @@ impl Conversation {
     }
 
     /// Writes the next token of the answer.
-    pub(super) fn write(&mut self, mut logits: Vec<f32>, reader: &Reader) -> Result<Answered, Fault> {
+    pub(super) fn write(&mut self, logits: &mut [f32], reader: &Reader) -> Result<Answered, Fault> {
         if let Some(grammar) = &mut self.grammar {
-            grammar.constrain(&mut logits)?;
+            grammar.constrain(logits)?;
         }
         let token = self.sampler.sample(logits, &self.tokens);
         if reader.vocabulary.is_end(token) {

@@ -6,19 +6,13 @@
 
 use std::collections::VecDeque;
 
-use crate::candle::attention::Memory;
+use super::placed::Memory;
 
 /// What a conversation that is over leaves.
 pub(super) struct Kept {
     /// One for each token that the memory holds.
     pub(super) tokens: Vec<u32>,
     pub(super) memory: Memory,
-}
-
-impl Kept {
-    fn room(&self) -> usize {
-        Memory::room(self.tokens.len())
-    }
 }
 
 /// Memories that are kept, the one that was of use last at the end.
@@ -38,7 +32,7 @@ impl Store {
         self.kept.retain(|kept| !new.tokens.starts_with(&kept.tokens));
         new.memory.fit();
         self.kept.push_back(new);
-        self.tokens = self.kept.iter().map(Kept::room).sum();
+        self.tokens = self.kept.iter().map(|kept| kept.memory.room()).sum();
     }
 
     /// Forgets what was of use longest ago until at most so many tokens are kept.
@@ -46,7 +40,7 @@ impl Store {
         while self.tokens > most_tokens
             && let Some(oldest) = self.kept.pop_front()
         {
-            self.tokens -= oldest.room();
+            self.tokens -= oldest.memory.room();
         }
     }
 
@@ -60,7 +54,7 @@ impl Store {
         let found = self.kept.remove(index)?;
         if length == found.tokens.len() {
             // It goes on.
-            self.tokens -= found.room();
+            self.tokens -= found.memory.room();
             return Some(found.memory);
         }
         let memory = found.memory.beginning(length);

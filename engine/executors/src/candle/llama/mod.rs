@@ -12,9 +12,11 @@
 
 mod conversation;
 mod gguf;
+mod gpu;
 mod grammar;
 mod kept;
 mod network;
+mod placed;
 mod quantized;
 mod sampler;
 mod schema;
@@ -24,6 +26,7 @@ mod tests;
 mod vocabulary;
 mod writer;
 
+pub use self::gpu::OnGpu;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
@@ -35,18 +38,14 @@ use self::conversation::{Answered, Conversation, Defaults, Next};
 use self::gguf::Gguf;
 use self::grammar::Grammars;
 use self::kept::{Store, shared};
-use self::network::{Feed, Network};
+use self::placed::{Feed, Logits, Memory, Network};
 use self::template::Template;
 use self::vocabulary::Vocabulary;
-use crate::candle::attention::Memory;
-use crate::candle::files;
 use crate::candle::options::Options;
+use crate::candle::{Place, files};
 
 /// The entry's name.
 pub(super) const NAME: &str = "llama.chat";
-
-/// Tokens of a prompt that are read in one turn.
-const CHUNK: usize = 64;
 
 /// Most tokens of prompt and answer where the component does not say. Each takes memory (46 KiB for
 /// SmolLM2), so what a model could do at most is not the default.
@@ -56,6 +55,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 pub(super) struct Llama {
     reader: Reader,
     network: Network,
+    /// Where a pass puts them.
+    logits: Logits,
     max_open: usize,
     waiting: VecDeque<Call>,
     /// In the order in which prompts get their chunks.
@@ -75,35 +76,41 @@ struct Reader {
     context: usize,
 }
 
-/// Loads the GGUF file `weights`. At most `max_open` conversations are open at once; each has a
-/// memory of its own.
+/// Loads the GGUF file `weights`, to run on the GPU of `place` if it has one. As many conversations as a batch may have
+/// calls are open at once; each has a memory of its own.
 pub(super) fn load(
     paths: &BTreeMap<String, PathBuf>,
     options: &BTreeMap<String, Literal>,
-    cpus: u32,
-    max_open: u32,
+    place: &Place,
     progress: &dyn Progress,
 ) -> Result<Llama, Fault> {
     let options = Options::new(NAME, options);
     let defaults = Defaults::read(&options)?;
     let mut file = Gguf::open(files::required(paths, NAME, "weights")?, progress)?;
-    let network = Network::load(&mut file, cpus)?;
-    let made_for = network.sizes().context;
+    let made_for = file.sizes()?.context;
     let context = options.int("context", made_for.min(DEFAULT_CONTEXT) as i64, 1..=made_for as i64)? as usize;
+    let max_open = place.batch.max.max(1) as usize;
+    let network = match &place.gpu {
+        Some(place) => {
+            let bounds = gpu::Bounds { open: max_open, context };
+            Network::Gpu(gpu::Network::load(&mut file, place, bounds)?.into())
+        }
+        None => Network::Host(network::Network::load(&mut file, place.cpus)?.into()),
+    };
     let vocabulary = Vocabulary::load(&file)?;
     if vocabulary.len() != network.sizes().vocabulary {
         return Err(file.wrong("its vocabulary and its weights are of different sizes"));
     }
     let grammars = Grammars::new(&vocabulary)?;
     let template = Template::load(&file, &vocabulary)?;
-    // The first pass arranges the weights for the processor; no request should wait for that.
+    // The first pass arranges the weights for the processor, or compiles for the GPU; no request should wait for that.
     let mut memory = network.empty_memory();
-    network.forward(&mut [Feed { tokens: &[0, 0], memory: &mut memory, wants_logits: true }])?;
+    let mut logits = network.logits();
+    network.forward(&mut [Feed { tokens: &[0, 0], memory: &mut memory, wants_logits: true }], &mut logits)?;
     let keeps = options.int("prefix_cache", i64::from(u32::MAX), 0..=i64::from(u32::MAX))? as usize;
     let reader = Reader { vocabulary, grammars, template, defaults, context };
-    let max_open = max_open.max(1) as usize;
     let (waiting, open, kept) = Default::default();
-    Ok(Llama { reader, network, max_open, waiting, open, kept, keeps })
+    Ok(Llama { reader, network, logits, max_open, waiting, open, kept, keeps })
 }
 
 impl Llama {
@@ -150,56 +157,80 @@ impl Llama {
         }
     }
 
+    /// Tokens that open calls may come to.
+    fn taken_tokens(&self) -> usize {
+        self.open.iter().map(|open| self.network.room(open.most_tokens())).sum()
+    }
+
+    /// Tokens that there is memory for, as the component says it.
+    fn most_tokens(&self) -> usize {
+        self.max_open * self.network.room(self.reader.context)
+    }
+
+    /// Whether one more call than a batch has may be opened.
+    fn may_open_more(&self) -> bool {
+        let needed = self.taken_tokens() + self.network.room(self.reader.context);
+        self.network.may_outgrow() || needed <= self.most_tokens()
+    }
+
     /// What is kept lies where open calls do not.
     fn keep_in_bounds(&mut self) {
-        let taken: usize = self.open.iter().map(|open| Memory::room(open.most_tokens())).sum();
-        let free = (self.max_open * self.reader.context).saturating_sub(taken);
+        let taken = self.taken_tokens();
+        let free = self.most_tokens().saturating_sub(taken);
         self.kept.shrink(free.min(self.keeps));
     }
 
-    /// The calls that take part in the next pass: all that write, and the first that reads.
+    /// The calls that take part in the next pass: those that write, and the first that reads; as many as may be open.
     fn choose(&self) -> Vec<CallId> {
         let mut reads = false;
         let mut chosen = Vec::new();
-        for conversation in self.open.iter().filter(|conversation| conversation.is_ready(CHUNK)) {
+        for conversation in
+            self.open.iter().filter(|conversation| conversation.is_ready(self.network.chunk()))
+        {
             if conversation.is_reading() && std::mem::replace(&mut reads, true) {
                 continue;
             }
             chosen.push(conversation.call);
+            if chosen.len() == self.max_open {
+                break;
+            }
         }
         chosen
     }
 
     /// One pass of the network over the conversations of `chosen` calls.
     fn pass(&mut self, chosen: &[CallId], reports: &mut dyn FnMut(Report)) {
+        let chunk = self.network.chunk();
         let mut feeds: Vec<Feed<'_>> = self
             .open
             .iter_mut()
             .filter(|conversation| chosen.contains(&conversation.call))
             .map(|conversation| {
-                let Next { tokens, memory, is_last } = conversation.next(CHUNK);
+                let Next { tokens, memory, is_last } = conversation.next(chunk);
                 Feed { tokens, memory, wants_logits: is_last }
             })
             .collect();
+        let wants: Vec<bool> = feeds.iter().map(|feed| feed.wants_logits).collect();
         reports(Report::Batch { calls: chosen.len() as u32 });
-        let logits = match self.network.forward(&mut feeds) {
-            Ok(logits) => logits,
-            Err(fault) => {
-                // Their memories are of no more use.
-                self.open.retain(|open| !chosen.contains(&open.call));
-                for call in chosen {
-                    reports(Report::Failed { call: *call, fault: fault.clone() });
-                }
-                return;
+        if let Err(fault) = self.network.forward(&mut feeds, &mut self.logits) {
+            // Their memories are of no more use.
+            self.open.retain(|open| !chosen.contains(&open.call));
+            for call in chosen {
+                reports(Report::Failed { call: *call, fault: fault.clone() });
             }
-        };
-        for (call, logits) in chosen.iter().zip(logits) {
-            self.take_in(*call, logits, reports);
+            return;
         }
+        let mut logits = std::mem::take(&mut self.logits);
+        let mut rows = logits.numbers().chunks_exact_mut(self.reader.vocabulary.len());
+        for (call, wants) in chosen.iter().zip(wants) {
+            let row = if wants { rows.next() } else { None };
+            self.take_in(*call, row, reports);
+        }
+        self.logits = logits;
     }
 
     /// A conversation's tokens have been read; `logits` follow the last one that is known.
-    fn take_in(&mut self, call: CallId, logits: Option<Vec<f32>>, reports: &mut dyn FnMut(Report)) {
+    fn take_in(&mut self, call: CallId, logits: Option<&mut [f32]>, reports: &mut dyn FnMut(Report)) {
         let index = self.open.iter().position(|open| open.call == call).expect("it took part in the pass");
         let Some(logits) = logits else {
             // More of its prompt is to be read: now it is another prompt's turn.
@@ -263,7 +294,7 @@ impl Executor for Llama {
         let chosen = self.choose();
         if chosen.is_empty() {
             // All that are open wait for room; the next one may be the very reader that they wait for.
-            return if self.open_next(reports) { Turn::Busy } else { Turn::Idle };
+            return if self.may_open_more() && self.open_next(reports) { Turn::Busy } else { Turn::Idle };
         }
         self.pass(&chosen, reports);
         Turn::Busy

@@ -16,11 +16,17 @@ use candle_core::{Device, Tensor};
 use corn_core::Fault;
 
 use super::gguf::{Gguf, Sizes};
+use super::placed::Feed as AnyFeed;
 use super::quantized::Linear;
 use crate::candle::attention::{Looks, Memory};
 use crate::candle::dense::Rows;
 use crate::candle::files::{Working, brief};
 use crate::candle::threads::{Threads, each};
+
+/// Tokens of a prompt that are read in one turn.
+pub(super) const CHUNK: usize = 64;
+
+type Feed<'a> = AnyFeed<'a, Memory>;
 
 /// The shared, unchanging part of a language model.
 pub(super) struct Network {
@@ -43,14 +49,6 @@ struct Layer {
     /// Gates, and what goes through them.
     gate_up: Linear,
     down: Linear,
-}
-
-/// The next tokens of one conversation.
-pub(super) struct Feed<'a> {
-    pub(super) tokens: &'a [u32],
-    pub(super) memory: &'a mut Memory,
-    /// Whether the logits after the last token are wanted.
-    pub(super) wants_logits: bool,
 }
 
 impl Network {
@@ -97,18 +95,15 @@ impl Network {
         layers + self.output.bytes() + self.embeddings.storage_size_in_bytes() as u64
     }
 
-    /// Reads the tokens of each feed into its memory. Gives logits for those that want them.
-    ///
-    /// Every memory must have room for its tokens within the context. If this fails, the memories are
-    /// of no more use.
-    pub(super) fn forward(&self, feeds: &mut [Feed<'_>]) -> Result<Vec<Option<Vec<f32>>>, Fault> {
+    /// As [`super::placed::Network::forward`].
+    pub(super) fn forward(&self, feeds: &mut [Feed<'_>]) -> Result<Vec<f32>, Fault> {
         match &self.threads {
             Some(threads) => threads.run(|| self.pass(feeds)),
             None => self.pass(feeds),
         }
     }
 
-    fn pass(&self, feeds: &mut [Feed<'_>]) -> Result<Vec<Option<Vec<f32>>>, Fault> {
+    fn pass(&self, feeds: &mut [Feed<'_>]) -> Result<Vec<f32>, Fault> {
         let mut rows = self.embed(feeds).while_doing("looking up tokens")?;
         for (index, layer) in self.layers.iter().enumerate() {
             self.attend(index, layer, feeds, &mut rows).while_doing("attention")?;
@@ -180,7 +175,7 @@ impl Network {
         Ok(())
     }
 
-    fn logits(&self, feeds: &[Feed<'_>], rows: &Rows) -> candle_core::Result<Vec<Option<Vec<f32>>>> {
+    fn logits(&self, feeds: &[Feed<'_>], rows: &Rows) -> candle_core::Result<Vec<f32>> {
         let mut end = 0;
         let mut wanted = Vec::new();
         for feed in feeds {
@@ -190,9 +185,7 @@ impl Network {
             }
         }
         let last = self.normalized(&Rows::new(rows.width, wanted), &self.norm);
-        let logits = self.output.forward(&last)?;
-        let mut rows = logits.data.chunks_exact(logits.width);
-        Ok(feeds.iter().map(|feed| feed.wants_logits.then(|| rows.next().map(<[f32]>::to_vec))?).collect())
+        Ok(self.output.forward(&last)?.data)
     }
 
     /// Root-mean-square norm of each row.
@@ -261,7 +254,7 @@ fn linear(
 }
 
 /// Wave lengths grow geometrically; Llama 3.1 and later stretch them by a factor for each pair.
-fn turns(file: &mut Gguf<'_>, sizes: &Sizes) -> Result<Vec<f32>, Fault> {
+pub(super) fn turns(file: &mut Gguf<'_>, sizes: &Sizes) -> Result<Vec<f32>, Fault> {
     let pairs = sizes.rotated / 2;
     let factors = if file.has("rope_freqs.weight") {
         file.floats("rope_freqs.weight", pairs)?

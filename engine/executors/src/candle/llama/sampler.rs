@@ -48,12 +48,12 @@ impl Sampler {
     }
 
     /// The next token. `seen` are the tokens so far, of prompt and answer.
-    pub(super) fn sample(&mut self, mut logits: Vec<f32>, seen: &[u32]) -> u32 {
-        self.discourage(&mut logits, seen);
+    pub(super) fn sample(&mut self, logits: &mut [f32], seen: &[u32]) -> u32 {
+        self.discourage(logits, seen);
         if self.choice.temperature == 0.0 {
-            return likeliest(&logits);
+            return likeliest(logits);
         }
-        let candidates = self.candidates(&logits);
+        let candidates = self.candidates(logits);
         let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
         // 53 random bits: every float between 0 and 1 that has them is equally likely.
         let mut left = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * total;
@@ -105,13 +105,15 @@ impl Sampler {
 
 /// The first of the largest.
 fn likeliest(logits: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (token, logit) in (0..).zip(logits) {
-        if *logit > best.1 {
-            best = (token, *logit);
+    // The largest of each lane first, which can be found abreast; then where the largest of all stands.
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for logits in logits.chunks(lanes.len()) {
+        for (most, logit) in lanes.iter_mut().zip(logits) {
+            *most = if *logit > *most { *logit } else { *most };
         }
     }
-    best.0
+    let largest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    logits.iter().position(|logit| *logit >= largest).unwrap_or(0) as u32
 }
 
 #[cfg(test)]
@@ -122,7 +124,7 @@ mod tests {
 
     fn draws(choice: Choice, logits: &[f32], count: usize) -> Vec<u32> {
         let mut sampler = Sampler::new(choice);
-        (0..count).map(|_| sampler.sample(logits.to_vec(), &[])).collect()
+        (0..count).map(|_| sampler.sample(&mut logits.to_vec(), &[])).collect()
     }
 
     #[test]
@@ -169,8 +171,8 @@ mod tests {
     fn a_penalty_makes_seen_tokens_less_likely() {
         let choice = Choice { temperature: 0.0, repetition_penalty: Some(2.0), ..CHOICE };
         let mut sampler = Sampler::new(choice);
-        assert_eq!(sampler.sample(vec![3.0, 2.0, -1.0], &[]), 0);
-        assert_eq!(sampler.sample(vec![3.0, 2.0, -1.0], &[0, 0]), 1);
+        assert_eq!(sampler.sample(&mut [3.0, 2.0, -1.0], &[]), 0);
+        assert_eq!(sampler.sample(&mut [3.0, 2.0, -1.0], &[0, 0]), 1);
     }
 
     #[test]

@@ -9,12 +9,14 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use corn_core::executor::{Call, CallId, CallInput, Executor, NoProgress, Report, Turn, Usage};
 use corn_core::{Blame, Conversation, Datum, Fault, Message, Part, Role};
-use corn_plan::{Literal, Modality};
+use corn_plan::{Batch, Literal, Modality};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{Llama, load};
+use crate::candle::Place;
 
+mod gpu;
 mod schemas;
 
 const LAYERS: usize = 2;
@@ -60,21 +62,28 @@ fn metadata() -> Vec<(&'static str, Value)> {
 }
 
 fn tensors() -> Vec<(String, QTensor)> {
+    network(HIDDEN / 4, None)
+}
+
+/// A network with heads so wide, all of it in `format` if one is given.
+fn network(width: usize, format: Option<GgmlDType>) -> Vec<(String, QTensor)> {
+    let (queries, key_values) = (4 * width, 2 * width);
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let mut tensor = |shape: &[usize], dtype, size: f32| {
         let values = (0..shape.iter().product())
             .map(|_| (random.next_u32() as f32 / u32::MAX as f32 - 0.5) * size)
             .collect();
+        let dtype = format.unwrap_or(dtype);
         QTensor::quantize(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap(), dtype).unwrap()
     };
     let mut tensors =
         vec![("token_embd.weight".to_owned(), tensor(&[vocabulary().len(), HIDDEN], GgmlDType::Q8_0, 2.0))];
     for layer in 0..LAYERS {
         let shapes = [
-            ("attn_q", HIDDEN, HIDDEN, GgmlDType::Q4_1),
-            ("attn_k", HIDDEN / 2, HIDDEN, GgmlDType::Q4_0),
-            ("attn_v", HIDDEN / 2, HIDDEN, GgmlDType::Q8_0),
-            ("attn_output", HIDDEN, HIDDEN, GgmlDType::F16),
+            ("attn_q", queries, HIDDEN, GgmlDType::Q4_1),
+            ("attn_k", key_values, HIDDEN, GgmlDType::Q4_0),
+            ("attn_v", key_values, HIDDEN, GgmlDType::Q8_0),
+            ("attn_output", HIDDEN, queries, GgmlDType::F16),
             ("ffn_gate", INNER, HIDDEN, GgmlDType::Q5_0),
             ("ffn_up", INNER, HIDDEN, GgmlDType::Q4_1),
             ("ffn_down", HIDDEN, INNER, GgmlDType::F32),
@@ -97,9 +106,13 @@ fn write_model(path: &Path, metadata: &[(&str, Value)], tensors: &[(String, QTen
 }
 
 fn load_with(path: &Path, options: &[(&str, Literal)], cpus: u32, max_open: u32) -> Result<Llama, Fault> {
+    load_on(path, options, &Place { cpus, batch: Batch { max: max_open, within_ms: 0 }, gpu: None })
+}
+
+fn load_on(path: &Path, options: &[(&str, Literal)], place: &Place) -> Result<Llama, Fault> {
     let files = BTreeMap::from([("weights".to_owned(), path.to_owned())]);
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    load(&files, &options, cpus, max_open, &NoProgress)
+    load(&files, &options, place, &NoProgress)
 }
 
 /// The tiny model with these options.
@@ -287,7 +300,7 @@ fn a_cancelled_call_leaves_what_it_has_read() {
     assert_eq!(known(&mut llama, call(0, &prompt, 1, u32::MAX)), 0);
     Seen::default().turn(&mut llama);
     llama.cancel(CallId(0));
-    assert_eq!(known(&mut llama, call(1, &prompt, 1, u32::MAX)), super::CHUNK);
+    assert_eq!(known(&mut llama, call(1, &prompt, 1, u32::MAX)), super::network::CHUNK);
 }
 
 #[test]
@@ -299,7 +312,7 @@ fn what_is_kept_lies_where_open_calls_do_not() {
         for _ in 0..3 {
             seen.turn(&mut llama);
             let open: usize = llama.open.iter().map(super::conversation::Conversation::most_tokens).sum();
-            assert!(llama.kept.tokens() + open <= 2 * 60, "{} and {open}", llama.kept.tokens());
+            assert!(llama.kept.tokens() + open <= 2 * 64, "{} and {open}", llama.kept.tokens());
         }
     }
     assert_eq!(seen.all(&mut llama).done.len(), 40);

@@ -1,0 +1,370 @@
+//! What a transformer does on a GPU between tokens and logits: `transformer.cu` says how.
+//!
+//! A row comes out the same in any company, bit by bit. Everything is enqueued in the GPU's stream and nobody waits;
+//! contents are there for whatever is enqueued later.
+
+use std::sync::Arc;
+
+use corn_core::Fault;
+use half::f16;
+
+use crate::array::{Array, Space};
+use crate::driver::{Given, Kernel, Refused};
+use crate::gpu::Gpu;
+
+const TEXT: &str = concat!(include_str!("transformer.ptx"), "\0");
+
+/// The oldest GPUs that it runs on, by compute capability.
+const LEAST_CAPABILITY: (i32, i32) = (8, 0);
+
+/// Tokens whose keys and values lie together.
+pub const PAGE_TOKENS: u32 = 32;
+
+/// Outputs, and inputs, of a tile of weights.
+const TILE: u32 = 16;
+/// Rows of a tile of rows.
+const ROW_TILE: u32 = 8;
+/// Threads of a block of each kernel.
+const THREADS: u32 = 256;
+const ATTENTION_THREADS: u32 = 512;
+/// Query heads of a block of attention.
+const TOGETHER: u32 = 4;
+
+/// How wide a head may be: a multiple of this many elements, up to so many times.
+pub const HEAD_UNIT: u32 = 32;
+/// See [`HEAD_UNIT`].
+pub const MOST_HEAD_UNITS: u32 = 4;
+
+/// The kernels of a transformer on one GPU.
+pub struct Transformer {
+    gpu: Arc<Gpu>,
+    /// For up to 1, 2, 4 and 8 tiles of rows at once.
+    linear: [Kernel; 4],
+    /// For heads of 1 to 4 units.
+    attention: [Kernel; MOST_HEAD_UNITS as usize],
+    norm: Kernel,
+    remember: Kernel,
+    gate: Kernel,
+}
+
+/// A linear layer's weights.
+pub struct Matrix {
+    weights: Array<f16>,
+    outputs: u32,
+    inputs: u32,
+}
+
+/// Rows as linear layers take them: in half precision and in tiles.
+pub struct Rows {
+    elements: Array<f16>,
+    width: u32,
+}
+
+/// How attention is divided, and where its pages are.
+pub struct Pages {
+    elements: Array<f16>,
+    shape: Shape,
+}
+
+/// Sizes of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Layers of the network.
+    pub layers: u32,
+    /// Query heads; a multiple of `heads`.
+    pub queries: u32,
+    /// Key-value heads.
+    pub heads: u32,
+    /// Elements of a head.
+    pub width: u32,
+}
+
+impl Shape {
+    /// Elements of the queries, keys and values of a token in one layer.
+    pub const fn projected(self) -> u32 {
+        (self.queries + 2 * self.heads) * self.width
+    }
+
+    /// Elements of a page: keys and values of its tokens in all layers.
+    pub const fn page_elements(self) -> u64 {
+        2 * PAGE_TOKENS as u64 * self.width as u64 * self.heads as u64 * self.layers as u64
+    }
+}
+
+/// The tokens that a pass goes over. Each list has an element for each row, but for `tables`.
+pub struct Tokens {
+    /// Where each is in its conversation.
+    pub positions: Array<u32>,
+    /// Where it is remembered: its page times [`PAGE_TOKENS`], and its place in the page.
+    pub slots: Array<u32>,
+    /// Tokens that it looks at: those before it, and itself.
+    pub lengths: Array<u32>,
+    /// Where in `tables` the pages of its conversation begin.
+    pub starts: Array<u32>,
+    /// Pages, those of one conversation after the other.
+    pub tables: Array<u32>,
+}
+
+impl Matrix {
+    /// Elements that it takes.
+    pub const fn elements(outputs: u32, inputs: u32) -> u64 {
+        outputs.next_multiple_of(TILE) as u64 * inputs as u64
+    }
+
+    /// A matrix of `weights`, `outputs` rows of `inputs`, in half precision. `inputs` is a multiple of 16.
+    pub fn new(space: &mut Space, outputs: u32, inputs: u32, weights: &[f32]) -> Result<Self, Fault> {
+        assert!(inputs.is_multiple_of(TILE), "inputs come in tiles");
+        assert_eq!(weights.len() as u64, u64::from(outputs) * u64::from(inputs), "each weight is given");
+        let (tile, inputs_) = (TILE as usize, inputs as usize);
+        let mut packed = Vec::with_capacity(Self::elements(outputs, inputs) as usize);
+        let weight = |output: usize, input: usize| {
+            f16::from_f32(weights.get(output * inputs_ + input).copied().unwrap_or(0.0))
+        };
+        for first_output in (0..outputs as usize).step_by(tile) {
+            for first_input in (0..inputs_).step_by(tile) {
+                for thread in 0..32 {
+                    let (output, input) = (first_output + thread / 4, first_input + thread % 4 * 2);
+                    for (output, input) in [
+                        (output, input),
+                        (output + tile / 2, input),
+                        (output, input + tile / 2),
+                        (output + tile / 2, input + tile / 2),
+                    ] {
+                        packed.extend([weight(output, input), weight(output, input + 1)]);
+                    }
+                }
+            }
+        }
+        Ok(Self { weights: space.array_of(&packed)?, outputs, inputs })
+    }
+
+    /// Elements of the rows it gives.
+    pub const fn outputs(&self) -> u32 {
+        self.outputs
+    }
+}
+
+impl Rows {
+    /// Elements that room for so many rows takes.
+    pub const fn elements(rows: u32, width: u32) -> u64 {
+        rows.next_multiple_of(ROW_TILE) as u64 * width as u64
+    }
+
+    /// Room for so many rows. `width` is a multiple of 16.
+    pub fn new(space: &mut Space, rows: u32, width: u32) -> Self {
+        assert!(width.is_multiple_of(TILE), "rows come in tiles");
+        Self { elements: space.array(Self::elements(rows, width)), width }
+    }
+
+    fn has_room(&self, rows: u32, width: u32) -> bool {
+        self.width == width && self.elements.len() >= Self::elements(rows, width)
+    }
+}
+
+impl Pages {
+    /// So many pages of attention of this shape.
+    pub fn new(space: &mut Space, count: u32, shape: Shape) -> Self {
+        Self { elements: space.array(shape.page_elements() * u64::from(count)), shape }
+    }
+
+    /// What they are of.
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
+impl Transformer {
+    /// The kernels, compiled for `gpu`.
+    pub fn load(gpu: &Arc<Gpu>) -> Result<Self, Fault> {
+        let refused = |refused: &Refused| {
+            Fault::setup(format!("{} takes no kernels of a transformer: {refused}", gpu.called()))
+        };
+        let capability = gpu.context().capability().map_err(|error| refused(&error))?;
+        if capability < LEAST_CAPABILITY {
+            let ((major, minor), (least_major, least_minor)) = (capability, LEAST_CAPABILITY);
+            return Err(Fault::setup(format!(
+                "{} is of compute capability {major}.{minor}; a transformer needs {least_major}.{least_minor} or more",
+                gpu.called()
+            )));
+        }
+        let text = std::ffi::CStr::from_bytes_with_nul(TEXT.as_bytes()).expect("it ends with its only zero");
+        let names = [
+            c"corn_linear_1",
+            c"corn_linear_2",
+            c"corn_linear_4",
+            c"corn_linear_8",
+            c"corn_attention_1",
+            c"corn_attention_2",
+            c"corn_attention_3",
+            c"corn_attention_4",
+            c"corn_norm",
+            c"corn_remember",
+            c"corn_gate",
+        ];
+        let loaded = Kernel::load(gpu.context(), text, names).map_err(|error| refused(&error))?;
+        let [l1, l2, l4, l8, a1, a2, a3, a4, norm, remember, gate] = loaded;
+        let (linear, attention) = ([l1, l2, l4, l8], [a1, a2, a3, a4]);
+        Ok(Self { gpu: Arc::clone(gpu), linear, attention, norm, remember, gate })
+    }
+
+    /// `to`, rows of the matrix's outputs, becomes the product with each of the first `rows`; or it is added to `to`.
+    pub fn linear(
+        &self,
+        matrix: &Matrix,
+        from: &Rows,
+        to: &Array<f32>,
+        rows: u32,
+        adds: bool,
+    ) -> Result<(), Fault> {
+        let Matrix { weights, outputs, inputs } = matrix;
+        assert!(from.has_room(rows, *inputs), "rows fit the layer");
+        assert!(to.len() >= u64::from(rows) * u64::from(*outputs), "there is room for the products");
+        let tiles = rows.div_ceil(ROW_TILE);
+        let size = (0..3).find(|size| tiles <= 1 << size).unwrap_or(3);
+        let blocks = [tiles.div_ceil(1 << size), outputs.div_ceil(TILE), 1];
+        let given = [
+            Given::At(weights.span()),
+            Given::At(from.elements.span()),
+            Given::At(to.span()),
+            Given::Int(rows),
+            Given::Int(*outputs),
+            Given::Int(*inputs),
+            Given::Int(u32::from(adds)),
+        ];
+        self.launch(&self.linear[size as usize], blocks, THREADS, &given)
+    }
+
+    /// The rows `which` of `from` (`width` wide, `from` has as many as they name), each over its root mean square and
+    /// times `weight`.
+    pub fn norm(
+        &self,
+        from: &Array<f32>,
+        weight: &Array<f32>,
+        which: &Array<u32>,
+        to: &Rows,
+        epsilon: f32,
+    ) -> Result<(), Fault> {
+        let (rows, width) = (which.len() as u32, weight.len() as u32);
+        assert!(to.has_room(rows, width), "there is room for the rows");
+        let given = [
+            Given::At(from.span()),
+            Given::At(weight.span()),
+            Given::At(which.span()),
+            Given::At(to.elements.span()),
+            Given::Int(width),
+            Given::Float(epsilon),
+        ];
+        self.launch(&self.norm, [rows, 1, 1], THREADS, &given)
+    }
+
+    /// Turns queries and keys of `projected` by each token's position times `turns` (radians of each pair, which are
+    /// neighbours), and puts keys and values of `layer` into the pages. Slots must be of pages that there are.
+    pub fn remember(
+        &self,
+        projected: &Array<f32>,
+        turns: &Array<f32>,
+        tokens: &Tokens,
+        pages: &Pages,
+        layer: u32,
+    ) -> Result<(), Fault> {
+        let Shape { layers, queries, heads, width } = pages.shape;
+        let rows = tokens.check(projected, pages.shape);
+        let given = [
+            Given::At(projected.span()),
+            Given::At(turns.span()),
+            Given::At(tokens.positions.span()),
+            Given::At(tokens.slots.span()),
+            Given::At(pages.elements.span()),
+            Given::Int(layer),
+            Given::Int(layers),
+            Given::Int(queries),
+            Given::Int(heads),
+            Given::Int(width),
+            Given::Int(turns.len() as u32 * 2),
+        ];
+        self.launch(&self.remember, [rows, 1, 1], THREADS, &given)
+    }
+
+    /// What each token sees of those that it looks at, in `layer`. Tables must be of pages that there are.
+    pub fn attention(
+        &self,
+        projected: &Array<f32>,
+        tokens: &Tokens,
+        pages: &Pages,
+        to: &Rows,
+        layer: u32,
+    ) -> Result<(), Fault> {
+        let Shape { layers, queries, heads, width } = pages.shape;
+        let rows = tokens.check(projected, pages.shape);
+        assert!(to.has_room(rows, queries * width), "there is room for the rows");
+        let given = [
+            Given::At(projected.span()),
+            Given::At(pages.elements.span()),
+            Given::At(tokens.tables.span()),
+            Given::At(tokens.starts.span()),
+            Given::At(tokens.lengths.span()),
+            Given::At(to.elements.span()),
+            Given::Int(layer),
+            Given::Int(layers),
+            Given::Int(queries),
+            Given::Int(heads),
+        ];
+        let kernel = &self.attention[(width / HEAD_UNIT) as usize - 1];
+        let blocks = [rows, heads, (queries / heads).div_ceil(TOGETHER)];
+        self.launch(kernel, blocks, ATTENTION_THREADS, &given)
+    }
+
+    /// SiLU of the first half of each of `rows` times the second.
+    pub fn gate(&self, from: &Array<f32>, to: &Rows, rows: u32) -> Result<(), Fault> {
+        let width = to.width;
+        assert!(to.has_room(rows, width), "there is room for the rows");
+        assert!(from.len() >= 2 * u64::from(rows) * u64::from(width), "both halves of each are there");
+        let given = [Given::At(from.span()), Given::At(to.elements.span()), Given::Int(width)];
+        self.launch(&self.gate, [width.div_ceil(2 * THREADS), rows, 1], THREADS, &given)
+    }
+
+    fn launch(
+        &self,
+        kernel: &Kernel,
+        blocks: [u32; 3],
+        threads: u32,
+        given: &[Given<'_>],
+    ) -> Result<(), Fault> {
+        if blocks.contains(&0) {
+            return Ok(());
+        }
+        let launched = self.gpu.work().launch(kernel, blocks, threads, given);
+        launched.map_err(|refused| self.gpu.failed(&refused))
+    }
+}
+
+impl Tokens {
+    /// How many there are; all that is said of them is, and there are as many rows.
+    fn check(&self, projected: &Array<f32>, shape: Shape) -> u32 {
+        let rows = self.positions.len();
+        let all = [&self.slots, &self.lengths, &self.starts];
+        assert!(all.iter().all(|list| list.len() == rows), "each list has an element for each row");
+        assert!(projected.len() >= rows * u64::from(shape.projected()), "there are as many rows");
+        rows as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_kernels_are_made_of_their_source() {
+        let digest = Sha256::digest(include_str!("transformer.cu"));
+        let of = digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        let said = include_str!("transformer.ptx").lines().next().unwrap_or_default();
+        assert_eq!(said, format!("// of transformer.cu {of}"), "run engine/device/compile_kernels.sh");
+    }
+
+    #[test]
+    fn drivers_take_their_text() {
+        for text in [include_str!("kernels.ptx"), super::TEXT] {
+            assert!(text.is_ascii(), "drivers refuse PTX in which anything is not ASCII, comments too");
+        }
+    }
+}

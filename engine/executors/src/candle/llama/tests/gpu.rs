@@ -1,0 +1,192 @@
+//! The language model on a GPU, as far as the stand-in for the driver shows it. Each test runs once more in a process
+//! of its own, which finds the stand-in.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use corn_device::{Gpu, find};
+
+use super::*;
+use crate::candle::llama::OnGpu;
+use crate::candle::llama::gpu::CHUNK;
+use crate::candle::llama::placed::Memory;
+
+const INSIDE: &str = "CORN_TEST_INSIDE";
+const WIDTH: usize = 32;
+const MEMORY_BYTES: u64 = 64 << 20;
+
+/// Runs the test that this is called in with `machine` for a GPU, in a process of its own.
+fn on(machine: &str, test: fn()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    let name = std::thread::current().name().unwrap().to_owned();
+    let mut inside = Command::new(std::env::current_exe().unwrap());
+    inside.args([&name, "--exact", "--nocapture"]).env(INSIDE, "1").env("CORN_FAKE_CUDA", machine);
+    let output = inside.env("LD_LIBRARY_PATH", corn_fake_cuda::folder().unwrap()).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{name} on {machine}:\n{said}");
+}
+
+fn gpu() -> OnGpu {
+    OnGpu { gpu: Gpu::open(&find().unwrap()[0], 1 << 20, 1 << 20, 0).unwrap(), memory_bytes: MEMORY_BYTES }
+}
+
+fn place(max_open: u32, gpu: Option<OnGpu>) -> Place {
+    Place { cpus: 1, batch: Batch { max: max_open, within_ms: 0 }, gpu }
+}
+
+/// A file of a network with heads so wide.
+fn file(width: usize, format: Option<GgmlDType>) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    let mut metadata = metadata();
+    metadata.push(("llama.attention.key_length", Value::U32(width as u32)));
+    // Not all of a head is turned.
+    metadata.push(("llama.rope.dimension_count", Value::U32(width as u32 / 2)));
+    write_model(&path, &metadata, &network(width, format));
+    (folder, path)
+}
+
+fn on_gpu(options: &[(&str, Literal)], max_open: u32) -> Llama {
+    let (_folder, path) = file(WIDTH, None);
+    load_on(&path, options, &place(max_open, Some(gpu()))).unwrap()
+}
+
+/// Pages that nobody remembers anything in.
+fn free_pages(llama: &Llama) -> usize {
+    match &llama.network {
+        super::super::placed::Network::Gpu(network) => network.free_pages(),
+        super::super::placed::Network::Host(_) => panic!("it runs on the host"),
+    }
+}
+
+#[test]
+fn a_gpu_writes_what_the_host_writes() {
+    on("gpus=1", || {
+        // Exact weights, since the host rounds what it multiplies quantised ones with.
+        let (_folder, path) = file(WIDTH, Some(GgmlDType::F32));
+        let options = [("max_tokens", Literal::Int(24))];
+        let mut host = load_on(&path, &options, &place(1, None)).unwrap();
+        let mut gpu = load_on(&path, &options, &place(1, Some(gpu()))).unwrap();
+        for prompt in ["Hello!", "abc", &"What is a dataflow? ".repeat(20)] {
+            let greedy = |llama: &mut Llama| {
+                let mut call = call(1, prompt, 1, u32::MAX);
+                call.inputs[3] = CallInput::Value(Datum::Float(0.0));
+                llama.start(call);
+                Seen::default().all(llama).text.remove(&CallId(1)).unwrap_or_default()
+            };
+            assert_eq!(greedy(&mut gpu), greedy(&mut host), "{prompt}");
+        }
+    });
+}
+
+#[test]
+fn calls_that_share_passes_of_a_gpu_get_what_each_gets_alone() {
+    on("gpus=1", || {
+        let mut prompts = prompts();
+        prompts.push("y".repeat(CHUNK + 40));
+        let mut llama = on_gpu(&[("max_tokens", Literal::Int(40)), ("prefix_cache", Literal::Int(0))], 3);
+        let all = free_pages(&llama);
+        let expected: Vec<_> =
+            (0..).zip(&prompts).map(|(seed, prompt)| alone(&mut llama, prompt, seed)).collect();
+        assert!(expected.iter().collect::<BTreeSet<_>>().len() > 2, "{expected:?}");
+        let mut seen = Seen::default();
+        for (id, prompt) in (0..).zip(&prompts) {
+            llama.start(call(id, prompt, id.cast_signed(), u32::MAX));
+            for _ in 0..5 {
+                seen.turn(&mut llama);
+            }
+        }
+        let seen = seen.all(&mut llama);
+        assert_eq!(seen.done.len(), expected.len(), "{:?}", seen.failed);
+        for (id, expected) in (0..).zip(&expected) {
+            assert_eq!(seen.text.get(&CallId(id)).map_or("", String::as_str), expected, "call {id}");
+        }
+        assert_eq!(free_pages(&llama), all, "what nobody remembers is free again");
+    });
+}
+
+#[test]
+fn whoever_begins_alike_shares_pages() {
+    on("gpus=1", || {
+        let options = [("max_tokens", Literal::Int(20))];
+        let alone = |prompt: &str| alone(&mut on_gpu(&options, 1), prompt, 7);
+        let first = "You are told at length who you are. ".repeat(3);
+        let (other, same) = (format!("{first}But?"), format!("{first}And so on."));
+        let mut llama = on_gpu(&options, 4);
+        let all = free_pages(&llama);
+        assert_eq!(known(&mut llama, call(0, &first, 7, u32::MAX)), 0);
+        let mut seen = Seen::default();
+        while seen.text.is_empty() {
+            seen.turn(&mut llama);
+        }
+        // Of one that is open, of one that is over, and the very same again.
+        let taken = all - free_pages(&llama);
+        let of_open = known(&mut llama, call(1, &other, 7, u32::MAX));
+        assert!(of_open >= 96 && of_open.is_multiple_of(32), "{of_open}");
+        assert_eq!(all - free_pages(&llama), taken, "what is shared takes nothing");
+        seen = seen.all(&mut llama);
+        let of_over = known(&mut llama, call(2, &same, 7, u32::MAX));
+        assert!(of_over >= 96 && of_over.is_multiple_of(32), "{of_over}");
+        seen = seen.all(&mut llama);
+        known(&mut llama, call(3, &same, 7, u32::MAX));
+        let seen = seen.all(&mut llama);
+        for (id, prompt) in (0..).zip([&first, &other, &same, &same]) {
+            assert_eq!(seen.text[&CallId(id)], alone(prompt), "call {id}");
+        }
+        assert!(matches!(llama.network.empty_memory(), Memory::Gpu(_)));
+    });
+}
+
+#[test]
+fn calls_that_wait_for_room_do_not_outgrow_the_memory_of_a_gpu() {
+    on("gpus=1", || {
+        let mut llama = on_gpu(&[("context", Literal::Int(96)), ("max_tokens", Literal::Int(80))], 2);
+        let mut seen = Seen::default();
+        for id in 0..6 {
+            llama.start(call(id, "Hello!", 1, 1));
+            while seen.turn(&mut llama) == Turn::Busy {}
+        }
+        assert!(seen.failed.is_empty() && llama.open.len() == 2, "{} are open", llama.open.len());
+        llama.cancel(CallId(0));
+        for id in 1..6 {
+            llama.grant(CallId(id), 0, 200);
+        }
+        let seen = seen.all(&mut llama);
+        assert_eq!(seen.done.len(), 5, "{:?}", seen.failed);
+    });
+}
+
+#[test]
+fn what_does_not_fit_a_gpu_is_named() {
+    on("gpus=1", || {
+        let refused = |width, memory_bytes, context| {
+            let (_folder, path) = file(width, None);
+            let place = place(4, Some(OnGpu { memory_bytes, ..gpu() }));
+            load_on(&path, &[("context", Literal::Int(context))], &place).err().unwrap().to_string()
+        };
+        let said = refused(WIDTH, 1 << 20, 512);
+        assert!(said.contains("memory 1MiB") && said.contains("4 conversations of 512 tokens"), "{said}");
+        let said = refused(16, MEMORY_BYTES, 512);
+        assert!(said.contains("16 wide") && said.contains("multiple of 32"), "{said}");
+    });
+}
+
+#[test]
+fn a_gpu_that_is_too_old_is_named() {
+    on("gpus=1,capability=75", || {
+        let (_folder, path) = file(WIDTH, None);
+        let said = load_on(&path, &[], &place(1, Some(gpu()))).err().unwrap().to_string();
+        assert!(said.contains("compute capability 7.5") && said.contains("8.0 or more"), "{said}");
+    });
+}
+
+#[test]
+fn a_gpu_without_room_is_named() {
+    on("gpus=1,memory_mib=4", || {
+        let (_folder, path) = file(WIDTH, None);
+        let said = load_on(&path, &[], &place(64, Some(gpu()))).err().unwrap().to_string();
+        assert!(said.contains("has no room for") && said.contains("cuMemCreate"), "{said}");
+    });
+}

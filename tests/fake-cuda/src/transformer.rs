@@ -1,0 +1,215 @@
+//! The kernels of a transformer, one element after the other. What lies where is said in `engine/device/src/transformer.cu`.
+
+use std::ffi::c_void;
+
+use half::f16;
+
+use crate::memory::host;
+use crate::stream::Work;
+
+/// Tokens of a page.
+const PAGE: usize = 32;
+
+/// What a kernel was given.
+pub(crate) struct Given(Vec<u64>);
+
+impl Given {
+    /// The `count` parameters of a launch: the kernel says how many bytes of each mean something.
+    ///
+    /// # Safety
+    ///
+    /// There are as many, each of 64 bits.
+    pub(crate) unsafe fn read(parameters: *mut *mut c_void, count: usize) -> Self {
+        // SAFETY: as the caller says.
+        Self((0..count).map(|index| unsafe { **parameters.add(index).cast::<*const u64>() }).collect())
+    }
+
+    fn floats(&self, index: usize) -> At<f32> {
+        At(host(self.0[index]).cast())
+    }
+
+    fn halves(&self, index: usize) -> At<f16> {
+        At(host(self.0[index]).cast())
+    }
+
+    fn ints(&self, index: usize) -> At<u32> {
+        At(host(self.0[index]).cast())
+    }
+
+    fn int(&self, index: usize) -> usize {
+        self.0[index] as u32 as usize
+    }
+
+    fn float(&self, index: usize) -> f32 {
+        f32::from_bits(self.0[index] as u32)
+    }
+}
+
+/// Numbers of the device.
+#[derive(Clone, Copy)]
+struct At<T>(*mut T);
+
+// SAFETY: whoever enqueues work keeps the memory until it is done, and orders who reads and writes.
+unsafe impl<T> Send for At<T> {}
+
+impl<T: Copy> At<T> {
+    fn get(self, index: usize) -> T {
+        // SAFETY: kernels stay within what they are given.
+        unsafe { self.0.add(index).read() }
+    }
+
+    fn set(self, index: usize, value: T) {
+        // SAFETY: as above.
+        unsafe { self.0.add(index).write(value) }
+    }
+}
+
+/// The work of a kernel on a grid of blocks; `None` if it is none of these.
+pub(crate) fn work(name: &[u8], blocks: [usize; 3], parameters: *mut *mut c_void) -> Option<Work> {
+    // SAFETY: each of these kernels takes so many.
+    let given = |count| unsafe { Given::read(parameters, count) };
+    Some(match name {
+        b"corn_linear_1" | b"corn_linear_2" | b"corn_linear_4" | b"corn_linear_8" => {
+            let given = given(7);
+            Box::new(move || linear(&given))
+        }
+        b"corn_norm" => {
+            let given = given(6);
+            Box::new(move || norm(&given, blocks[0]))
+        }
+        b"corn_remember" => {
+            let given = given(11);
+            Box::new(move || remember(&given, blocks[0]))
+        }
+        b"corn_gate" => {
+            let given = given(3);
+            Box::new(move || gate(&given, blocks[1]))
+        }
+        _ => {
+            let units = name.strip_prefix(b"corn_attention_")?.first()?;
+            let (given, width) = (given(10), usize::from(units - b'0') * 32);
+            Box::new(move || attention(&given, blocks[0], width))
+        }
+    })
+}
+
+fn narrow(value: f32) -> f16 {
+    f16::from_f32(value.clamp(-65504.0, 65504.0))
+}
+
+/// Where an element of rows lies.
+fn packed(row: usize, k: usize, width: usize) -> usize {
+    let thread = row % 8 * 4 + k % 8 / 2;
+    ((row / 8 * (width / 16) + k / 16) * 32 + thread) * 4 + k % 16 / 8 * 2 + k % 2
+}
+
+fn linear(given: &Given) {
+    let (weights, from, to) = (given.halves(0), given.halves(1), given.floats(2));
+    let (rows, outputs, inputs, adds) = (given.int(3), given.int(4), given.int(5), given.int(6) != 0);
+    let weight_at = |output: usize, input: usize| {
+        let tile = output / 16 * (inputs / 16) + input / 16;
+        let thread = output % 8 * 4 + input % 8 / 2;
+        (tile * 32 + thread) * 8 + input % 16 / 8 * 4 + output % 16 / 8 * 2 + input % 2
+    };
+    for output in 0..outputs {
+        let weights: Vec<f32> =
+            (0..inputs).map(|input| weights.get(weight_at(output, input)).to_f32()).collect();
+        for row in 0..rows {
+            let product =
+                |(input, weight): (usize, &f32)| from.get(packed(row, input, inputs)).to_f32() * weight;
+            let sum: f32 = weights.iter().enumerate().map(product).sum();
+            let at = row * outputs + output;
+            to.set(at, if adds { to.get(at) + sum } else { sum });
+        }
+    }
+}
+
+fn norm(given: &Given, rows: usize) {
+    let (from, weight, which, to) = (given.floats(0), given.floats(1), given.ints(2), given.halves(3));
+    let (width, epsilon) = (given.int(4), given.float(5));
+    for index in 0..rows {
+        let row: Vec<f32> = (0..width).map(|k| from.get(which.get(index) as usize * width + k)).collect();
+        let mean = row.iter().map(|x| x * x).sum::<f32>() / width as f32;
+        let scale = 1.0 / (mean + epsilon).sqrt();
+        for (k, x) in row.iter().enumerate() {
+            to.set(packed(index, k, width), narrow(x * scale * weight.get(k)));
+        }
+    }
+}
+
+/// Where keys and values of one head and layer begin in a page.
+fn page_at(page: usize, layers: usize, layer: usize, heads: usize, head: usize, width: usize) -> usize {
+    ((page * layers + layer) * heads + head) * 2 * PAGE * width
+}
+
+fn remember(given: &Given, count: usize) {
+    let (rows, turns, positions) = (given.floats(0), given.floats(1), given.ints(2));
+    let (slots, pages) = (given.ints(3), given.halves(4));
+    let [layer, layers, queries, heads, width, rotated] = [5, 6, 7, 8, 9, 10].map(|index| given.int(index));
+    for row in 0..count {
+        let slot = slots.get(row) as usize;
+        for head in 0..queries + 2 * heads {
+            let at = (row * (queries + 2 * heads) + head) * width;
+            for k in (0..rotated).step_by(2).filter(|_| head < queries + heads) {
+                let (sine, cosine) = (positions.get(row) as f32 * turns.get(k / 2)).sin_cos();
+                let (one, other) = (rows.get(at + k), rows.get(at + k + 1));
+                rows.set(at + k, one * cosine - other * sine);
+                rows.set(at + k + 1, one * sine + other * cosine);
+            }
+            let Some(kept) = head.checked_sub(queries) else { continue };
+            let page = page_at(slot / PAGE, layers, layer, heads, kept % heads, width);
+            for k in 0..width {
+                let place = if kept < heads {
+                    (k / 8 * PAGE + slot % PAGE) * 8 + k % 8
+                } else {
+                    PAGE * width + slot % PAGE * width + k
+                };
+                pages.set(page + place, narrow(rows.get(at + k)));
+            }
+        }
+    }
+}
+
+fn attention(given: &Given, count: usize, width: usize) {
+    let (rows, pages, tables) = (given.floats(0), given.halves(1), given.ints(2));
+    let (starts, lengths, to) = (given.ints(3), given.ints(4), given.halves(5));
+    let [layer, layers, queries, heads] = [6, 7, 8, 9].map(|index| given.int(index));
+    let scale = 1.0 / (width as f32).sqrt();
+    for row in 0..count {
+        for query in 0..queries {
+            let at = (row * (queries + 2 * heads) + query) * width;
+            let head = query / (queries / heads);
+            let page = |token: usize| {
+                let page = tables.get(starts.get(row) as usize + token / PAGE) as usize;
+                page_at(page, layers, layer, heads, head, width)
+            };
+            let likeness = |token: usize| {
+                let key =
+                    |k: usize| pages.get(page(token) + (k / 8 * PAGE + token % PAGE) * 8 + k % 8).to_f32();
+                (0..width).map(|k| rows.get(at + k) * key(k)).sum::<f32>() * scale
+            };
+            let mut shares: Vec<f32> = (0..lengths.get(row) as usize).map(likeness).collect();
+            let most = shares.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            for share in &mut shares {
+                *share = (*share - most).exp();
+            }
+            let all: f32 = shares.iter().sum();
+            for k in 0..width {
+                let value =
+                    |token: usize| pages.get(page(token) + PAGE * width + token % PAGE * width + k).to_f32();
+                let seen: f32 = shares.iter().enumerate().map(|(token, share)| share * value(token)).sum();
+                to.set(packed(row, query * width + k, queries * width), narrow(seen / all));
+            }
+        }
+    }
+}
+
+fn gate(given: &Given, rows: usize) {
+    let (from, to, width) = (given.floats(0), given.halves(1), given.int(2));
+    for row in 0..rows {
+        for k in 0..width {
+            let (gate, up) = (from.get(row * 2 * width + k), from.get((row * 2 + 1) * width + k));
+            to.set(packed(row, k, width), narrow(gate / (1.0 + (-gate).exp()) * up));
+        }
+    }
+}
