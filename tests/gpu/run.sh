@@ -1,8 +1,9 @@
 #!/bin/bash
 # The checks of docs/GPU.md that one GPU can show: two worker processes share it, hand tensors to each other where they
-# lie, to the CPU and to a client; one is killed under load. Times are printed for 64 KiB and 64 MiB.
+# lie, to the CPU and to a client; one is killed under load; a language model writes on it what it writes on the CPU.
+# Times are printed.
 #
-#   tests/gpu/run.sh [CORN]     CORN is a built command; without it one is built, without candle and ONNX
+#   tests/gpu/run.sh [CORN]     CORN is a built command; without it one is built, without ONNX
 #
 # Needs python3. Says that it is skipped, and ends with 0, where there is no driver. Takes some minutes.
 set -euo pipefail
@@ -13,13 +14,13 @@ if ! ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1' && [ -z "${LD_LIBRARY_PA
     exit 0
 fi
 if [ -z "$corn" ]; then
-    cargo build --release -p corn --no-default-features
+    cargo build --release -p corn --no-default-features --features candle
     corn=${CARGO_TARGET_DIR:-target}/release/corn
 fi
 corn=$(realpath "$corn")
 folder=$(mktemp -d "${TMPDIR:-/tmp}/cornXXXX")
 export CORN_STATE_DIR=$folder/state CORN_GPUS=${CORN_GPUS:-0,0}
-trap '"$corn" down chain >/dev/null 2>&1 || true; rm -rf "$folder"' EXIT
+trap 'for up in chain chat; do "$corn" down $up >/dev/null 2>&1 || true; done; rm -rf "$folder"' EXIT
 failed=0
 check() { # check NAME COMMAND…
     local name=$1
@@ -52,7 +53,8 @@ echo "== times: 'hand' hands over, 'read' also reads all of it on the other side
 for route in hand read measure; do
     for bytes in 65536 67108864; do
         printf '%-8s %10s bytes  ' $route $bytes
-        "$corn" call chain --route $route --in of=$bytes --repeat "${REPEATS:-300}" --concurrency 1 --json | python3 -c '
+        "$corn" call chain --route $route --in of=$bytes --repeat "${REPEATS:-300}" --concurrency 1 --json >"$folder/times" || failed=1
+        python3 <"$folder/times" -c '
 import json, sys
 times = json.loads(sys.stdin.readline())["whole_us"]
 p50, p99 = times["p50"], times["p99"]
@@ -85,5 +87,43 @@ sys.exit(any(worker["standing"] != "ready" or any(worker[what] for what in held)
 }
 check "everything is given back" at_rest
 "$corn" ps chain
-echo "== skipped: 2 (candle is not built for GPUs), 6 (no executor spreads over GPUs)"
+"$corn" down chain >/dev/null
+
+echo "== 2: a language model writes on a GPU what it writes on the CPU with exact weights"
+cp tests/gpu/chat.corn "$folder"
+prepared() { # the weights with nothing rounded, beside the program
+    "$corn" models prefetch tests/gpu/weights.corn &&
+        python3 tests/gpu/exact.py "$(find "${CORN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/corn}" -name '*135M*.gguf' | head -1)" "$folder/exact.gguf"
+}
+if prepared >"$folder/said" 2>&1; then
+    "$corn" up "$folder/chat.corn" --inflight 64 --detach
+    "$corn" ps chat
+    while read -r prompt; do
+        for route in host device; do
+            "$corn" call chat --route $route --in prompt="$prompt" >"$folder/$route"
+        done
+        check "$prompt" cmp "$folder/host" "$folder/device"
+    done <<'P'
+Why is the sky blue?
+What is a dataflow compiler?
+Name three rivers in Europe.
+Write one sentence about corn.
+How do I boil an egg?
+P
+    for run in "host 1 4" "device 1 50" "device 8 200" "device 32 600"; do
+        read -r route at_once repeats <<<"$run"
+        printf '%-8s %3s at once  ' $route $at_once
+        "$corn" call chat --route $route --in prompt="Tell me a long story." --repeat $repeats --concurrency $at_once \
+            --json >"$folder/times" || failed=1
+        python3 <"$folder/times" -c '
+import json, sys
+run = json.loads(sys.stdin.readline())
+whole, first = run["whole_us"]["p50"] / 1000, run["first_us"]["p50"] / 1000
+print(f"{run[\"items_per_second\"]:.0f} tokens/s  whole p50 {whole:.1f} ms  first p50 {first:.1f} ms")'
+    done
+    "$corn" down chat >/dev/null
+else
+    echo "skipped: $(tail -1 "$folder/said")"
+fi
+echo "== skipped: 6 (no executor spreads over GPUs)"
 exit $failed
