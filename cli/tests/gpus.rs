@@ -180,6 +180,22 @@ fn a_dead_owner_takes_nobody_along() {
     assert_eq!(up.bytes("make", "count=7"), vec![!7; 7]);
 }
 
+/// A GPU that can do nothing more for a process ends it at once: another takes it up again, and no request is lost.
+#[test]
+fn a_gpu_that_fails_is_taken_up_again() {
+    let up = Up::new("gpus=2,memory_mib=4096,lost_after=25");
+    let load =
+        ["call", "chain", "--route", "make", "--in", "count=5000", "--repeat", "60", "--concurrency", "4"];
+    let figures = up.run(&[&load[..], &["--json"]].concat()).good().stdout;
+    let figures: Json = serde_json::from_str(figures.lines().next().unwrap()).unwrap();
+    assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(60), Some(0)), "{figures}");
+    let invert = up.worker("invert");
+    assert!(invert["restarts"].as_u64().unwrap() >= 2, "{invert}");
+    let said = up.run(&["logs", "chain"]).good().stdout;
+    let why = "said CUDA_ERROR_ILLEGAL_ADDRESS; this worker ends, and another takes the GPU up again";
+    assert!(said.contains("GPU 0 (Stand-in) failed: ") && said.contains(why), "{said}");
+}
+
 /// A peer's memory that cannot be mapped ends requests with the reason, and nothing else.
 #[test]
 fn memory_that_cannot_be_mapped_is_said() {
@@ -230,4 +246,40 @@ fn without_a_driver_that_is_said() {
         let lack = " on host 'here' has none: libcuda.so.1 is not found";
         assert!(said.contains("needs 1MiB on 1 GPU; worker w") && said.contains(lack), "{said}");
     }
+}
+
+/// `corn serve`, where workers are threads of its own, ends with the reason when its GPU can do nothing more: whoever
+/// keeps it running starts another.
+#[test]
+fn a_server_ends_with_its_gpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("serve.log");
+    let mut serve = command(&["serve", "tests/gpu/chain.corn", "--grpc", "127.0.0.1:0"]);
+    serve.env("LD_LIBRARY_PATH", corn_fake_cuda::folder().unwrap());
+    serve.env("CORN_FAKE_CUDA", "gpus=2,memory_mib=4096,lost_after=3");
+    let mut serve = serve.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let said = || fs::read_to_string(&log).unwrap();
+    let given_up = Instant::now() + Duration::from_mins(1);
+    let address = loop {
+        let said = said();
+        let mut words = said.split_whitespace();
+        if let Some(at) = words.find(|word| word.starts_with("http://")) {
+            break at.to_owned();
+        }
+        assert!(Instant::now() < given_up, "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let call = ["call", "--at", &address, "--route", "make", "--in", "count=50", "--repeat", "10"];
+    let called = outcome(command(&call));
+    assert_ne!(called.code, 0, "the fourth kernel fails");
+    let status = loop {
+        if let Some(status) = serve.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < given_up, "{}", said());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let said = said();
+    assert_eq!(status.code(), Some(4), "{said}");
+    assert!(said.contains("GPU 0 (Stand-in) failed: "), "{said}");
 }

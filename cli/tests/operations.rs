@@ -90,6 +90,20 @@ fn who_scales_is_told_of_a_worker_that_ends() {
     up.run(&["scale", "speak", "words", "2"]).good();
 }
 
+/// A worker that is not ready again in time is named.
+#[test]
+fn who_restarts_does_not_wait_for_ever() {
+    let up = Up::new("speak", TWO, &[]);
+    let before = up.workers()[1]["restarts"].as_u64().unwrap();
+    let late = up.run(&["restart", "speak", "w1", "--within", "0"]);
+    let said = "w1 is not ready again within 0 s (--within): w1 ";
+    assert!(late.code == 4 && late.stderr.contains(said), "{}", late.stderr);
+    up.wait("the restart that goes on", |up| {
+        let worker = &up.workers()[1];
+        worker["standing"] == "ready" && worker["restarts"].as_u64().unwrap() > before
+    });
+}
+
 /// A worker that is not ready in time is named, and so is one that has not even joined when it is not wanted any more.
 #[test]
 fn who_scales_does_not_wait_for_ever() {

@@ -45,6 +45,18 @@ impl Devices {
             .map_err(|lack| Fault::setup(format!("{}; {lack}", needs(plan, worker, gpus))))
     }
 
+    /// All of them.
+    pub(crate) fn gpus(&self) -> Vec<Arc<Gpu>> {
+        self.gpus.iter().map(|owned| Arc::clone(&owned.gpu)).collect()
+    }
+
+    /// Calls `then` with what was said when this process can do nothing on one of them any more.
+    pub(crate) fn when_lost(&self, then: impl Fn(&str) + Clone + Send + Sync + 'static) {
+        for owned in &self.gpus {
+            owned.gpu.when_lost(Box::new(then.clone()));
+        }
+    }
+
     /// What a component that needs a GPU works on.
     pub(crate) fn first(&self) -> Option<Arc<dyn Device>> {
         self.gpus.first().map(|owned| Arc::clone(&owned.gpu) as _)

@@ -16,6 +16,7 @@ use corn_core::message::{
     Body, CallTrace, CoordinatorEvent, HandOver, Priority, RequestId, Seat, Submission, WorkerEvent,
 };
 use corn_core::{Blame, Coordinator, Datum, Fault, Ledger, Worker};
+use corn_device::Gpu;
 use corn_plan::{Plan, RecordingId, Signature, StageId, Transport, ValueId, Verified, WorkerId};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
@@ -32,6 +33,9 @@ use crate::worker::{Driver, Outside};
 /// Adds to a status how workers are that are processes.
 pub(crate) type Members = Box<dyn Fn(&mut Status) + Send + Sync>;
 
+/// How often GPUs are looked at.
+const LOOKS_EVERY: Duration = Duration::from_millis(250);
+
 /// A plan being replayed.
 pub struct Engine {
     plan: Arc<Verified>,
@@ -47,6 +51,10 @@ pub struct Engine {
     served: BTreeSet<RecordingId>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// Those that this process works on.
+    gpus: Vec<Arc<Gpu>>,
+    /// What was said when it could do nothing on one of them any more.
+    lost: Arc<watch::Sender<Option<String>>>,
 }
 
 /// A request.
@@ -164,6 +172,8 @@ impl Engine {
             served: recordings.iter().copied().collect(),
             stop,
             threads: Vec::new(),
+            gpus: Vec::new(),
+            lost: Arc::new(watch::Sender::new(None)),
         }
     }
 
@@ -176,6 +186,9 @@ impl Engine {
             let components = needed(plan.plan(), recordings, worker);
             let counts = Arc::clone(&self.counts[worker.0 as usize]);
             let devices = Devices::open(plan.plan(), worker)?;
+            self.gpus.extend(devices.gpus());
+            let lost = Arc::clone(&self.lost);
+            devices.when_lost(move |problem| drop(lost.send_replace(Some(problem.to_owned()))));
             let loading = Loading { device: devices.first(), ..loading.clone() };
             let begun = Loads::begin(plan.plan(), &components, &port, &loading, &counts)?;
             loads.push((worker, begun, port, events, counts));
@@ -203,6 +216,26 @@ impl Engine {
             self.told.tell(CoordinatorEvent::Joined(seat));
         }
         Ok(())
+    }
+
+    /// Ends when this process can do nothing on one of its GPUs any more, with what the driver said. Requests that need
+    /// it end with faults from then on.
+    pub async fn lost(&self) -> Fault {
+        if self.gpus.is_empty() {
+            return std::future::pending().await;
+        }
+        let mut said = self.lost.subscribe();
+        let mut looks = tokio::time::interval(LOOKS_EVERY);
+        loop {
+            let problem = said.borrow_and_update().clone();
+            if let Some(problem) = problem {
+                return Fault::setup(problem);
+            }
+            tokio::select! {
+                _ = looks.tick() => self.gpus.iter().for_each(|gpu| gpu.look()),
+                _ = said.changed() => {}
+            }
+        }
     }
 
     /// The plan.

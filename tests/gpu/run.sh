@@ -5,7 +5,7 @@
 #
 #   tests/gpu/run.sh [CORN]     CORN is a built command; without it one is built, without ONNX
 #
-# Needs python3. Says that it is skipped, and ends with 0, where there is no driver. Takes some minutes.
+# Needs python3 with numpy. Says that it is skipped, and ends with 0, where there is no driver. Takes some minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 corn=${1:-}
@@ -91,11 +91,10 @@ check "everything is given back" at_rest
 
 echo "== 2: a language model writes on a GPU what it writes on the CPU with exact weights"
 cp tests/gpu/chat.corn "$folder"
-prepared() { # the weights with nothing rounded, beside the program
-    "$corn" models prefetch tests/gpu/weights.corn &&
-        python3 tests/gpu/exact.py "$(find "${CORN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/corn}" -name '*135M*.gguf' | head -1)" "$folder/exact.gguf"
-}
-if prepared >"$folder/said" 2>&1; then
+if "$corn" models prefetch tests/gpu/weights.corn >"$folder/said" 2>&1; then
+    # The weights with nothing rounded, beside the program.
+    weights=$(find "${CORN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/corn}" -name '*135M*.gguf' | head -1)
+    python3 tests/gpu/exact.py "$weights" "$folder/exact.gguf"
     "$corn" up "$folder/chat.corn" --inflight 64 --detach
     "$corn" ps chat
     while read -r prompt; do
@@ -119,8 +118,19 @@ P
 import json, sys
 run = json.loads(sys.stdin.readline())
 whole, first = run["whole_us"]["p50"] / 1000, run["first_us"]["p50"] / 1000
-print(f"{run[\"items_per_second\"]:.0f} tokens/s  whole p50 {whole:.1f} ms  first p50 {first:.1f} ms")'
+tokens = run["items_per_second"]
+print(f"{tokens:.0f} tokens/s  whole p50 {whole:.1f} ms  first p50 {first:.1f} ms")'
     done
+    # Beside others: what one asks again and again while up to 31 others come and go.
+    "$corn" call chat --route device --in prompt="Tell me a long story." --repeat 600 --concurrency 31 --json >"$folder/load" &
+    load=$!
+    alike() {
+        for _ in 1 2 3 4 5 6 7 8; do
+            [ "$("$corn" call chat --route device --in prompt="How do I boil an egg?")" = "$(cat "$folder/device")" ] || return 1
+        done
+    }
+    check "an answer among others is the one alone" alike
+    check "none of the others fails" wait $load
     "$corn" down chat >/dev/null
 else
     echo "skipped: $(tail -1 "$folder/said")"

@@ -133,7 +133,7 @@ async fn processes_tell_what_a_traced_request_takes() {
                 folder: home,
                 patience: Duration::from_secs(10),
             };
-            std::thread::spawn(move || work(&membership, executors(), &|_| ()))
+            std::thread::spawn(move || work(&membership, executors(), |_| ()))
         })
         .collect();
     let ready = tokio::time::timeout(Duration::from_mins(1), deployment.ready());

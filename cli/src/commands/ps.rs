@@ -53,6 +53,9 @@ pub(crate) struct Restart {
     /// The worker, such as w1 [default: all, one after the other].
     #[arg(value_parser = crate::args::worker)]
     worker: Option<WorkerId>,
+    /// How long to wait until each is ready again, in seconds; then the command says what is missing.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    within: u64,
 }
 
 #[derive(Debug, Args)]
@@ -267,6 +270,7 @@ pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
                 )));
             }
             let mut now = remote.status().await?;
+            let mut is_late = pin!(tokio::time::sleep(Duration::from_secs(args.within)));
             loop {
                 unchanged(generation, &now)?;
                 let is = &now.workers[worker.0 as usize];
@@ -276,7 +280,16 @@ pub(crate) fn restart(args: &Restart) -> Result<(), Failure> {
                 if let Some(obstacle) = obstacle(&state, plan, was, is) {
                     return Err(Failure::setup(format!("{obstacle}; it is started again and again")));
                 }
-                now = remote.changed(now.version).await?;
+                tokio::select! {
+                    changed = remote.changed(now.version) => now = changed?,
+                    () = &mut is_late => {
+                        let lack = lack(&state, plan, is).unwrap_or_else(|| format!("{worker} is still the one it was"));
+                        let within = args.within;
+                        return Err(Failure::setup(format!(
+                            "{worker} is not ready again within {within} s (--within): {lack}; the deployment goes on with it"
+                        )));
+                    }
+                }
             }
             print(&format!("{worker} is ready again\n"))?;
         }

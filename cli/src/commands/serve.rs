@@ -204,8 +204,11 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         let begun = async {
             match load(&plan, executors, observer(traces.as_ref())).await {
                 Ok(engine) => {
-                    served.begin(Arc::new(engine));
+                    let engine = Arc::new(engine);
+                    served.begin(Arc::clone(&engine));
                     args.faces.say_bound(plan.plan(), &bound);
+                    // Whoever keeps this running starts it again, and that takes the GPU up again.
+                    return Err(Failure::Fault(engine.lost().await));
                 }
                 // Told to stop, and so did as it was told.
                 Err(_) if interrupt.is_raised() => {}

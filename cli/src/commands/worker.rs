@@ -80,5 +80,5 @@ pub(crate) fn worker(args: &Worker) -> Result<(), Failure> {
         folder,
         patience: args.patience,
     };
-    Ok(corn_engine::work(&membership, loader, &|line| say(line))?)
+    Ok(corn_engine::work(&membership, loader, say)?)
 }

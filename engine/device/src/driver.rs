@@ -17,7 +17,7 @@ use cudarc::driver::sys;
 pub(crate) use launch::{Given, Kernel};
 
 /// Every function of the driver that is called here.
-const CALLED: [&str; 39] = [
+const CALLED: [&str; 40] = [
     "cuInit",
     "cuGetErrorName",
     "cuDeviceGet",
@@ -48,6 +48,7 @@ const CALLED: [&str; 39] = [
     "cuStreamCreate",
     "cuStreamDestroy_v2",
     "cuStreamSynchronize",
+    "cuStreamQuery",
     "cuStreamWaitEvent",
     "cuEventCreate",
     "cuEventDestroy_v2",
@@ -64,6 +65,8 @@ const CALLED: [&str; 39] = [
 pub(crate) struct Refused {
     call: &'static str,
     error: String,
+    /// Whether this process can do nothing on the device any more, be it as well as before for others.
+    pub(crate) is_final: bool,
 }
 
 impl std::fmt::Display for Refused {
@@ -87,7 +90,40 @@ fn check(call: &'static str, result: sys::CUresult) -> Did {
     } else {
         format!("error {}", result as u32)
     };
-    Err(Refused { call, error })
+    Err(Refused { call, error, is_final: is_final(result) })
+}
+
+/// What an answer says that may be that it is not over yet.
+fn is_over(call: &'static str, asked: sys::CUresult) -> Did<bool> {
+    match asked {
+        sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
+        asked => check(call, asked).map(|()| true),
+    }
+}
+
+/// Whether NVIDIA's manual says of an error that the process has to end: each later call fails with it.
+const fn is_final(result: sys::CUresult) -> bool {
+    use sys::CUresult as Said;
+    matches!(
+        result,
+        Said::CUDA_ERROR_ECC_UNCORRECTABLE
+            | Said::CUDA_ERROR_NVLINK_UNCORRECTABLE
+            | Said::CUDA_ERROR_CONTAINED
+            | Said::CUDA_ERROR_ILLEGAL_ADDRESS
+            | Said::CUDA_ERROR_LAUNCH_TIMEOUT
+            | Said::CUDA_ERROR_CONTEXT_IS_DESTROYED
+            | Said::CUDA_ERROR_ASSERT
+            | Said::CUDA_ERROR_HARDWARE_STACK_ERROR
+            | Said::CUDA_ERROR_ILLEGAL_INSTRUCTION
+            | Said::CUDA_ERROR_MISALIGNED_ADDRESS
+            | Said::CUDA_ERROR_INVALID_ADDRESS_SPACE
+            | Said::CUDA_ERROR_INVALID_PC
+            | Said::CUDA_ERROR_LAUNCH_FAILED
+            | Said::CUDA_ERROR_TENSOR_MEMORY_LEAK
+            | Said::CUDA_ERROR_EXTERNAL_DEVICE
+            | Said::CUDA_ERROR_MPS_CLIENT_TERMINATED
+            | Said::CUDA_ERROR_UNKNOWN
+    )
 }
 
 /// Loads the driver, once; why it cannot be used, otherwise.
@@ -155,7 +191,7 @@ unsafe impl Sync for Context {}
 impl Context {
     /// Of the device with this number.
     pub(crate) fn retain(ordinal: u32) -> Did<Arc<Self>> {
-        open().map_err(|error| Refused { call: "the driver", error })?;
+        open().map_err(|error| Refused { call: "the driver", error, is_final: false })?;
         let device = device(ordinal)?;
         let mut raw = std::ptr::null_mut();
         // SAFETY: writes the context where it is told to.
@@ -326,6 +362,13 @@ impl Stream {
         })
     }
 
+    /// Whether everything so far is done.
+    pub(crate) fn is_done(&self) -> Did<bool> {
+        self.context.bind()?;
+        // SAFETY: the stream is there.
+        is_over("cuStreamQuery", unsafe { sys::cuStreamQuery(self.raw) })
+    }
+
     /// Waits until everything so far is done.
     pub(crate) fn wait(&self) -> Did {
         self.context.bind()?;
@@ -353,11 +396,11 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// Whether it is reached. An error counts as reached: whoever looks at what was made finds it out.
-    pub(crate) fn is_reached(&self) -> bool {
+    /// Whether it is reached.
+    pub(crate) fn is_reached(&self) -> Did<bool> {
+        self.context.bind()?;
         // SAFETY: the event is there.
-        let asked = self.context.bind().map(|()| unsafe { sys::cuEventQuery(self.raw) });
-        !matches!(asked, Ok(sys::CUresult::CUDA_ERROR_NOT_READY))
+        is_over("cuEventQuery", unsafe { sys::cuEventQuery(self.raw) })
     }
 }
 

@@ -24,8 +24,14 @@ const BLOCK_THREADS: u64 = 256;
 /// Most blocks of a kernel: each thread goes on with more elements.
 const MAX_BLOCKS: u64 = 4096;
 
+/// What the driver takes for itself, such as for kernels, and what is lost where memory is given in whole pages.
+const HEADROOM_BYTES: u64 = 256 << 20;
+
 /// How long what is made waits for room in the arena. Whoever makes it stands still meanwhile.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is done when a GPU is lost, with what the driver said.
+pub type Lost = Box<dyn Fn(&str) + Send + Sync>;
 
 /// A GPU.
 pub struct Gpu {
@@ -37,6 +43,8 @@ pub struct Gpu {
     kernels: OnceLock<Result<Kernels, String>>,
     /// Where copies for the host are made.
     host: Mutex<Option<Host>>,
+    /// What is called when this process can do nothing on it any more.
+    lost: OnceLock<Lost>,
 }
 
 struct Kernels {
@@ -65,7 +73,7 @@ impl Gpu {
         let context = context.map_err(|refused| format!("GPU {} cannot be used: {refused}", found.index))?;
         let opened = || {
             let work = Arc::new(Stream::new(&context)?);
-            let spare = context.free_bytes()?.saturating_sub(spared_bytes);
+            let spare = context.free_bytes()?.saturating_sub(spared_bytes.saturating_add(HEADROOM_BYTES));
             let arena = Arena::new(&context, &work, most_bytes.min(spare).max(least_bytes))?;
             let tell = Stream::new(&context)?;
             Ok::<_, Refused>((work, tell, arena))
@@ -74,8 +82,9 @@ impl Gpu {
         let (work, tell, arena) = opened.map_err(|refused| {
             format!("GPU {} has no room for an arena of {least_bytes} bytes: {refused}", found.index)
         })?;
-        let (found, kernels, host) = (found.clone(), OnceLock::new(), Mutex::new(None));
-        Ok(Arc::new(Self { found, context, work, tell, arena, kernels, host }))
+        let (found, kernels, host, lost) =
+            (found.clone(), OnceLock::new(), Mutex::new(None), OnceLock::new());
+        Ok(Arc::new(Self { found, context, work, tell, arena, kernels, host, lost }))
     }
 
     /// The GPU, as the plan numbers it.
@@ -109,6 +118,23 @@ impl Gpu {
         let pinned = Pinned::new(&self.context, at, bytes, owner).ok();
         let host = Host { memory, _pinned: pinned };
         *self.host.lock().unwrap_or_else(PoisonError::into_inner) = Some(host);
+    }
+
+    /// Calls `then` with what the driver said, on whatever thread hears it, when this process can do nothing on the GPU
+    /// any more: after an error in its memory, or of a kernel. What was under way is not made then, and nobody is told
+    /// that it was before `then` returns. Only the first `then` counts.
+    pub fn when_lost(&self, then: Lost) {
+        let _ = self.lost.set(then);
+    }
+
+    /// Looks whether this process can still do something on it: of what failed while it ran, nobody is told before
+    /// somebody asks.
+    pub fn look(&self) {
+        if let Err(mut refused) = self.work.is_done() {
+            // Whatever it says: only what went wrong before is said of a stream that nothing is asked of.
+            refused.is_final = true;
+            self.failed(&refused);
+        }
     }
 
     pub(crate) const fn context(&self) -> &Arc<Context> {
@@ -210,7 +236,9 @@ impl Gpu {
             }
         };
         let told = self.tell.wait_for(event).and_then(|()| self.tell.then(Box::new(once.clone())));
-        if told.is_err() {
+        if let Err(refused) = told {
+            self.failed(&refused);
+            let _ = self.work.wait();
             once();
         }
     }
@@ -219,7 +247,11 @@ impl Gpu {
     pub(crate) fn tell_after_work(&self, then: Box<dyn FnOnce() + Send>) {
         match self.work.record() {
             Ok(event) => self.tell_after(&event, then),
-            Err(_) => then(),
+            Err(refused) => {
+                self.failed(&refused);
+                let _ = self.work.wait();
+                then();
+            }
         }
     }
 
@@ -281,6 +313,12 @@ impl Gpu {
     }
 
     pub(crate) fn failed(&self, refused: &Refused) -> Fault {
-        Fault::component(format!("{} failed: {refused}", self.called()))
+        let message = format!("{} failed: {refused}", self.called());
+        if refused.is_final
+            && let Some(then) = self.lost.get()
+        {
+            then(&message);
+        }
+        Fault::component(message)
     }
 }

@@ -53,10 +53,14 @@ impl Held {
         any.downcast::<Self>().ok()
     }
 
-    /// Whether they are made, and nobody has to wait for them.
+    /// Whether they are made, and nobody has to wait for them. Where that cannot be found out, it is waited for.
     pub fn is_made(&self) -> bool {
         match &self.lies {
-            Lies::Here { made, .. } => made.is_reached(),
+            Lies::Here { made, .. } => made.is_reached().unwrap_or_else(|refused| {
+                self.gpu.failed(&refused);
+                let _ = self.gpu.work().wait();
+                true
+            }),
             Lies::Lent { .. } => true,
         }
     }

@@ -16,5 +16,5 @@ pub mod transformer;
 pub use array::{Array, Landing, Number, Space};
 pub use foreign::Foreign;
 pub use found::{Found, find};
-pub use gpu::Gpu;
+pub use gpu::{Gpu, Lost};
 pub use held::Held;

@@ -91,7 +91,8 @@ impl Shape {
     }
 }
 
-/// The tokens that a pass goes over. Each list has an element for each row, but for `tables`.
+/// The tokens that a pass goes over. Each list has an element for each row, but for `tables`. What stands in the lists is
+/// not looked at here: slots and tables must be of pages that there are.
 pub struct Tokens {
     /// Where each is in its conversation.
     pub positions: Array<u32>,
@@ -111,7 +112,8 @@ impl Matrix {
         outputs.next_multiple_of(TILE) as u64 * inputs as u64
     }
 
-    /// A matrix of `weights`, `outputs` rows of `inputs`, in half precision. `inputs` is a multiple of 16.
+    /// A matrix of `weights`, `outputs` rows of `inputs`, in half precision, which must hold them. `inputs` is a
+    /// multiple of 16.
     pub fn new(space: &mut Space, outputs: u32, inputs: u32, weights: &[f32]) -> Result<Self, Fault> {
         assert!(inputs.is_multiple_of(TILE), "inputs come in tiles");
         assert_eq!(weights.len() as u64, u64::from(outputs) * u64::from(inputs), "each weight is given");
@@ -134,6 +136,11 @@ impl Matrix {
                     }
                 }
             }
+        }
+        if let Some(weight) = packed.iter().find(|weight| !weight.is_finite()) {
+            return Err(Fault::setup(format!(
+                "a weight is {weight} in half precision, which is no number to work with"
+            )));
         }
         Ok(Self { weights: space.array_of(&packed)?, outputs, inputs })
     }
@@ -269,6 +276,8 @@ impl Transformer {
     ) -> Result<(), Fault> {
         let Shape { layers, queries, heads, width } = pages.shape;
         let rows = tokens.check(projected, pages.shape);
+        assert!(layer < layers, "it is a layer of the pages");
+        assert!(turns.len() * 2 <= u64::from(width), "no more is turned than a head has");
         let given = [
             Given::At(projected.span()),
             Given::At(turns.span()),
@@ -296,6 +305,7 @@ impl Transformer {
     ) -> Result<(), Fault> {
         let Shape { layers, queries, heads, width } = pages.shape;
         let rows = tokens.check(projected, pages.shape);
+        assert!(layer < layers, "it is a layer of the pages");
         assert!(to.has_room(rows, queries * width), "there is room for the rows");
         let given = [
             Given::At(projected.span()),

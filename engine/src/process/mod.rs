@@ -12,7 +12,9 @@ use bytes::Bytes;
 use corn_core::executor::{Loader, Memory, Progress, Room};
 use corn_core::message::{Seat, WorkerEvent};
 use corn_core::{Fault, Ledger, Worker};
+use corn_device::Gpu;
 use corn_plan::{Plan, RecordingId, Verified, WorkerId, verify};
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
@@ -84,20 +86,22 @@ enum Ended {
 struct Process<'a> {
     membership: &'a Membership,
     loader: Arc<dyn Loader>,
-    told: &'a dyn Fn(&str),
+    told: fn(&str),
     clock: Clock,
     events: UnboundedSender<WorkerEvent>,
     links: Links,
     /// What the worker hears, until someone listens.
     unheard: Option<UnboundedReceiver<WorkerEvent>>,
     loaded: Option<Loaded>,
+    /// Those that it works on.
+    gpus: Vec<Arc<Gpu>>,
     /// The life before this one.
     before: Option<Seat>,
 }
 
 /// Is a worker until the coordinator says that it ends, or has been away for too long. `loader` loads components of
 /// whatever plan the coordinator names; `told` is told what goes on, a line at a time. Runs on this thread; blocks.
-pub fn work(membership: &Membership, loader: Arc<dyn Loader>, told: &dyn Fn(&str)) -> Result<(), Fault> {
+pub fn work(membership: &Membership, loader: Arc<dyn Loader>, told: fn(&str)) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::setup(format!("no event loop: {error}")))?;
     let lives = async {
@@ -108,8 +112,18 @@ pub fn work(membership: &Membership, loader: Arc<dyn Loader>, told: &dyn Fn(&str
         }
         let links = listen(membership, clock, &events).await?;
         let unheard = Some(unheard);
-        let mut process =
-            Process { membership, loader, told, clock, events, links, unheard, loaded: None, before: None };
+        let mut process = Process {
+            membership,
+            loader,
+            told,
+            clock,
+            events,
+            links,
+            unheard,
+            loaded: None,
+            gpus: Vec::new(),
+            before: None,
+        };
         while !matches!(process.life().await?, Ended::Told) {}
         Ok(())
     };
@@ -230,6 +244,14 @@ impl Process<'_> {
             return Err(Fault::setup(format!("the plan has no worker {}", seat.worker)));
         }
         let gpus = Devices::open(plan.plan(), seat.worker)?;
+        self.gpus = gpus.gpus();
+        let told = self.told;
+        gpus.when_lost(move |problem| {
+            told(&format!("{problem}; this worker ends, and another takes the GPU up again"));
+            // At once, as if it were killed: its requests are replayed, and nothing that was not made is handed over.
+            // The driver is not asked to clean up either, which may wait for the GPU.
+            let _ = kill_process(getpid(), Signal::KILL);
+        });
         say(out, &Control::Gpus(gpus.seen()));
         let row = plan.plan().memory[seat.worker];
         // What is made on a GPU passes through the host's memory to whoever has none.
@@ -291,6 +313,7 @@ impl Process<'_> {
                 ended = &mut heard => return ended,
                 _ = alive.tick() => {
                     self.links.look_at_waiting();
+                    self.gpus.iter().for_each(|gpu| gpu.look());
                     self.links.tell(&Frame::Alive(self.vitals()));
                     self.tell_work(&mut told);
                     self.links.clone().flush();

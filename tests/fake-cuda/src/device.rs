@@ -91,6 +91,7 @@ pub extern "C" fn cuGetErrorName(error: Status, name: *mut *const c_char) -> Sta
         400 => c"CUDA_ERROR_INVALID_HANDLE",
         500 => c"CUDA_ERROR_NOT_FOUND",
         600 => c"CUDA_ERROR_NOT_READY",
+        700 => c"CUDA_ERROR_ILLEGAL_ADDRESS",
         801 => c"CUDA_ERROR_NOT_SUPPORTED",
         803 => c"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
         _ => c"CUDA_ERROR_UNKNOWN",

@@ -4,7 +4,7 @@
 //! are threads, and addresses of a device cannot be read by the host. It shows nothing of the real thing's speed.
 //!
 //! A test puts [`folder`], in which this library is called `libcuda.so.1`, into `LD_LIBRARY_PATH`. The variable
-//! `CORN_FAKE_CUDA` says what machine it is: `gpus=2,memory_mib=256,slow_us=100,capability=90,refuse=cuMemHostRegister_v2`.
+//! `CORN_FAKE_CUDA` says what machine it is: `gpus=2,memory_mib=256,slow_us=100,capability=90,lost_after=25,refuse=cuMemHostRegister_v2`.
 
 #![allow(unsafe_code, reason = "these are the functions of a C library")]
 #![allow(
@@ -34,6 +34,7 @@ pub(crate) const INVALID_PTX: Status = 218;
 pub(crate) const INVALID_HANDLE: Status = 400;
 pub(crate) const NOT_FOUND: Status = 500;
 pub(crate) const NOT_READY: Status = 600;
+pub(crate) const ILLEGAL_ADDRESS: Status = 700;
 pub(crate) const NOT_SUPPORTED: Status = 801;
 
 /// The machine that is pretended.
@@ -44,6 +45,8 @@ pub(crate) struct Machine {
     pub(crate) capability: i32,
     /// How long each piece of work of a stream takes at least.
     pub(crate) slow_us: u64,
+    /// Kernels after which the next one fails, and everything from then on; 0 for never.
+    pub(crate) lost_after: u64,
     /// The function that always fails.
     refuse: String,
 }
@@ -65,13 +68,20 @@ pub(crate) fn machine() -> &'static Machine {
     static MACHINE: OnceLock<Machine> = OnceLock::new();
     MACHINE.get_or_init(|| {
         let text = std::env::var("CORN_FAKE_CUDA").unwrap_or_default();
-        let mut machine =
-            Machine { gpus: 1, memory_bytes: 1 << 30, capability: 90, slow_us: 0, refuse: String::new() };
+        let mut machine = Machine {
+            gpus: 1,
+            memory_bytes: 1 << 30,
+            capability: 90,
+            slow_us: 0,
+            lost_after: 0,
+            refuse: String::new(),
+        };
         for (name, value) in text.split(',').filter_map(|setting| setting.split_once('=')) {
             match name {
                 "gpus" => machine.gpus = value.parse().unwrap_or(0),
                 "memory_mib" => machine.memory_bytes = value.parse::<u64>().unwrap_or(0) << 20,
                 "capability" => machine.capability = value.parse().unwrap_or(0),
+                "lost_after" => machine.lost_after = value.parse().unwrap_or(0),
                 "slow_us" => machine.slow_us = value.parse().unwrap_or(0),
                 "refuse" => value.clone_into(&mut machine.refuse),
                 _ => {}

@@ -1,14 +1,15 @@
 //! Streams, each a thread that does one thing after the other, events between them, and the kernels, known by name.
 
 use std::ffi::{CStr, c_char, c_uint, c_void};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::memory::host;
 use crate::{
-    INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, NOT_READY, SUCCESS, Status, is_refused, machine,
-    put, transformer,
+    ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, NOT_READY, SUCCESS, Status,
+    is_refused, machine, put, transformer,
 };
 
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
@@ -36,7 +37,19 @@ impl Event {
     }
 }
 
+/// Kernels that were launched.
+static LAUNCHED: AtomicU64 = AtomicU64::new(0);
+
+/// Whether a kernel has failed: nothing is done from then on.
+fn is_lost() -> bool {
+    let most = machine().lost_after;
+    most > 0 && LAUNCHED.load(Ordering::Relaxed) > most
+}
+
 fn enqueue(stream: *mut Stream, work: impl FnOnce() + Send + 'static) -> Status {
+    if is_lost() {
+        return ILLEGAL_ADDRESS;
+    }
     // SAFETY: a handle that `cuStreamCreate` gave, and that was not destroyed.
     let Some(stream) = (unsafe { stream.as_ref() }) else { return INVALID_HANDLE };
     stream.0.send(Box::new(work)).map_or(INVALID_HANDLE, |()| SUCCESS)
@@ -84,6 +97,12 @@ pub extern "C" fn cuStreamSynchronize(stream: *mut Stream) -> Status {
     status
 }
 
+/// That it is done is not said: nobody here asks for that.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamQuery(_stream: *mut Stream) -> Status {
+    if is_lost() { ILLEGAL_ADDRESS } else { NOT_READY }
+}
+
 #[unsafe(no_mangle)]
 pub extern "C" fn cuEventCreate(event: *mut *const Event, _flags: c_uint) -> Status {
     put(event, Arc::into_raw(Arc::default()))
@@ -121,6 +140,9 @@ pub extern "C" fn cuStreamWaitEvent(stream: *mut Stream, event: *const Event, _f
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuEventQuery(event: *const Event) -> Status {
+    if is_lost() {
+        return ILLEGAL_ADDRESS;
+    }
     let counts = *held(event).lock();
     if counts.1 >= counts.0 { SUCCESS } else { NOT_READY }
 }
@@ -248,6 +270,11 @@ pub extern "C" fn cuLaunchKernel(
     let blocks = [grid_x, grid_y, grid_z].map(|blocks| blocks as usize);
     if blocks.contains(&0) {
         return INVALID_VALUE;
+    }
+    LAUNCHED.fetch_add(1, Ordering::Relaxed);
+    if is_lost() {
+        // As a driver does: who launches it hears nothing, and whoever calls next.
+        return SUCCESS;
     }
     if let Some(work) = transformer::work(name.to_bytes(), blocks, parameters) {
         return enqueue(stream, work);

@@ -161,6 +161,12 @@ impl Conversation {
         Usage { completion_tokens, is_cut: self.is_cut, ..Usage::default() }
     }
 
+    /// Gives up what it remembers until it goes on from a memory again.
+    pub(super) fn park(&mut self) -> Kept {
+        let memory = std::mem::take(&mut self.memory);
+        Kept { tokens: self.tokens[..memory.tokens()].to_vec(), memory }
+    }
+
     /// It is over; what it remembers.
     pub(super) fn leave(mut self) -> Kept {
         self.tokens.truncate(self.memory.tokens());

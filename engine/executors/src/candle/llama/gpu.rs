@@ -29,6 +29,12 @@ pub(super) const CHUNK: usize = 256;
 /// Inputs of linear layers come in tiles of so many.
 const TILE: usize = 16;
 
+/// Most outputs of a linear layer: a grid has so many blocks of a tile each.
+const MOST_OUTPUTS: usize = 65_535 * TILE;
+
+/// Most conversations: a grid has so many blocks of a row each.
+const MOST_OPEN: usize = 65_535 - CHUNK;
+
 const PAGE: usize = PAGE_TOKENS as usize;
 
 /// The GPU that a model runs on, and what it may take of it.
@@ -153,6 +159,12 @@ impl Network {
     pub(super) fn load(file: &mut Gguf<'_>, place: &OnGpu, bounds: Bounds) -> Result<Self, Fault> {
         let sizes = file.sizes()?;
         check(&sizes).map_err(|why| file.wrong(why))?;
+        if bounds.open > MOST_OPEN {
+            let open = bounds.open;
+            return Err(Fault::setup(format!(
+                "it says `batch {open}`, and on a GPU takes {MOST_OPEN} at most"
+            )));
+        }
         let needed = needed_bytes(&sizes, bounds);
         if needed.all() > place.memory_bytes {
             let Needed { weights, pages, work } = needed;
@@ -184,7 +196,7 @@ impl Network {
         let pages = Pages::new(&mut space, count, shape(&sizes));
         let pool = Arc::new(Pool { free: Mutex::new((0..count).rev().collect()) });
         let work = Work::new(&mut space, &sizes, bounds);
-        let bytes = space.bytes() + embeddings.storage_size_in_bytes() as u64;
+        let bytes = space.bytes();
         Ok(Self {
             gpu: Arc::clone(&place.gpu),
             sizes,
@@ -388,8 +400,12 @@ fn check(sizes: &Sizes) -> Result<(), String> {
             "its heads are {width} wide, and on a GPU they are a multiple of {unit}, up to {most}"
         ));
     }
-    match [hidden, inner].into_iter().find(|width| !width.is_multiple_of(TILE)) {
-        Some(width) => Err(format!("its rows are {width} wide, and on a GPU they are a multiple of {TILE}")),
+    if let Some(width) = [hidden, inner].into_iter().find(|width| !width.is_multiple_of(TILE)) {
+        return Err(format!("its rows are {width} wide, and on a GPU they are a multiple of {TILE}"));
+    }
+    let projected = heads.queries.saturating_add(2 * heads.key_values).saturating_mul(heads.width);
+    match [projected, 2 * inner, sizes.vocabulary].into_iter().find(|outputs| *outputs > MOST_OUTPUTS) {
+        Some(outputs) => Err(format!("a layer has {outputs} outputs, and on a GPU at most {MOST_OUTPUTS}")),
         None => Ok(()),
     }
 }

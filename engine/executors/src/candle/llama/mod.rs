@@ -61,6 +61,8 @@ pub(super) struct Llama {
     waiting: VecDeque<Call>,
     /// In the order in which prompts get their chunks.
     open: VecDeque<Conversation>,
+    /// Those that waited for room while their memory was needed: they are opened again when they have some.
+    parked: VecDeque<Conversation>,
     kept: Store,
     /// Most tokens that are kept.
     keeps: usize,
@@ -103,14 +105,16 @@ pub(super) fn load(
     }
     let grammars = Grammars::new(&vocabulary)?;
     let template = Template::load(&file, &vocabulary)?;
-    // The first pass arranges the weights for the processor, or compiles for the GPU; no request should wait for that.
+    // The first pass arranges the weights for the processor, or brings the kernels of long passes to the GPU; no request
+    // should wait for that.
     let mut memory = network.empty_memory();
+    let first = vec![0; network.first_tokens().min(context)];
     let mut logits = network.logits();
-    network.forward(&mut [Feed { tokens: &[0, 0], memory: &mut memory, wants_logits: true }], &mut logits)?;
+    network.forward(&mut [Feed { tokens: &first, memory: &mut memory, wants_logits: true }], &mut logits)?;
     let keeps = options.int("prefix_cache", i64::from(u32::MAX), 0..=i64::from(u32::MAX))? as usize;
     let reader = Reader { vocabulary, grammars, template, defaults, context };
-    let (waiting, open, kept) = Default::default();
-    Ok(Llama { reader, network, logits, max_open, waiting, open, kept, keeps })
+    let (waiting, open, parked, kept) = Default::default();
+    Ok(Llama { reader, network, logits, max_open, waiting, open, parked, kept, keeps })
 }
 
 impl Llama {
@@ -167,10 +171,39 @@ impl Llama {
         self.max_open * self.network.room(self.reader.context)
     }
 
-    /// Whether one more call than a batch has may be opened.
-    fn may_open_more(&self) -> bool {
-        let needed = self.taken_tokens() + self.network.room(self.reader.context);
-        self.network.may_outgrow() || needed <= self.most_tokens()
+    /// Whether there is memory for one more call of so many tokens.
+    fn has_memory_for(&self, tokens: usize) -> bool {
+        self.network.may_outgrow() || self.taken_tokens() + self.network.room(tokens) <= self.most_tokens()
+    }
+
+    /// Opens a parked call that has room again, if there is one.
+    fn resume_next(&mut self) -> bool {
+        let can_go_on = |parked: &Conversation| parked.room > 0 && self.has_memory_for(parked.most_tokens());
+        let Some(index) = self.parked.iter().position(can_go_on) else { return false };
+        let mut conversation = self.parked.remove(index).expect("its position was just found");
+        conversation.remember(self.memory_for(conversation.tokens()));
+        self.open.push_back(conversation);
+        self.keep_in_bounds();
+        true
+    }
+
+    /// All that are open wait for room. Whether another call could go on, for which some of them are parked if there is
+    /// no memory for it otherwise: it may be the very one that they wait for.
+    fn make_way(&mut self) -> bool {
+        if self.waiting.is_empty() && self.parked.iter().all(|parked| parked.room == 0) {
+            return false;
+        }
+        while !self.has_memory_for(self.reader.context)
+            && let Some(mut stalled) = self.open.pop_front()
+        {
+            let left = stalled.park();
+            if self.keeps > 0 {
+                self.kept.keep(left);
+            }
+            self.parked.push_back(stalled);
+        }
+        self.keep_in_bounds();
+        true
     }
 
     /// What is kept lies where open calls do not.
@@ -275,26 +308,28 @@ impl Executor for Llama {
         let waiting = self.waiting.iter_mut().filter(|waiting| waiting.id == call);
         let waiting = waiting.filter_map(|waiting| waiting.outputs.get_mut(port as usize)?.as_mut());
         let open = self.open.iter_mut().filter(|open| open.call == call);
-        for room in waiting.chain(open.map(|open| &mut open.room)) {
+        let parked = self.parked.iter_mut().filter(|parked| parked.call == call);
+        for room in waiting.chain(open.chain(parked).map(|open| &mut open.room)) {
             *room = room.saturating_add(count);
         }
     }
 
     fn cancel(&mut self, call: CallId) {
         self.waiting.retain(|waiting| waiting.id != call);
+        self.parked.retain(|parked| parked.call != call);
         if let Some(index) = self.open.iter().position(|open| open.call == call) {
             self.close(index);
         }
     }
 
     fn advance(&mut self, _now_us: u64, reports: &mut dyn FnMut(Report)) -> Turn {
-        if self.open.len() < self.max_open && self.open_next(reports) {
+        if self.open.len() < self.max_open && (self.resume_next() || self.open_next(reports)) {
             return Turn::Busy;
         }
         let chosen = self.choose();
         if chosen.is_empty() {
-            // All that are open wait for room; the next one may be the very reader that they wait for.
-            return if self.may_open_more() && self.open_next(reports) { Turn::Busy } else { Turn::Idle };
+            let goes_on = self.make_way() && (self.resume_next() || self.open_next(reports));
+            return if goes_on { Turn::Busy } else { Turn::Idle };
         }
         self.pass(&chosen, reports);
         Turn::Busy

@@ -72,6 +72,14 @@ impl Network {
         }
     }
 
+    /// Tokens of a pass after which no other is slow.
+    pub(super) const fn first_tokens(&self) -> usize {
+        match self {
+            Self::Host(_) => 2,
+            Self::Gpu(_) => gpu::CHUNK,
+        }
+    }
+
     /// Tokens whose bytes a memory of so many takes.
     pub(super) fn room(&self, tokens: usize) -> usize {
         match self {
