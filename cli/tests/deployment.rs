@@ -90,6 +90,17 @@ fn chain(stages: usize) -> String {
     format!("{program}{graph}\ncluster one {{ node here {{ cpu 16 memory 8GiB }} }}\n{place}\n")
 }
 
+/// How many messages the workers have sent, by kind.
+fn sent(up: &Up) -> BTreeMap<String, u64> {
+    let mut sent = BTreeMap::new();
+    for of in up.workers().iter().map(|worker| &worker["work"]["sent"]) {
+        for (kind, count) in of.as_object().unwrap() {
+            *sent.entry(kind.clone()).or_default() += count.as_u64().unwrap();
+        }
+    }
+    sent
+}
+
 /// R1: a request is one message to the worker that takes its input, one from worker to worker for each edge, one with
 /// the answer and one with its end, and from each worker one that it is over. Nothing else returns to the coordinator, however long the
 /// chain is.
@@ -99,15 +110,6 @@ fn no_step_returns_to_the_coordinator() {
         let up = Up::new("chain", &chain(stages), &[]);
         let args = ["call", "chain", "--in", "text=corn", "--repeat", "20", "--json"];
         up.run(&args).good();
-        let sent = |up: &Up| -> BTreeMap<String, u64> {
-            let mut sent = BTreeMap::new();
-            for of in up.workers().iter().map(|worker| &worker["work"]["sent"]) {
-                for (kind, count) in of.as_object().unwrap() {
-                    *sent.entry(kind.clone()).or_default() += count.as_u64().unwrap();
-                }
-            }
-            sent
-        };
         let all = 20 * stages as u64;
         up.wait("all being told", |up| sent(up).get("closed") == Some(&all));
         let expected = [("closed", all), ("item", all - 20), ("output", 20), ("output_end", 20)];
@@ -121,6 +123,66 @@ fn no_step_returns_to_the_coordinator() {
         let open = listed.lines().find(|line| line.contains("  open ")).unwrap();
         assert_eq!(open.split_whitespace().collect::<Vec<_>>(), ["open", "20", "0", "1.00"], "{listed}");
     }
+}
+
+/// A tensor goes through three workers, the one in the middle in a graph that is called.
+const NESTED: &str = r#"
+component Fill() {
+    in  count: int
+    out bytes: tensor<u8>[n <= 1048576]
+    run reference "bytes.fill"
+}
+component Invert() {
+    in  bytes: tensor<u8>[n <= 1048576]
+    out bytes: tensor<u8>[n]
+    run reference "bytes.invert"
+}
+component Pass() {
+    in  bytes: tensor<u8>[n <= 1048576]
+    out bytes: tensor<u8>[n]
+    run reference "bytes.pass"
+}
+let fill   = Fill()
+let invert = Invert()
+let pass   = Pass()
+graph inner(bytes: tensor<u8>[n <= 1048576]) -> tensor<u8>[n <= 1048576] { invert(bytes) }
+graph outer(count: int) -> { bytes: tensor<u8>[n <= 1048576] } { { bytes: pass(inner(fill(count))) } }
+route go = outer(count) -> bytes
+cluster one { node here { cpu 16 memory 8GiB } }
+place outer on one {
+    fill: apart
+    invert: apart
+    pass: apart
+}
+"#;
+
+/// R12: a tensor enters and leaves a graph that is called as it goes from worker to worker anywhere: by shared memory,
+/// without a message more, and never by way of the coordinator.
+#[test]
+fn a_tensor_goes_through_a_called_graph_by_shared_memory() {
+    let up = Up::new("outer", NESTED, &[]);
+    let count = 100_000usize;
+    let input = format!("count={count}");
+    up.run(&["call", "outer", "--in", &input, "--repeat", "20", "--json"]).good();
+    let is_told = |up: &Up| {
+        let sent = sent(up);
+        sent.get("closed") == Some(&60) && sent.get("released") == Some(&40)
+    };
+    up.wait("all being told", is_told);
+    // Each is handed over twice, and given back as often by who has read it.
+    let expected = [("closed", 60), ("item", 40), ("output", 20), ("output_end", 20), ("released", 40)];
+    assert_eq!(sent(&up), BTreeMap::from(expected.map(|(kind, count)| (kind.to_owned(), count))));
+    let handed =
+        |up: &Up, by: &str| -> u64 { up.workers().iter().map(|worker| worker[by].as_u64().unwrap()).sum() };
+    up.wait("forty hand-overs being counted", |up| handed(up, "by_shared_memory") == 40);
+    assert_eq!(handed(&up, "by_tcp"), 0);
+
+    let out = up.folder.path().join("bytes.npy");
+    let given = format!("bytes={}", out.display());
+    up.run(&["call", "outer", "--in", &input, "--out", &given]).good();
+    let file = fs::read(out).unwrap();
+    let head = usize::from(u16::from_le_bytes([file[8], file[9]]));
+    assert_eq!(file[10 + head..].to_vec(), vec![!(count as u8); count]);
 }
 
 /// F1, F2, F3: workers are killed under load. Every request ends, answered or with a fault that names what was lost;

@@ -14,7 +14,7 @@ mod up;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use serde_json::Value as Json;
@@ -120,7 +120,7 @@ fn chat(connection: &mut TcpStream, prompt: &str) -> String {
     body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
 }
 
-/// S5, F2: under load, no request is lost or refused by an update; connections stay; what is under way ends where it
+/// S3, S5, F2: under load, no request is lost or refused by an update; connections stay; what is under way ends where it
 /// began; and nothing of the plan before is left.
 #[test]
 fn an_update_under_load_loses_no_request() {
@@ -168,28 +168,74 @@ fn what_takes_too_long_fails() {
     up.wait("the end of what was before", |up| status(up)["leaving"].is_null());
 }
 
+/// The process of a worker of a deployment, which is waited for until it is written down.
+fn written(up: &Up, deployment: &str, worker: &str) -> String {
+    let file = up.folder.path().join("state").join(deployment).join(format!("{worker}.pid"));
+    loop {
+        let pid = fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
+        if !pid.is_empty() {
+            break pid;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// Starts an update whose first worker is stopped before it has loaded, and gives its process.
 fn stopped_update(up: &Up) -> (Child, String) {
     let file = after(up);
     let args = ["update", up.name, file.to_str().unwrap()];
     let updating = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let written = up.folder.path().join("state").join(up.name).join("w0-2.pid");
-    let pid = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    while pid(&written).is_empty() {
-        std::thread::yield_now();
-    }
-    let pid = pid(&written);
+    let pid = written(up, up.name, "w0-2");
     signal("-STOP", &pid);
     (updating, pid)
 }
 
-/// F2: if a worker of the new plan ends before it is ready, or whoever wants it goes away, everything is as it was.
+/// S4: requests are answered as before while an update waits for a worker, which serves once that worker goes on.
+#[test]
+fn an_update_that_is_not_ready_holds_no_request_up() {
+    let up = Up::new("talk", BEFORE, &[]);
+    let (mut updating, pid) = stopped_update(&up);
+    let (figures, said) = figures(up.load(500, 4));
+    assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(500), Some(0)), "{said}");
+    assert!(updating.try_wait().unwrap().is_none(), "it waits for w0");
+    assert!(!status(&up)["coming"].is_null());
+    signal("-CONT", &pid);
+    let output = updating.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(up.call("Now.").good().stdout, "NOW. ");
+}
+
+/// S4: requests are answered as before while another deployment of this host waits for a worker.
+#[test]
+fn a_deployment_that_is_not_ready_holds_no_other_up() {
+    let up = Up::new("talk", BEFORE, &[]);
+    let file = up.folder.path().join("other.corn");
+    fs::write(&file, AFTER).unwrap();
+    let mut other = up.corn(&["up", file.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap();
+    let pid = written(&up, "other", "w0");
+    signal("-STOP", &pid);
+    let (figures, said) = figures(up.load(500, 4));
+    let ended = other.try_wait().unwrap();
+    let listed = up.run(&["ps", "other", "--json"]);
+    // Whatever came of it, nothing of the other is left behind.
+    signal("-CONT", &pid);
+    up.run(&["down", "other"]).good();
+    other.wait().unwrap();
+    assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(500), Some(0)), "{said}");
+    assert_eq!(ended, None, "it waits for w0");
+    let listed: Json = serde_json::from_str(&listed.good().stdout).unwrap();
+    assert_ne!(listed[0]["status"]["workers"][0]["standing"], "ready", "{listed}");
+}
+
+/// S3, F2: if a worker of the new plan ends before it is ready, or whoever wants it goes away, everything is as it was,
+/// and the other workers of that plan end.
 #[test]
 fn an_update_that_fails_changes_nothing() {
     let up = Up::new("talk", BEFORE, &[]);
     let before = up.pid(0);
     let (updating, pid) = stopped_update(&up);
     assert!(up.run(&["ps"]).good().stdout.contains("talk, coming: "));
+    let beside = written(&up, up.name, "w1-2");
     signal("-KILL", &pid);
     let output = updating.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -198,6 +244,7 @@ fn an_update_that_fails_changes_nothing() {
     let as_before = |up: &Up| status(up)["coming"].is_null() && kept(up).len() == 3;
     up.wait("the end of the update", as_before);
     assert_eq!(kept(&up), ["coordinator.sock", "plan.plan", "w0.pid"]);
+    up.wait("the end of the worker beside it", |_| !is_alive(&beside));
 
     let (updating, pid) = stopped_update(&up);
     signal("-INT", &updating.id().to_string());

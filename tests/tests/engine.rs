@@ -12,7 +12,7 @@ use corn_core::message::Priority;
 use corn_core::{Audio, Blame, Datum, Fault, Image};
 use corn_engine::{Answer, Ask, Engine, NoObserver, Piece};
 use corn_plan::{Component, RecordingId, Signature, Verified};
-use corn_tests::{engine, plan};
+use corn_tests::{compile, engine, plan};
 
 const SPEAK: &str = r#"
 component Words() {
@@ -321,6 +321,111 @@ async fn an_executor_that_panics_fails_its_requests() {
         assert_eq!((fault.component.as_deref(), fault.blame), (Some("words"), Blame::Component));
         assert!(fault.message.contains("panicked"), "{fault}");
     }
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+/// A component whose executor emits these items, each on its port, whatever it is given.
+#[derive(Clone)]
+struct Emits(Vec<(u32, Datum)>);
+
+impl Model for Emits {
+    /// How many are emitted.
+    type Session = usize;
+
+    fn open(&mut self, _inputs: &[CallInput]) -> Result<usize, Fault> {
+        Ok(0)
+    }
+
+    fn step(&mut self, emitted: &mut usize, io: &mut dyn Io) -> Result<Step, Fault> {
+        let Some((port, item)) = self.0.get(*emitted) else { return Ok(Step::Done) };
+        if !io.has_room(*port) {
+            return Ok(Step::Wait);
+        }
+        io.emit(*port, item.clone());
+        *emitted += 1;
+        Ok(Step::More)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl Loader for Emits {
+    fn load(
+        &self,
+        _component: &Component,
+        _device: Option<Arc<dyn Device>>,
+        _progress: &dyn Progress,
+    ) -> Result<Box<dyn Executor>, Fault> {
+        Ok(Box::new(Interleaved::new(self.clone(), 1)))
+    }
+}
+
+/// An engine whose every component emits `items`.
+async fn emitting(plan: &Arc<Verified>, items: Vec<(u32, Datum)>) -> Engine {
+    let recordings: Vec<RecordingId> = plan.plan().recordings.ids().collect();
+    let started = Engine::start(
+        Arc::clone(plan),
+        &recordings,
+        Arc::new(Emits(items)),
+        Arc::new(NoProgress),
+        Arc::new(NoObserver),
+    );
+    started.await.unwrap()
+}
+
+/// T2: what a model makes is checked item by item, in a stream and in a call for each item of a list: one that is not
+/// of the declared type fails the request, and names the component and its output.
+#[tokio::test]
+async fn an_item_of_another_type_than_declared_fails_its_request() {
+    let plan = plan("speak.corn", SPEAK);
+    let engine = emitting(&plan, vec![(0, Datum::text("Fine.")), (0, Datum::Int(3))]).await;
+    let prompt = Datum::text("Hello there.");
+    let answer = whole(engine.submit(ask(&engine, "speak", &[("prompt", prompt)], &["reply"]))).await;
+    assert_eq!(answer.outputs[0], [Datum::text("Fine.")]);
+    let fault = answer.failed.unwrap();
+    assert_eq!((fault.component.as_deref(), fault.blame), (Some("words"), Blame::Component));
+    assert!(fault.message.starts_with("output 'words': "), "{fault}");
+    assert!(fault.message.ends_with("int where text is declared"), "{fault}");
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+
+    let engine = emitting(&plan, vec![(0, Datum::Int(3))]).await;
+    let lines = Datum::List(["a", "b"].map(Datum::text).into());
+    let answer = whole(engine.submit(ask(&engine, "shout", &[("lines", lines)], &["result"]))).await;
+    assert!(answer.outputs[0].is_empty());
+    let fault = answer.failed.unwrap();
+    assert_eq!((fault.component.as_deref(), fault.blame), (Some("upper"), Blame::Component));
+    assert_eq!(fault.message, "output 'text': int where text is declared");
+    assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
+    engine.stop();
+}
+
+/// R10: an output that nothing uses is warned of, and what is made for it is dropped.
+#[tokio::test]
+async fn an_output_that_nothing_uses_is_dropped() {
+    let program = r#"
+component Two() {
+    in  text: text
+    out a: stream<text>
+    out b: stream<text>
+    run python "toy:Two"
+}
+let two = Two()
+graph first(text: text) -> { a: stream<text> } { { a: two(text).a } }
+"#;
+    let compilation = compile("two.corn", program);
+    let said = compilation.render(false);
+    assert!(said.contains("warning[W0102]: output `b` of `Two` is never used"), "{said}");
+    let plan = Arc::new(compilation.plan.unwrap());
+    let items = [(0, "a0"), (1, "b0"), (0, "a1"), (1, "b1")];
+    let engine = emitting(&plan, items.map(|(port, item)| (port, Datum::text(item))).into()).await;
+    let answer = whole(engine.submit(ask(&engine, "first", &[("text", Datum::text("x"))], &["a"]))).await;
+    assert_eq!(answer.failed, None);
+    assert_eq!(answer.outputs.concat(), ["a0", "a1"].map(Datum::text));
+    assert_eq!(answer.ended, 1);
     assert!(engine.ledgers().iter().all(corn_core::Ledger::is_empty));
     engine.stop();
 }

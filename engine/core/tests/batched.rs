@@ -268,6 +268,7 @@ fn a_call_without_room_is_passed_over_and_keeps_its_place() {
     assert_eq!(bench.done, [3, 4, 1, 2, 5]);
 }
 
+/// R10: what is made for an output that the recording does not use is dropped, and the call ends as any other.
 #[test]
 fn an_output_that_nobody_wants_is_not_emitted() {
     let mut bench = Bench::new(2, 100, 0);

@@ -3,7 +3,7 @@
 mod cluster;
 
 use cluster::{Cluster, answer, assert_within_figure, plan};
-use corn_core::executor::Report;
+use corn_core::executor::{CallInput, Report};
 use corn_core::message::{Body, HandOver, Header, RequestId, Seat, WorkerAction, WorkerEvent};
 use corn_core::{Blame, Datum, Worker};
 use corn_plan::{BlockId, RecordingId, StageId, ValueId, WorkerId};
@@ -388,4 +388,45 @@ fn a_stage_that_is_done_early_waits_for_its_opening() {
     let actions = hear(WorkerEvent::Open { header: header.clone(), stage: StageId(1), inputs: Vec::new() });
     assert!(matches!(&actions[..], [WorkerAction::Closed { outcome: Ok(()), .. }]), "{actions:?}");
     assert!(worker.ledger().is_empty());
+}
+
+/// H9: what a stage is handed may come before the request's own inputs or after them: a call that takes both starts
+/// with the second, once, and with the same inputs.
+#[test]
+fn what_is_handed_over_may_come_before_the_inputs_or_after_them() {
+    let plan = plan("each");
+    let seats = [0, 1].map(|worker| Seat { worker: WorkerId(worker), epoch: 0 });
+    let header = Header {
+        plan: plan.hash(),
+        request: RequestId::first(0),
+        recording: RecordingId(0),
+        replicas: seats.into(),
+        deadline_us: None,
+        is_traced: false,
+    };
+    let (from, to, value, turn) = (StageId(0), StageId(1), ValueId(2), 0);
+    let (parts, greeting) = (Datum::List(["A", "B"].map(Datum::text).into()), Datum::text("bye"));
+    let inputs = vec![(ValueId(1), greeting.clone())];
+    let opening = WorkerEvent::Open { header: header.clone(), stage: to, inputs };
+    let body = Body::Item(parts.clone());
+    let hand_over = WorkerEvent::HandOver(HandOver { header, from, to, value, turn, body });
+    for [first, second] in [[opening.clone(), hand_over.clone()], [hand_over, opening]] {
+        let mut worker = Worker::new(seats[1], std::sync::Arc::clone(&plan));
+        let mut hear = |event| {
+            let mut actions = Vec::new();
+            worker.handle(0, event, &mut actions);
+            actions
+        };
+        let actions = hear(first);
+        assert!(actions.is_empty(), "{actions:?}");
+        let actions = hear(second);
+        let [WorkerAction::Start(component, _, call)] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(call.inputs, [parts.clone(), greeting.clone()].map(CallInput::Value));
+        let (component, call) = (*component, call.id);
+        let item = Datum::text("A, B: bye");
+        hear(WorkerEvent::Report(component, Report::Emitted { call, port: 0, item }));
+        let actions = hear(WorkerEvent::Report(component, Report::Done { call }));
+        assert!(matches!(&actions[..], [WorkerAction::Closed { outcome: Ok(()), .. }]), "{actions:?}");
+        assert!(worker.ledger().is_empty());
+    }
 }
