@@ -1,4 +1,4 @@
-//! Criterion bench of the arena that contents are handed over in: a block is allocated and given back, in one without
+//! H7: criterion bench of the arena that contents are handed over in: a block is allocated and given back, in one without
 //! other blocks and in one with many of them and as many holes in between.
 //!
 //! `cargo bench -p corn-benches --bench arena`. Allocation is constant time, so neither the size of the block nor the
