@@ -6,10 +6,10 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::json;
+use support::python::python;
 use support::{PROGRAM, Server};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -26,11 +26,6 @@ for family in text_string_to_metric_families(sys.stdin.read()):
         print(sample.name, ' '.join(f'{name}={value}' for name, value in sorted(sample.labels.items())), sample.value)
 ";
 
-async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().await.map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-}
-
 /// What scrapers of the format of OpenMetrics say that they take, Prometheus among them.
 const OPENMETRICS: &str =
     "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
@@ -39,13 +34,7 @@ const CLASSIC_PARSER: &str = "prometheus_client.parser";
 
 /// What this parser reads in `text`.
 async fn parsed(parser: &str, text: &str) -> Result<String, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prometheus-client");
-    let python = folder.join("bin/python");
-    if runs(&python, &["-c", "import prometheus_client"]).await.is_err() {
-        runs(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]).await?;
-        runs(&python, &["-m", "pip", "install", "--quiet", CLIENT]).await?;
-    }
-    let mut process = Command::new(&python);
+    let mut process = Command::new(python("prometheus-client", &[CLIENT]).await?);
     let process = process
         .args(["-c", READ, parser])
         .stdin(Stdio::piped())

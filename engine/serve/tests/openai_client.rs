@@ -7,9 +7,10 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use support::python::python;
 use support::{PROGRAM, Server};
 use tokio::process::Command;
 
@@ -17,27 +18,9 @@ use tokio::process::Command;
 const PATIENCE: Duration = Duration::from_secs(150);
 const CLIENT: &str = "openai==3.54.0";
 
-async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().await.map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-}
-
-/// Python with the client, made once for each target folder.
-async fn python() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openai-client");
-    let python = folder.join("bin/python");
-    let has_client =
-        format!("import importlib.metadata as m; assert 'openai=='+m.version('openai') == '{CLIENT}'");
-    if runs(&python, &["-c", &has_client]).await.is_err() {
-        runs(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]).await?;
-        runs(&python, &["-m", "pip", "install", "--quiet", CLIENT]).await?;
-    }
-    Ok(python)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_gets_what_it_asks_for() {
-    let python = match python().await {
+    let python = match python("openai-client", &[CLIENT]).await {
         Ok(python) => python,
         Err(why) => {
             eprintln!("SKIPPED: {CLIENT} cannot be installed here, so nothing was checked with it: {why}");

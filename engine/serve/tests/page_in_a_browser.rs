@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use corn_serve::Keys;
+use support::python::python;
 use support::{PROGRAM, Server};
 use tokio::process::Command;
 
@@ -18,29 +19,11 @@ use tokio::process::Command;
 const PATIENCE: Duration = Duration::from_mins(2);
 const CLIENT: &str = "selenium==4.39.0";
 
-async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().await.map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-}
-
 /// Where the first of `names` is installed.
 fn installed(names: &[&str]) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
     names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()))
-}
-
-/// Python with the client, made once for each target folder.
-async fn python() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("selenium");
-    let python = folder.join("bin/python");
-    let has_client =
-        format!("import importlib.metadata as m; assert 'selenium=='+m.version('selenium') == '{CLIENT}'");
-    if runs(&python, &["-c", &has_client]).await.is_err() {
-        runs(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]).await?;
-        runs(&python, &["-m", "pip", "install", "--quiet", CLIENT]).await?;
-    }
-    Ok(python)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +36,7 @@ async fn a_newcomer_finds_what_there_is_and_tries_it() {
         );
         return;
     };
-    let python = match python().await {
+    let python = match python("selenium", &[CLIENT]).await {
         Ok(python) => python,
         Err(why) => {
             eprintln!(

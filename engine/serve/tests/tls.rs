@@ -6,12 +6,13 @@
 mod support;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corn_serve::{Listening, Notices, Tls};
 use support::certificates::{Authority, Identity};
+use support::python::python;
 use support::{PROGRAM, Reply, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -193,24 +194,11 @@ async fn runs(command: &mut Command) -> Result<String, String> {
     if output.status.success() { Ok(out.into_owned()) } else { Err(format!("{out}{err}")) }
 }
 
-/// Python with the clients, made once for each target folder.
-async fn python() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tls-clients");
-    let python = folder.join("bin/python");
-    let has_all = "import importlib.metadata as m; assert (m.version('openai'), m.version('tritonclient')) == \
-                   ('3.54.0', '2.73.0')";
-    if runs(Command::new(&python).args(["-c", has_all])).await.is_err() {
-        runs(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder)).await?;
-        runs(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES)).await?;
-    }
-    Ok(python)
-}
-
 /// W1, W2, W3, by TLS on both sides.
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::print_stderr, reason = "a test that is skipped must be seen to be")]
 async fn clients_as_they_come_are_served() {
-    let python = match python().await {
+    let python = match python("tls-clients", &PACKAGES).await {
         Ok(python) => python,
         Err(why) => return eprintln!("SKIPPED: {PACKAGES:?} cannot be installed here: {why}"),
     };

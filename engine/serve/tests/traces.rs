@@ -15,6 +15,7 @@ use corn_serve::{Listening, Served, Traces};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use support::certificates::{Authority, Identity};
+use support::python::python;
 use support::{PROGRAM, Server, observed, plan};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -45,20 +46,9 @@ for of in request.resource_spans:
                 'from': span.start_time_unix_nano, 'said': {it.key: it.value.string_value for it in span.attributes}}))
 ";
 
-async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().await.map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-}
-
 /// The spans in `message`.
 async fn decoded(message: &[u8]) -> Result<Vec<Value>, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("opentelemetry-proto");
-    let python = folder.join("bin/python");
-    if runs(&python, &["-c", "import opentelemetry.proto"]).await.is_err() {
-        runs(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]).await?;
-        runs(&python, &["-m", "pip", "install", "--quiet", CLIENT]).await?;
-    }
-    let mut reader = Command::new(&python);
+    let mut reader = Command::new(python("opentelemetry-proto", &[CLIENT]).await?);
     let reader =
         reader.args(["-c", READ]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut reader = reader.spawn().unwrap();

@@ -3,39 +3,21 @@
 //! What is said and expected is in `client.py`. The client is installed in an environment of its own; where that
 //! cannot be made, the test says so and checks nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::support::python::python;
 use crate::support::{PROGRAM, Server};
 
 /// How long all sessions together may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 const CLIENT: [&str; 2] = ["openai==3.54.0", "websockets==15.0.1"];
 
-async fn runs(program: &Path, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().await.map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-}
-
-/// Python with the client, made once for each target folder.
-async fn python() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("realtime-client");
-    let python = folder.join("bin/python");
-    let has_client = format!(
-        "import importlib.metadata as m\nfor it in {CLIENT:?}: name = it.split('==')[0]; assert name + '==' + m.version(name) == it"
-    );
-    if runs(&python, &["-c", &has_client]).await.is_err() {
-        runs(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]).await?;
-        runs(&python, &["-m", "pip", "install", "--quiet", CLIENT[0], CLIENT[1]]).await?;
-    }
-    Ok(python)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_holds_sessions() {
-    let python = match python().await {
+    let python = match python("realtime-client", &CLIENT).await {
         Ok(python) => python,
         Err(why) => {
             eprintln!("SKIPPED: {CLIENT:?} cannot be installed here, so nothing was checked with it: {why}");

@@ -5,6 +5,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod changes;
+pub(crate) mod python;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
