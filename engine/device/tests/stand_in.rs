@@ -4,7 +4,6 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,22 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use corn_core::{Blame, Datum, OnDevice, Tensor};
 use corn_device::{Foreign, Found, Gpu, Held, find};
-
-const INSIDE: &str = "CORN_TEST_INSIDE";
-
-/// Runs `test` in a process of its own, which sees `machine`.
-fn on(machine: &str, test: fn()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    let name = std::thread::current().name().unwrap().to_owned();
-    let mut inside = Command::new(std::env::current_exe().unwrap());
-    inside.args([&name, "--exact", "--nocapture"]).env(INSIDE, "1").env("CORN_FAKE_CUDA", machine);
-    // Not to where this process writes: others do at the same time, and lines would mix.
-    let output = inside.env("LD_LIBRARY_PATH", corn_fake_cuda::folder().unwrap()).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{name} on {machine}:\n{}", String::from_utf8_lossy(&said));
-}
+use corn_fake_cuda::on;
 
 fn gpus() -> Vec<Found> {
     find().unwrap()

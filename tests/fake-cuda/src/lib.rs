@@ -21,6 +21,7 @@ mod stream;
 mod transformer;
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// `CUresult`.
@@ -62,6 +63,28 @@ pub fn folder() -> std::io::Result<PathBuf> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(folder),
     }
+}
+
+/// Runs the test that this is called in, whose body is `test`, once more in a process of its own, which finds this
+/// library and sees `machine`.
+///
+/// # Panics
+///
+/// If it fails there, with what it said.
+pub fn on(machine: &str, test: fn()) {
+    const INSIDE: &str = "CORN_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    let thread = std::thread::current();
+    let name = thread.name().expect("the test runner names its threads");
+    let mut inside = Command::new(std::env::current_exe().expect("a test is a file"));
+    inside.args([name, "--exact", "--nocapture"]).env(INSIDE, "1").env("CORN_FAKE_CUDA", machine);
+    inside.env("LD_LIBRARY_PATH", folder().expect("Cargo has built the library beside the test"));
+    // Not to where this process writes: others do at the same time, and lines would mix.
+    let output = inside.output().expect("the test starts again");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{name} on {machine}:\n{said}");
 }
 
 pub(crate) fn machine() -> &'static Machine {

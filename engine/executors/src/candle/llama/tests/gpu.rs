@@ -2,31 +2,17 @@
 //! of its own, which finds the stand-in.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use corn_device::{Gpu, find};
+use corn_fake_cuda::on;
 
 use super::*;
 use crate::candle::llama::OnGpu;
 use crate::candle::llama::gpu::CHUNK;
 use crate::candle::llama::placed::Memory;
 
-const INSIDE: &str = "CORN_TEST_INSIDE";
 const WIDTH: usize = 32;
 const MEMORY_BYTES: u64 = 64 << 20;
-
-/// Runs the test that this is called in with `machine` for a GPU, in a process of its own.
-fn on(machine: &str, test: fn()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    let name = std::thread::current().name().unwrap().to_owned();
-    let mut inside = Command::new(std::env::current_exe().unwrap());
-    inside.args([&name, "--exact", "--nocapture"]).env(INSIDE, "1").env("CORN_FAKE_CUDA", machine);
-    let output = inside.env("LD_LIBRARY_PATH", corn_fake_cuda::folder().unwrap()).output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.contains("1 passed"), "{name} on {machine}:\n{said}");
-}
 
 fn gpu() -> OnGpu {
     OnGpu { gpu: Gpu::open(&find().unwrap()[0], 1 << 20, 1 << 20, 0).unwrap(), memory_bytes: MEMORY_BYTES }
