@@ -57,6 +57,11 @@ async fn routes_components_and_edges_are_counted_as_prometheus_reads_them() {
     assert_eq!(server.post("/corn/v1/infer", &talk).await.status, 200);
     let fail = json!({ "graph": "broken", "inputs": { "prompt": "x" } });
     assert_eq!(server.post("/corn/v1/infer", &fail).await.status, 500);
+    let ended = [
+        "corn_route_good_total{graph=\"parrot\",route=\"talk\"} 1",
+        "corn_route_requests_total{graph=\"broken\",route=\"fail\",outcome=\"component\"} 1",
+    ];
+    server.metrics_with(&ended).await;
     server.idle().await;
     let scraped = server.ask("GET", "/metrics", &[("accept", OPENMETRICS)], b"").await;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -115,6 +120,7 @@ async fn the_classic_format_is_what_is_not_asked_for_otherwise() {
     let talk =
         json!({ "graph": "parrot", "route": "talk", "inputs": { "prompt": "hello there. how are you?" } });
     assert_eq!(server.post("/corn/v1/infer", &talk).await.status, 200);
+    server.metrics_with(&["corn_route_good_total{graph=\"parrot\",route=\"talk\"} 1"]).await;
     server.idle().await;
     for accept in [None, Some("*/*"), Some("text/plain; version=0.0.4"), Some("application/json")] {
         let headers: Vec<(&str, &str)> = accept.iter().map(|it| ("accept", *it)).collect();

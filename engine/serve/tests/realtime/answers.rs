@@ -277,11 +277,7 @@ async fn a_failure_ends_an_answer_and_no_session() {
     }
     server.idle().await;
     drop(talk);
-    let metrics = server.get("/metrics").await.text();
-    assert!(
-        metrics.contains("corn_http_requests_total{endpoint=\"realtime\",status=\"500\"} 2"),
-        "{metrics}"
-    );
+    server.metrics_with(&["corn_http_requests_total{endpoint=\"realtime\",status=\"500\"} 2"]).await;
     server.stop().await;
 }
 

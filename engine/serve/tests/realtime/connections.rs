@@ -33,8 +33,8 @@ async fn sessions_are_refused_before_they_are_opened() {
     let Err(refused) = Talk::open_with(&server, "model=companion", &evil).await else { panic!("let in") };
     assert_eq!((refused.status, &refused.error["code"]), (403, &json!("wrong_origin")));
     Talk::open_with(&server, "model=companion", &[("origin", "http://127.0.0.1:3000")]).await.unwrap();
-    let metrics = server.get("/metrics").await.text();
-    assert!(metrics.contains("corn_http_requests_total{endpoint=\"realtime.sessions\",status=\"404\"} 2"));
+    let refused = "corn_http_requests_total{endpoint=\"realtime.sessions\",status=\"404\"} 2";
+    server.metrics_with(&[refused]).await;
     server.stop().await;
 }
 
@@ -178,11 +178,7 @@ async fn a_thousand_idle_sessions_cost_little_and_end_together() {
     let mut busy = Talk::open(&server, "companion").await;
     busy.write("hi").await;
     assert_eq!(response(&busy.answer().await)["status"], "completed");
-    let metrics = server.get("/metrics").await.text();
-    assert!(
-        metrics.contains("corn_http_requests_in_flight{endpoint=\"realtime.sessions\"} 1001"),
-        "{metrics}"
-    );
+    server.metrics_with(&["corn_http_requests_in_flight{endpoint=\"realtime.sessions\"} 1001"]).await;
     idle.push(busy);
     let stop = tokio::spawn(server.stop());
     for talk in &mut idle {

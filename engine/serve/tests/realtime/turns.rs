@@ -91,11 +91,7 @@ async fn speech_interrupts_an_answer() {
     assert_eq!(talk.hear().await["response_id"], response(&events)["id"]);
     server.idle().await;
     drop(talk);
-    let metrics = server.get("/metrics").await.text();
-    assert!(
-        metrics.contains("corn_http_requests_total{endpoint=\"realtime\",status=\"499\"} 2"),
-        "{metrics}"
-    );
+    server.metrics_with(&["corn_http_requests_total{endpoint=\"realtime\",status=\"499\"} 2"]).await;
     server.stop().await;
 }
 

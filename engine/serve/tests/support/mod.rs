@@ -130,6 +130,19 @@ impl Server {
         }
     }
 
+    /// The metrics, once each of `lines` stands in them: what ended is counted a moment after its client was told.
+    pub(crate) async fn metrics_with(&self, lines: &[&str]) -> String {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            let text = self.get("/metrics").await.text();
+            let Some(missing) = lines.iter().find(|line| !text.lines().any(|it| it == **line)) else {
+                return text;
+            };
+            assert!(tokio::time::Instant::now() < until, "no {missing}\n{text}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// Stops the faces, lets what is under way end, and waits for it.
     pub(crate) async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
