@@ -1,4 +1,4 @@
-//! Criterion benches of the compiler: the whole of it, each stage on its own, and the plan's text.
+//! Criterion benches of the compiler: the whole of it (Q4), each stage on its own, and the plan's text.
 //!
 //! `cargo bench -p corn-benches`. A stage cannot run without those before it, so its bench compiles
 //! the whole program and counts the time of that stage only.

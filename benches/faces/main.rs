@@ -1,5 +1,5 @@
-//! What Corn's faces cost: the same questions put to `corn serve` on a program without work, and to bare servers made
-//! with the same libraries (tonic, axum) that send back what they get.
+//! What Corn's faces cost (Q3): the same questions put to `corn serve` on a program without work, and to bare servers
+//! made with the same libraries (tonic, axum) that send back what they get.
 //!
 //! Each server is a process of its own, and so is whoever asks. Of each case the two servers are asked in turns, and
 //! the best of the rounds counts: what else the machine does makes rounds worse and never better.
