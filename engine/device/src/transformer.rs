@@ -9,7 +9,7 @@ use corn_core::Fault;
 use half::f16;
 
 use crate::array::{Array, Space};
-use crate::driver::{Given, Kernel, Refused};
+use crate::driver::{Given, Graph, Kernel, Recorder, Refused};
 use crate::gpu::Gpu;
 
 const TEXT: &str = concat!(include_str!("transformer.ptx"), "\0");
@@ -38,6 +38,18 @@ pub const MOST_HEAD_UNITS: u32 = 4;
 /// The kernels of a transformer on one GPU.
 pub struct Transformer {
     gpu: Arc<Gpu>,
+    kernels: Arc<Kernels>,
+    /// What takes the kernels, if the GPU's stream does not.
+    recorder: Option<Recorder>,
+}
+
+/// Kernels that were recorded, with what they work on.
+pub struct Recorded {
+    gpu: Arc<Gpu>,
+    graph: Graph,
+}
+
+struct Kernels {
     /// For up to 1, 2, 4 and 8 tiles of rows at once.
     linear: [Kernel; 4],
     /// For heads of 1 to 4 units.
@@ -211,7 +223,23 @@ impl Transformer {
         let loaded = Kernel::load(gpu.context(), text, names).map_err(|error| refused(&error))?;
         let [l1, l2, l4, l8, a1, a2, a3, a4, norm, remember, gate] = loaded;
         let (linear, attention) = ([l1, l2, l4, l8], [a1, a2, a3, a4]);
-        Ok(Self { gpu: Arc::clone(gpu), linear, attention, norm, remember, gate })
+        let kernels = Arc::new(Kernels { linear, attention, norm, remember, gate });
+        Ok(Self { gpu: Arc::clone(gpu), kernels, recorder: None })
+    }
+
+    /// What `work` does with the transformer that it is given, to be done as often as wanted. It is not done now.
+    ///
+    /// Enqueueing it takes the host as long as one kernel, so this is for what is done again and again with arrays in the same
+    /// places and as many rows.
+    pub fn record(&self, work: impl FnOnce(&Self) -> Result<(), Fault>) -> Result<Recorded, Fault> {
+        let failed = |refused: Refused| self.gpu.failed(&refused);
+        let recorder = Recorder::new(self.gpu.context()).map_err(failed)?;
+        let gpu = Arc::clone(&self.gpu);
+        let recording = Self { gpu, kernels: Arc::clone(&self.kernels), recorder: Some(recorder) };
+        let done = work(&recording);
+        let graph = recording.recorder.map(Recorder::end).expect("it was given one above");
+        done?;
+        Ok(Recorded { gpu: recording.gpu, graph: graph.map_err(failed)? })
     }
 
     /// `to`, rows of the matrix's outputs, becomes the product with each of the first `rows`; or it is added to `to`.
@@ -238,7 +266,7 @@ impl Transformer {
             Given::Int(*inputs),
             Given::Int(u32::from(adds)),
         ];
-        self.launch(&self.linear[size as usize], blocks, THREADS, &given)
+        self.launch(&self.kernels.linear[size as usize], blocks, THREADS, &given)
     }
 
     /// The rows `which` of `from` (`width` wide, `from` has as many as they name), each over its root mean square and
@@ -261,7 +289,7 @@ impl Transformer {
             Given::Int(width),
             Given::Float(epsilon),
         ];
-        self.launch(&self.norm, [rows, 1, 1], THREADS, &given)
+        self.launch(&self.kernels.norm, [rows, 1, 1], THREADS, &given)
     }
 
     /// Turns queries and keys of `projected` by each token's position times `turns` (radians of each pair, which are
@@ -291,7 +319,7 @@ impl Transformer {
             Given::Int(width),
             Given::Int(turns.len() as u32 * 2),
         ];
-        self.launch(&self.remember, [rows, 1, 1], THREADS, &given)
+        self.launch(&self.kernels.remember, [rows, 1, 1], THREADS, &given)
     }
 
     /// What each token sees of those that it looks at, in `layer`. Tables must be of pages that there are.
@@ -319,7 +347,7 @@ impl Transformer {
             Given::Int(queries),
             Given::Int(heads),
         ];
-        let kernel = &self.attention[(width / HEAD_UNIT) as usize - 1];
+        let kernel = &self.kernels.attention[(width / HEAD_UNIT) as usize - 1];
         let blocks = [rows, heads, (queries / heads).div_ceil(TOGETHER)];
         self.launch(kernel, blocks, ATTENTION_THREADS, &given)
     }
@@ -330,7 +358,7 @@ impl Transformer {
         assert!(to.has_room(rows, width), "there is room for the rows");
         assert!(from.len() >= 2 * u64::from(rows) * u64::from(width), "both halves of each are there");
         let given = [Given::At(from.span()), Given::At(to.elements.span()), Given::Int(width)];
-        self.launch(&self.gate, [width.div_ceil(2 * THREADS), rows, 1], THREADS, &given)
+        self.launch(&self.kernels.gate, [width.div_ceil(2 * THREADS), rows, 1], THREADS, &given)
     }
 
     fn launch(
@@ -343,8 +371,18 @@ impl Transformer {
         if blocks.contains(&0) {
             return Ok(());
         }
-        let launched = self.gpu.work().launch(kernel, blocks, threads, given);
+        let launched = match &self.recorder {
+            Some(recorder) => recorder.launch(kernel, blocks, threads, given),
+            None => self.gpu.work().launch(kernel, blocks, threads, given),
+        };
         launched.map_err(|refused| self.gpu.failed(&refused))
+    }
+}
+
+impl Recorded {
+    /// Does what was recorded.
+    pub fn run(&self) -> Result<(), Fault> {
+        self.gpu.work().run(&self.graph).map_err(|refused| self.gpu.failed(&refused))
     }
 }
 

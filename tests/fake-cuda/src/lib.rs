@@ -37,6 +37,7 @@ pub(crate) const NOT_FOUND: Status = 500;
 pub(crate) const NOT_READY: Status = 600;
 pub(crate) const ILLEGAL_ADDRESS: Status = 700;
 pub(crate) const NOT_SUPPORTED: Status = 801;
+pub(crate) const CAPTURES: Status = 900;
 
 /// The machine that is pretended.
 pub(crate) struct Machine {

@@ -8,14 +8,30 @@ use std::time::Duration;
 
 use crate::memory::host;
 use crate::{
-    ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, NOT_READY, SUCCESS, Status,
-    is_refused, machine, put, transformer,
+    CAPTURES, ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, NOT_READY, SUCCESS,
+    Status, is_refused, machine, put, transformer,
 };
 
-pub(crate) type Work = Box<dyn FnOnce() + Send>;
+type Work = Box<dyn FnOnce() + Send>;
+
+/// A kernel with what it was given, to be run as often as it is enqueued.
+pub(crate) type Kernel = Arc<dyn Fn() + Send + Sync>;
 
 /// A stream's way to its thread. The thread ends when it is destroyed and nothing is left to do.
-pub struct Stream(Sender<Work>);
+pub struct Stream {
+    work: Sender<Work>,
+    /// What was enqueued since capturing began, if it has.
+    captured: Mutex<Option<Vec<Kernel>>>,
+}
+
+impl Stream {
+    fn captured(&self) -> MutexGuard<'_, Option<Vec<Kernel>>> {
+        self.captured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Kernels that were captured.
+pub struct Graph(Vec<Kernel>);
 
 /// How often an event was recorded, and how often such a record was reached.
 #[derive(Default)]
@@ -52,7 +68,10 @@ fn enqueue(stream: *mut Stream, work: impl FnOnce() + Send + 'static) -> Status 
     }
     // SAFETY: a handle that `cuStreamCreate` gave, and that was not destroyed.
     let Some(stream) = (unsafe { stream.as_ref() }) else { return INVALID_HANDLE };
-    stream.0.send(Box::new(work)).map_or(INVALID_HANDLE, |()| SUCCESS)
+    if stream.captured().is_some() {
+        return CAPTURES;
+    }
+    stream.work.send(Box::new(work)).map_or(INVALID_HANDLE, |()| SUCCESS)
 }
 
 /// The event behind a handle, kept while it is used.
@@ -75,7 +94,7 @@ pub extern "C" fn cuStreamCreate(stream: *mut *mut Stream, _flags: c_uint) -> St
             work();
         }
     });
-    put(stream, Box::into_raw(Box::new(Stream(work))))
+    put(stream, Box::into_raw(Box::new(Stream { work, captured: Mutex::default() })))
 }
 
 #[unsafe(no_mangle)]
@@ -101,6 +120,59 @@ pub extern "C" fn cuStreamSynchronize(stream: *mut Stream) -> Status {
 #[unsafe(no_mangle)]
 pub extern "C" fn cuStreamQuery(_stream: *mut Stream) -> Status {
     if is_lost() { ILLEGAL_ADDRESS } else { NOT_READY }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamBeginCapture_v2(stream: *mut Stream, _mode: c_uint) -> Status {
+    // SAFETY: a handle that `cuStreamCreate` gave, and that was not destroyed.
+    let Some(stream) = (unsafe { stream.as_ref() }) else { return INVALID_HANDLE };
+    let began = stream.captured().replace(Vec::new());
+    if began.is_none() { SUCCESS } else { CAPTURES }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamEndCapture(stream: *mut Stream, graph: *mut *mut Graph) -> Status {
+    // SAFETY: as above.
+    let Some(stream) = (unsafe { stream.as_ref() }) else { return INVALID_HANDLE };
+    let Some(kernels) = stream.captured().take() else { return INVALID_VALUE };
+    put(graph, Box::into_raw(Box::new(Graph(kernels))))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuGraphInstantiateWithFlags(
+    executable: *mut *mut Graph,
+    graph: *const Graph,
+    _flags: u64,
+) -> Status {
+    // SAFETY: a handle that `cuStreamEndCapture` gave, and that was not destroyed.
+    let Some(graph) = (unsafe { graph.as_ref() }) else { return INVALID_HANDLE };
+    put(executable, Box::into_raw(Box::new(Graph(graph.0.clone()))))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuGraphLaunch(executable: *const Graph, stream: *mut Stream) -> Status {
+    // SAFETY: a handle that `cuGraphInstantiateWithFlags` gave, and that was not destroyed.
+    let Some(graph) = (unsafe { executable.as_ref() }) else { return INVALID_HANDLE };
+    let kernels = graph.0.clone();
+    LAUNCHED.fetch_add(kernels.len() as u64, Ordering::Relaxed);
+    if is_lost() {
+        return SUCCESS;
+    }
+    enqueue(stream, move || kernels.iter().for_each(|kernel| kernel()))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuGraphDestroy(graph: *mut Graph) -> Status {
+    // SAFETY: a handle that `cuStreamEndCapture` gave, and that is used no more.
+    drop(unsafe { Box::from_raw(graph) });
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuGraphExecDestroy(executable: *mut Graph) -> Status {
+    // SAFETY: a handle that `cuGraphInstantiateWithFlags` gave, and that is used no more.
+    drop(unsafe { Box::from_raw(executable) });
+    SUCCESS
 }
 
 #[unsafe(no_mangle)]
@@ -271,13 +343,21 @@ pub extern "C" fn cuLaunchKernel(
     if blocks.contains(&0) {
         return INVALID_VALUE;
     }
+    let kernel = transformer::work(name.to_bytes(), blocks, parameters);
+    // SAFETY: a handle that `cuStreamCreate` gave, and that was not destroyed.
+    let Some(live) = (unsafe { stream.as_ref() }) else { return INVALID_HANDLE };
+    if let Some(captured) = live.captured().as_mut() {
+        let Some(kernel) = kernel else { return NOT_FOUND };
+        captured.push(kernel);
+        return SUCCESS;
+    }
     LAUNCHED.fetch_add(1, Ordering::Relaxed);
     if is_lost() {
         // As a driver does: who launches it hears nothing, and whoever calls next.
         return SUCCESS;
     }
-    if let Some(work) = transformer::work(name.to_bytes(), blocks, parameters) {
-        return enqueue(stream, work);
+    if let Some(kernel) = kernel {
+        return enqueue(stream, move || kernel());
     }
     // SAFETY: the other kernels take three parameters of 64 bits each: where they read, where they write, and how
     // many elements.

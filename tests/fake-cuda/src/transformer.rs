@@ -1,11 +1,12 @@
 //! The kernels of a transformer, one element after the other. What lies where is said in `engine/device/src/transformer.cu`.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 
 use half::f16;
 
 use crate::memory::host;
-use crate::stream::Work;
+use crate::stream::Kernel;
 
 /// Tokens of a page.
 const PAGE: usize = 32;
@@ -51,6 +52,8 @@ struct At<T>(*mut T);
 
 // SAFETY: whoever enqueues work keeps the memory until it is done, and orders who reads and writes.
 unsafe impl<T> Send for At<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for At<T> {}
 
 impl<T: Copy> At<T> {
     fn get(self, index: usize) -> T {
@@ -65,30 +68,30 @@ impl<T: Copy> At<T> {
 }
 
 /// The work of a kernel on a grid of blocks; `None` if it is none of these.
-pub(crate) fn work(name: &[u8], blocks: [usize; 3], parameters: *mut *mut c_void) -> Option<Work> {
+pub(crate) fn work(name: &[u8], blocks: [usize; 3], parameters: *mut *mut c_void) -> Option<Kernel> {
     // SAFETY: each of these kernels takes so many.
     let given = |count| unsafe { Given::read(parameters, count) };
     Some(match name {
         b"corn_linear_1" | b"corn_linear_2" | b"corn_linear_4" | b"corn_linear_8" => {
             let given = given(7);
-            Box::new(move || linear(&given))
+            Arc::new(move || linear(&given))
         }
         b"corn_norm" => {
             let given = given(6);
-            Box::new(move || norm(&given, blocks[0]))
+            Arc::new(move || norm(&given, blocks[0]))
         }
         b"corn_remember" => {
             let given = given(11);
-            Box::new(move || remember(&given, blocks[0]))
+            Arc::new(move || remember(&given, blocks[0]))
         }
         b"corn_gate" => {
             let given = given(3);
-            Box::new(move || gate(&given, blocks[1]))
+            Arc::new(move || gate(&given, blocks[1]))
         }
         _ => {
             let units = name.strip_prefix(b"corn_attention_")?.first()?;
             let (given, width) = (given(10), usize::from(units - b'0') * 32);
-            Box::new(move || attention(&given, blocks[0], width))
+            Arc::new(move || attention(&given, blocks[0], width))
         }
     })
 }
