@@ -20,6 +20,7 @@ pub trait Number: Pod {}
 
 impl Number for f16 {}
 impl Number for f32 {}
+impl Number for u8 {}
 impl Number for u32 {}
 
 /// Memory of a GPU that arrays are placed in, one after the other.

@@ -211,14 +211,21 @@ impl Context {
 
     /// What it can do, as NVIDIA numbers it: 9 and 0 of a GPU of compute capability 9.0.
     pub(crate) fn capability(&self) -> Did<(c_int, c_int)> {
-        let ask = |what| {
-            let mut number = 0;
-            // SAFETY: writes the number where it is told to.
-            let asked = unsafe { sys::cuDeviceGetAttribute(&raw mut number, what, self.device) };
-            check("cuDeviceGetAttribute", asked).map(|()| number)
-        };
-        let major = ask(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
-        Ok((major, ask(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?))
+        let major = self.ask(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        Ok((major, self.ask(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?))
+    }
+
+    /// How many multiprocessors it has, at least one.
+    pub(crate) fn multiprocessors(&self) -> Did<u32> {
+        let count = self.ask(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        Ok(u32::try_from(count).unwrap_or(0).max(1))
+    }
+
+    fn ask(&self, what: sys::CUdevice_attribute) -> Did<c_int> {
+        let mut number = 0;
+        // SAFETY: writes the number where it is told to.
+        let asked = unsafe { sys::cuDeviceGetAttribute(&raw mut number, what, self.device) };
+        check("cuDeviceGetAttribute", asked).map(|()| number)
     }
 
     fn bind(&self) -> Did {

@@ -3,16 +3,53 @@
 //! A row comes out the same in any company, bit by bit. Everything is enqueued in the GPU's stream and nobody waits;
 //! contents are there for whatever is enqueued later.
 
+mod matrix;
+
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use corn_core::Fault;
 use half::f16;
+
+pub use matrix::{Form, Matrix, Numbers};
 
 use crate::array::{Array, Space};
 use crate::driver::{Given, Graph, Kernel, Recorder, Refused};
 use crate::gpu::Gpu;
 
 const TEXT: &str = concat!(include_str!("transformer.ptx"), "\0");
+
+/// In the order of [`Kernels`].
+const NAMES: [&CStr; 28] = [
+    c"corn_linear_16_1",
+    c"corn_linear_16_2",
+    c"corn_linear_16_4",
+    c"corn_linear_16_8",
+    c"corn_linear_16_64x128",
+    c"corn_linear_16_128x64",
+    c"corn_linear_16_128x128",
+    c"corn_linear_8_1",
+    c"corn_linear_8_2",
+    c"corn_linear_8_4",
+    c"corn_linear_8_8",
+    c"corn_linear_8_64x128",
+    c"corn_linear_8_128x64",
+    c"corn_linear_8_128x128",
+    c"corn_linear_4_1",
+    c"corn_linear_4_2",
+    c"corn_linear_4_4",
+    c"corn_linear_4_8",
+    c"corn_linear_4_64x128",
+    c"corn_linear_4_128x64",
+    c"corn_linear_4_128x128",
+    c"corn_attention_1",
+    c"corn_attention_2",
+    c"corn_attention_3",
+    c"corn_attention_4",
+    c"corn_norm",
+    c"corn_remember",
+    c"corn_gate",
+];
 
 /// The oldest GPUs that it runs on, by compute capability.
 const LEAST_CAPABILITY: (i32, i32) = (8, 0);
@@ -27,6 +64,26 @@ const ROW_TILE: u32 = 8;
 /// Threads of a block of each kernel.
 const THREADS: u32 = 256;
 const ATTENTION_THREADS: u32 = 512;
+/// What a block of a linear kernel does, and how long: what a tile of inputs takes where each multiprocessor has one such block
+/// at most, and where each has as many as it holds. As measured on an H200, in units of which the last takes 100.
+struct Linear {
+    outputs: u32,
+    rows: u32,
+    alone: u32,
+    held: u32,
+    together: u32,
+}
+
+const LINEARS: [Linear; 7] = [
+    Linear { outputs: TILE, rows: ROW_TILE, alone: 0, held: 0, together: 0 },
+    Linear { outputs: TILE, rows: 2 * ROW_TILE, alone: 0, held: 0, together: 0 },
+    Linear { outputs: TILE, rows: 4 * ROW_TILE, alone: 0, held: 0, together: 0 },
+    Linear { outputs: TILE, rows: 8 * ROW_TILE, alone: 16, held: 1, together: 16 },
+    Linear { outputs: 64, rows: 128, alone: 70, held: 2, together: 120 },
+    Linear { outputs: 128, rows: 64, alone: 85, held: 2, together: 120 },
+    Linear { outputs: 128, rows: 128, alone: 100, held: 1, together: 100 },
+];
+
 /// Query heads of a block of attention.
 const TOGETHER: u32 = 4;
 
@@ -50,20 +107,15 @@ pub struct Recorded {
 }
 
 struct Kernels {
-    /// For up to 1, 2, 4 and 8 tiles of rows at once.
-    linear: [Kernel; 4],
+    /// For each form of weights, those of [`LINEARS`].
+    linear: [[Kernel; LINEARS.len()]; 3],
+    /// That blocks of linear layers are shared among.
+    multiprocessors: u32,
     /// For heads of 1 to 4 units.
     attention: [Kernel; MOST_HEAD_UNITS as usize],
     norm: Kernel,
     remember: Kernel,
     gate: Kernel,
-}
-
-/// A linear layer's weights.
-pub struct Matrix {
-    weights: Array<f16>,
-    outputs: u32,
-    inputs: u32,
 }
 
 /// Rows as linear layers take them: in half precision and in tiles.
@@ -118,48 +170,19 @@ pub struct Tokens {
     pub tables: Array<u32>,
 }
 
-impl Matrix {
-    /// Elements that it takes.
-    pub const fn elements(outputs: u32, inputs: u32) -> u64 {
-        outputs.next_multiple_of(TILE) as u64 * inputs as u64
-    }
-
-    /// A matrix of `weights`, `outputs` rows of `inputs`, in half precision, which must hold them. `inputs` is a
-    /// multiple of 16.
-    pub fn new(space: &mut Space, outputs: u32, inputs: u32, weights: &[f32]) -> Result<Self, Fault> {
-        assert!(inputs.is_multiple_of(TILE), "inputs come in tiles");
-        assert_eq!(weights.len() as u64, u64::from(outputs) * u64::from(inputs), "each weight is given");
-        let (tile, inputs_) = (TILE as usize, inputs as usize);
-        let mut packed = Vec::with_capacity(Self::elements(outputs, inputs) as usize);
-        let weight = |output: usize, input: usize| {
-            f16::from_f32(weights.get(output * inputs_ + input).copied().unwrap_or(0.0))
-        };
-        for first_output in (0..outputs as usize).step_by(tile) {
-            for first_input in (0..inputs_).step_by(tile) {
-                for thread in 0..32 {
-                    let (output, input) = (first_output + thread / 4, first_input + thread % 4 * 2);
-                    for (output, input) in [
-                        (output, input),
-                        (output + tile / 2, input),
-                        (output, input + tile / 2),
-                        (output + tile / 2, input + tile / 2),
-                    ] {
-                        packed.extend([weight(output, input), weight(output, input + 1)]);
-                    }
-                }
+impl Linear {
+    /// Which of [`LINEARS`] is done first.
+    fn best(rows: u32, outputs: u32, multiprocessors: u32) -> usize {
+        let few = LINEARS.iter().position(|linear| rows <= linear.rows).filter(|size| *size < 3);
+        let takes = |linear: &Self| {
+            let blocks = rows.div_ceil(linear.rows) * outputs.div_ceil(linear.outputs);
+            if blocks <= multiprocessors {
+                linear.alone
+            } else {
+                blocks.div_ceil(multiprocessors * linear.held) * linear.together
             }
-        }
-        if let Some(weight) = packed.iter().find(|weight| !weight.is_finite()) {
-            return Err(Fault::setup(format!(
-                "a weight is {weight} in half precision, which is no number to work with"
-            )));
-        }
-        Ok(Self { weights: space.array_of(&packed)?, outputs, inputs })
-    }
-
-    /// Elements of the rows it gives.
-    pub const fn outputs(&self) -> u32 {
-        self.outputs
+        };
+        few.unwrap_or_else(|| (3..LINEARS.len()).min_by_key(|size| takes(&LINEARS[*size])).unwrap_or(3))
     }
 }
 
@@ -206,24 +229,19 @@ impl Transformer {
                 gpu.called()
             )));
         }
-        let text = std::ffi::CStr::from_bytes_with_nul(TEXT.as_bytes()).expect("it ends with its only zero");
-        let names = [
-            c"corn_linear_1",
-            c"corn_linear_2",
-            c"corn_linear_4",
-            c"corn_linear_8",
-            c"corn_attention_1",
-            c"corn_attention_2",
-            c"corn_attention_3",
-            c"corn_attention_4",
-            c"corn_norm",
-            c"corn_remember",
-            c"corn_gate",
-        ];
-        let loaded = Kernel::load(gpu.context(), text, names).map_err(|error| refused(&error))?;
-        let [l1, l2, l4, l8, a1, a2, a3, a4, norm, remember, gate] = loaded;
-        let (linear, attention) = ([l1, l2, l4, l8], [a1, a2, a3, a4]);
-        let kernels = Arc::new(Kernels { linear, attention, norm, remember, gate });
+        let multiprocessors = gpu.context().multiprocessors().map_err(|error| refused(&error))?;
+        let text = CStr::from_bytes_with_nul(TEXT.as_bytes()).expect("it ends with its only zero");
+        let mut loaded =
+            Kernel::load(gpu.context(), text, NAMES).map_err(|error| refused(&error))?.into_iter();
+        let mut next = || loaded.next().expect("as many are named");
+        let kernels = Arc::new(Kernels {
+            linear: std::array::from_fn(|_| std::array::from_fn(|_| next())),
+            multiprocessors,
+            attention: std::array::from_fn(|_| next()),
+            norm: next(),
+            remember: next(),
+            gate: next(),
+        });
         Ok(Self { gpu: Arc::clone(gpu), kernels, recorder: None })
     }
 
@@ -251,22 +269,25 @@ impl Transformer {
         rows: u32,
         adds: bool,
     ) -> Result<(), Fault> {
-        let Matrix { weights, outputs, inputs } = matrix;
+        let Matrix { form, weights, scales, outputs, inputs } = matrix;
         assert!(from.has_room(rows, *inputs), "rows fit the layer");
         assert!(to.len() >= u64::from(rows) * u64::from(*outputs), "there is room for the products");
-        let tiles = rows.div_ceil(ROW_TILE);
-        let size = (0..3).find(|size| tiles <= 1 << size).unwrap_or(3);
-        let blocks = [tiles.div_ceil(1 << size), outputs.div_ceil(TILE), 1];
+        let size = Linear::best(rows, *outputs, self.kernels.multiprocessors);
+        let Linear { outputs: over, rows: across, .. } = LINEARS[size];
+        let (form, alike) = form.kernel();
         let given = [
             Given::At(weights.span()),
+            Given::At(scales.span()),
             Given::At(from.elements.span()),
             Given::At(to.span()),
             Given::Int(rows),
             Given::Int(*outputs),
             Given::Int(*inputs),
             Given::Int(u32::from(adds)),
+            Given::Int(alike),
         ];
-        self.launch(&self.kernels.linear[size as usize], blocks, THREADS, &given)
+        let blocks = [rows.div_ceil(across), outputs.div_ceil(over), 1];
+        self.launch(&self.kernels.linear[form][size], blocks, THREADS, &given)
     }
 
     /// The rows `which` of `from` (`width` wide, `from` has as many as they name), each over its root mean square and

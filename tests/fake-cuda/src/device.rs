@@ -44,10 +44,11 @@ pub extern "C" fn cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) -> Stat
     put(bytes, machine().memory_bytes as usize)
 }
 
-/// Answers what is asked here: the compute capability, major and minor.
+/// Answers what is asked here: how many multiprocessors there are, and the compute capability, major and minor.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDeviceGetAttribute(number: *mut c_int, attribute: c_uint, _device: c_int) -> Status {
     match attribute {
+        16 => put(number, 4),
         75 => put(number, machine().capability / 10),
         76 => put(number, machine().capability % 10),
         _ => INVALID_VALUE,

@@ -29,6 +29,10 @@ impl Given {
         At(host(self.0[index]).cast())
     }
 
+    fn bytes(&self, index: usize) -> At<u8> {
+        At(host(self.0[index]).cast())
+    }
+
     fn halves(&self, index: usize) -> At<f16> {
         At(host(self.0[index]).cast())
     }
@@ -71,11 +75,12 @@ impl<T: Copy> At<T> {
 pub(crate) fn work(name: &[u8], blocks: [usize; 3], parameters: *mut *mut c_void) -> Option<Kernel> {
     // SAFETY: each of these kernels takes so many.
     let given = |count| unsafe { Given::read(parameters, count) };
+    if let Some(name) = name.strip_prefix(b"corn_linear_") {
+        let (given, bits) = (given(9), name.split(|byte| *byte == b'_').next()?);
+        let bits = std::str::from_utf8(bits).ok()?.parse().ok()?;
+        return Some(Arc::new(move || linear(&given, bits)));
+    }
     Some(match name {
-        b"corn_linear_1" | b"corn_linear_2" | b"corn_linear_4" | b"corn_linear_8" => {
-            let given = given(7);
-            Arc::new(move || linear(&given))
-        }
         b"corn_norm" => {
             let given = given(6);
             Arc::new(move || norm(&given, blocks[0]))
@@ -106,17 +111,32 @@ fn packed(row: usize, k: usize, width: usize) -> usize {
     ((row / 8 * (width / 16) + k / 16) * 32 + thread) * 4 + k % 16 / 8 * 2 + k % 2
 }
 
-fn linear(given: &Given) {
-    let (weights, from, to) = (given.halves(0), given.halves(1), given.floats(2));
-    let (rows, outputs, inputs, adds) = (given.int(3), given.int(4), given.int(5), given.int(6) != 0);
-    let weight_at = |output: usize, input: usize| {
+/// The weights of an output, kept as so many bits each.
+fn weights(given: &Given, bits: usize, output: usize) -> Vec<f32> {
+    let (weights, scales) = (given.bytes(0), given.halves(1));
+    let (inputs, alike) = (given.int(6), given.int(8));
+    let weight = |input: usize| {
         let tile = output / 16 * (inputs / 16) + input / 16;
-        let thread = output % 8 * 4 + input % 8 / 2;
-        (tile * 32 + thread) * 8 + input % 16 / 8 * 4 + output % 16 / 8 * 2 + input % 2
+        let thread = (tile * 32 + output % 8 * 4 + input % 8 / 2) * bits;
+        let (lower, later, odd) = (output % 16 / 8, input % 16 / 8, input % 2);
+        let number = match bits {
+            16 => return given.halves(0).get(thread / 2 + later * 4 + lower * 2 + odd).to_f32(),
+            8 => weights.get(thread + lower * 4 + later * 2 + odd),
+            _ => weights.get(thread + odd * 2 + later) >> (lower * 4) & 15,
+        };
+        let block = output / 16 * ((inputs / 16) >> alike) + ((input / 16) >> alike);
+        let at = (block * 16 + output % 8 * 2 + lower) * 2;
+        let [scale, offset] = [scales.get(at), scales.get(at + 1)].map(f64::from);
+        f16::from_f64(f64::from(number).mul_add(scale, offset)).to_f32()
     };
+    (0..inputs).map(weight).collect()
+}
+
+fn linear(given: &Given, bits: usize) {
+    let (from, to) = (given.halves(2), given.floats(3));
+    let (rows, outputs, inputs, adds) = (given.int(4), given.int(5), given.int(6), given.int(7) != 0);
     for output in 0..outputs {
-        let weights: Vec<f32> =
-            (0..inputs).map(|input| weights.get(weight_at(output, input)).to_f32()).collect();
+        let weights = weights(given, bits, output);
         for row in 0..rows {
             let product =
                 |(input, weight): (usize, &f32)| from.get(packed(row, input, inputs)).to_f32() * weight;

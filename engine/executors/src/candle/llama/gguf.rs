@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use candle_core::quantized::QTensor;
 use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
 use corn_core::Fault;
 use corn_core::executor::Progress;
 
@@ -105,6 +105,11 @@ impl<'a> Gguf<'a> {
     /// Whether a tensor is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.content.tensor_infos.contains_key(name)
+    }
+
+    /// How tensor `name` is kept, if it is there.
+    pub(super) fn dtype(&self, name: &str) -> Option<GgmlDType> {
+        self.content.tensor_infos.get(name).map(|tensor| tensor.ggml_dtype)
     }
 
     /// Reads tensor `name`, which must have this shape (outputs first).

@@ -1,6 +1,7 @@
 //! The Llama network on a GPU: rows of tokens in, logits out, as [`super::network`] does it on the host.
 //!
-//! Weights are kept in half precision, whatever the file has; so are keys and values. Those of a conversation lie in
+//! Weights are kept as the file has them where the kernels know how, and in half precision otherwise; keys and values
+//! in half precision. Those of a conversation lie in
 //! pages of 32 tokens, taken from a pool that is made when the model is loaded, and conversations that begin alike
 //! share the pages of their beginning. A row's sums are made in an order of its own, so every conversation gets, to
 //! the token, what it would get alone. Tokens are looked up, and the next one is chosen, on the host.
@@ -12,12 +13,13 @@ use candle_core::quantized::QTensor;
 use candle_core::{Device, Tensor};
 use corn_core::{Blame, Fault};
 use corn_device::transformer::{
-    HEAD_UNIT, MOST_HEAD_UNITS, Matrix, PAGE_TOKENS, Pages, Recorded, Rows, Shape, Tokens, Transformer,
+    Form, HEAD_UNIT, MOST_HEAD_UNITS, Matrix, PAGE_TOKENS, Pages, Recorded, Rows, Shape, Tokens, Transformer,
 };
 use corn_device::{Array, Gpu, Landing, Space};
 use corn_plan::Bytes;
 use half::f16;
 
+use super::blocks;
 use super::gguf::{Gguf, Sizes};
 use super::network::turns;
 use super::placed::Feed;
@@ -171,7 +173,7 @@ impl Network {
                 "it says `batch {open}`, and on a GPU takes {MOST_OPEN} at most"
             )));
         }
-        let needed = needed_bytes(&sizes, bounds);
+        let needed = needed_bytes(file, &sizes, bounds);
         if needed.all() > place.memory_bytes {
             let Needed { weights, pages, work } = needed;
             let Bounds { open, context } = bounds;
@@ -187,12 +189,12 @@ impl Network {
         }
         let transformer = Transformer::load(&place.gpu)?;
         let mut space = Space::new(&place.gpu, needed.all())?;
-        let embeddings = file.tensor("token_embd.weight", &[sizes.vocabulary, sizes.hidden])?;
-        let output = if file.has("output.weight") {
-            matrix(file, &mut space, &[("output.weight".to_owned(), sizes.vocabulary)], sizes.hidden)?
+        let embeddings = file.tensor(EMBEDDINGS, &[sizes.vocabulary, sizes.hidden])?;
+        let (name, outputs) = output(file, &sizes);
+        let output = if name == EMBEDDINGS {
+            matrix(&mut space, &[&embeddings]).while_doing("reading the embeddings")??
         } else {
-            let floats = floats(&embeddings).while_doing("reading the embeddings")?;
-            Matrix::new(&mut space, sizes.vocabulary as u32, sizes.hidden as u32, &floats)?
+            read_matrix(file, &mut space, &[(name, outputs)], sizes.hidden)?
         };
         let layers = (0..sizes.layers).map(|index| Layer::load(file, &mut space, &sizes, index));
         let layers = layers.collect::<Result<_, _>>()?;
@@ -349,24 +351,50 @@ impl Step {
     }
 }
 
+/// What a linear layer is made of: the names of tensors, each with its outputs.
+type Parts = Vec<(String, usize)>;
+
+/// The linear layers of a layer, each with its inputs: projections, attention output, gate and up, down.
+fn linears(sizes: &Sizes, index: usize) -> [(Parts, usize); 4] {
+    let Sizes { hidden, inner, heads, .. } = *sizes;
+    let queries = heads.queries * heads.width;
+    let key_values = heads.key_values * heads.width;
+    let named = |parts: &[(&str, usize)]| {
+        parts.iter().map(|(part, outputs)| (format!("blk.{index}.{part}.weight"), *outputs)).collect()
+    };
+    [
+        (named(&[("attn_q", queries), ("attn_k", key_values), ("attn_v", key_values)]), hidden),
+        (named(&[("attn_output", hidden)]), queries),
+        (named(&[("ffn_gate", inner), ("ffn_up", inner)]), hidden),
+        (named(&[("ffn_down", hidden)]), inner),
+    ]
+}
+
+const EMBEDDINGS: &str = "token_embd.weight";
+
+/// What gives the logits.
+fn output(file: &Gguf<'_>, sizes: &Sizes) -> (String, usize) {
+    let name = if file.has("output.weight") { "output.weight" } else { EMBEDDINGS };
+    (name.to_owned(), sizes.vocabulary)
+}
+
 impl Layer {
     fn load(file: &mut Gguf<'_>, space: &mut Space, sizes: &Sizes, index: usize) -> Result<Self, Fault> {
-        let Sizes { hidden, inner, heads, .. } = *sizes;
-        let queries = heads.queries * heads.width;
-        let key_values = heads.key_values * heads.width;
         let name = |name: &str| format!("blk.{index}.{name}.weight");
-        let named = |parts: &[(&str, usize)]| -> Vec<(String, usize)> {
-            parts.iter().map(|(part, outputs)| (name(part), *outputs)).collect()
+        let floats = |file: &mut Gguf<'_>, space: &mut Space, part: &str| {
+            space.array_of(&file.floats(&name(part), sizes.hidden)?)
         };
-        let projections = named(&[("attn_q", queries), ("attn_k", key_values), ("attn_v", key_values)]);
-        let gate_up = named(&[("ffn_gate", inner), ("ffn_up", inner)]);
+        let [projections, attention_output, gate_up, down] = linears(sizes, index);
+        let linear = |file: &mut Gguf<'_>, space: &mut Space, (parts, inputs): (Parts, usize)| {
+            read_matrix(file, space, &parts, inputs)
+        };
         Ok(Self {
-            attention_norm: space.array_of(&file.floats(&name("attn_norm"), hidden)?)?,
-            projections: matrix(file, space, &projections, hidden)?,
-            attention_output: matrix(file, space, &named(&[("attn_output", hidden)]), queries)?,
-            feed_norm: space.array_of(&file.floats(&name("ffn_norm"), hidden)?)?,
-            gate_up: matrix(file, space, &gate_up, hidden)?,
-            down: matrix(file, space, &named(&[("ffn_down", hidden)]), inner)?,
+            attention_norm: floats(file, space, "attn_norm")?,
+            projections: linear(file, space, projections)?,
+            attention_output: linear(file, space, attention_output)?,
+            feed_norm: floats(file, space, "ffn_norm")?,
+            gate_up: linear(file, space, gate_up)?,
+            down: linear(file, space, down)?,
         })
     }
 }
@@ -451,22 +479,26 @@ impl Needed {
     }
 }
 
-fn needed_bytes(sizes: &Sizes, bounds: Bounds) -> Needed {
-    let Sizes { layers, hidden, inner, heads, vocabulary, rotated, .. } = *sizes;
+fn needed_bytes(file: &Gguf<'_>, sizes: &Sizes, bounds: Bounds) -> Needed {
+    let Sizes { hidden, inner, heads, vocabulary, rotated, .. } = *sizes;
     let halves = Space::bytes_of::<f16>;
     let floats = |count: usize| Space::bytes_of::<f32>(count as u64);
-    let matrix = |outputs: usize, inputs: usize| halves(Matrix::elements(outputs as u32, inputs as u32));
+    let matrix = |parts: &[(String, usize)], inputs: usize| {
+        let forms = parts.iter().map(|(name, _)| file.dtype(name).map_or(Form::Halves, blocks::form));
+        let outputs: usize = parts.iter().map(|(_, outputs)| outputs).sum();
+        Matrix::bytes(forms.reduce(Form::with).unwrap_or(Form::Halves), outputs as u32, inputs as u32)
+    };
+    let layers = (0..sizes.layers).map(|index| {
+        let linears = linears(sizes, index).iter().map(|(parts, inputs)| matrix(parts, *inputs)).sum::<u64>();
+        linears + 2 * floats(hidden)
+    });
+    let weights = layers.sum::<u64>() + floats(hidden) + matrix(&[output(file, sizes)], hidden);
     let rows = most_rows(bounds);
     let in_tiles = |width: usize| halves(Rows::elements(rows as u32, width as u32));
     let (seen, projected) = (heads.queries * heads.width, shape(sizes).projected() as usize);
-    let layer = 2 * floats(hidden)
-        + matrix(projected, hidden)
-        + matrix(hidden, seen)
-        + matrix(2 * inner, hidden)
-        + matrix(hidden, inner);
     let step = Space::bytes_of::<u32>(step_numbers(sizes, bounds));
     Needed {
-        weights: layer * layers as u64 + floats(hidden) + matrix(vocabulary, hidden) + floats(rotated / 2),
+        weights: weights + floats(rotated / 2),
         pages: halves(shape(sizes).page_elements() * u64::from(page_count(bounds))),
         work: step
             + in_tiles(hidden)
@@ -482,17 +514,35 @@ fn floats(tensor: &QTensor) -> candle_core::Result<Vec<f32>> {
     tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()
 }
 
-/// A layer of one or more tensors, each with its outputs.
-fn matrix(
+/// A linear layer of one or more tensors, each with its outputs.
+fn read_matrix(
     file: &mut Gguf<'_>,
     space: &mut Space,
-    names: &[(String, usize)],
+    parts: &[(String, usize)],
     inputs: usize,
 ) -> Result<Matrix, Fault> {
-    let mut weights = Vec::new();
-    for (name, outputs) in names {
-        weights.append(&mut floats(&file.tensor(name, &[*outputs, inputs])?).while_doing("reading weights")?);
+    let tensors = parts.iter().map(|(name, outputs)| file.tensor(name, &[*outputs, inputs]));
+    let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+    matrix(space, &tensors.iter().collect::<Vec<_>>()).while_doing("reading weights")?
+}
+
+/// The same of tensors that are read.
+fn matrix(space: &mut Space, tensors: &[&QTensor]) -> candle_core::Result<Result<Matrix, Fault>> {
+    let (_, inputs) = tensors[0].shape().dims2()?;
+    let outputs: usize = tensors.iter().map(|tensor| tensor.shape().elem_count() / inputs).sum();
+    let [outputs, inputs] = [outputs, inputs].map(|count| count as u32);
+    let forms = tensors.iter().map(|tensor| blocks::form(tensor.dtype()));
+    let form = forms.reduce(Form::with).unwrap_or(Form::Halves);
+    if form == Form::Halves {
+        let mut weights = Vec::new();
+        for tensor in tensors {
+            weights.append(&mut floats(tensor)?);
+        }
+        return Ok(Matrix::new(space, outputs, inputs, &weights));
     }
-    let outputs: usize = names.iter().map(|(_, outputs)| outputs).sum();
-    Matrix::new(space, outputs as u32, inputs as u32, &weights)
+    let mut all = blocks::numbers(tensors[0])?.widened(form);
+    for tensor in &tensors[1..] {
+        all.append(blocks::numbers(tensor)?.widened(form));
+    }
+    Ok(Matrix::of_numbers(space, outputs, inputs, &all))
 }

@@ -10,6 +10,7 @@
 //! A prompt that begins like one that was read before goes on from what is remembered of it (see [`kept`]). What is
 //! kept for that lies in the memory that open calls could use and do not.
 
+mod blocks;
 mod conversation;
 mod gguf;
 mod gpu;

@@ -26,12 +26,16 @@ fn place(max_open: u32, gpu: Option<OnGpu>) -> Place {
 fn file(width: usize, format: Option<GgmlDType>) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.gguf");
+    write_model(&path, &metadata_of(width), &network(width, format));
+    (folder, path)
+}
+
+fn metadata_of(width: usize) -> Vec<(&'static str, Value)> {
     let mut metadata = metadata();
     metadata.push(("llama.attention.key_length", Value::U32(width as u32)));
     // Not all of a head is turned.
     metadata.push(("llama.rope.dimension_count", Value::U32(width as u32 / 2)));
-    write_model(&path, &metadata, &network(width, format));
-    (folder, path)
+    metadata
 }
 
 fn on_gpu(options: &[(&str, Literal)], max_open: u32) -> Llama {
@@ -47,6 +51,21 @@ fn free_pages(llama: &Llama) -> usize {
     }
 }
 
+/// The same tensors as floats.
+fn exact(tensors: &[(String, QTensor)]) -> Vec<(String, QTensor)> {
+    let exact =
+        |tensor: &QTensor| QTensor::quantize(&tensor.dequantize(&Device::Cpu).unwrap(), GgmlDType::F32);
+    tensors.iter().map(|(name, tensor)| (name.clone(), exact(tensor).unwrap())).collect()
+}
+
+/// What is most likely.
+fn greedy(llama: &mut Llama, prompt: &str) -> String {
+    let mut call = call(1, prompt, 1, u32::MAX);
+    call.inputs[3] = CallInput::Value(Datum::Float(0.0));
+    llama.start(call);
+    Seen::default().all(llama).text.remove(&CallId(1)).unwrap_or_default()
+}
+
 #[test]
 fn a_gpu_writes_what_the_host_writes() {
     on("gpus=1", || {
@@ -56,15 +75,30 @@ fn a_gpu_writes_what_the_host_writes() {
         let mut host = load_on(&path, &options, &place(1, None)).unwrap();
         let mut gpu = load_on(&path, &options, &place(1, Some(gpu()))).unwrap();
         for prompt in ["Hello!", "abc", &"What is a dataflow? ".repeat(20)] {
-            let greedy = |llama: &mut Llama| {
-                let mut call = call(1, prompt, 1, u32::MAX);
-                call.inputs[3] = CallInput::Value(Datum::Float(0.0));
-                llama.start(call);
-                Seen::default().all(llama).text.remove(&CallId(1)).unwrap_or_default()
-            };
-            let written = greedy(&mut gpu);
+            let written = greedy(&mut gpu, prompt);
             assert!(written.len() >= 24, "{written}");
-            assert_eq!(written, greedy(&mut host), "{prompt}");
+            assert_eq!(written, greedy(&mut host, prompt), "{prompt}");
+        }
+    });
+}
+
+/// Numbers with scales say the same as the halves that they stand for.
+#[test]
+fn quantised_weights_are_kept_as_they_are() {
+    on("gpus=1", || {
+        use GgmlDType as D;
+        // Of many kinds at once, and of one that is kept in 8 bits, and in 4.
+        for format in [None, Some(D::Q8_0), Some(D::Q5_1), Some(D::Q4_0), Some(D::Q4_1)] {
+            let (folder, path) = file(WIDTH, format);
+            let exactly = folder.path().join("exact.gguf");
+            write_model(&exactly, &metadata_of(WIDTH), &exact(&network(WIDTH, format)));
+            let [mut kept, mut halves] = [path, exactly].map(|path| {
+                load_on(&path, &[("max_tokens", Literal::Int(24))], &place(1, Some(gpu()))).unwrap()
+            });
+            for prompt in ["Hello!", "abc", &"What is a dataflow? ".repeat(20)] {
+                let written = greedy(&mut kept, prompt);
+                assert_eq!(written, greedy(&mut halves, prompt), "{format:?}: {prompt}");
+            }
         }
     });
 }
