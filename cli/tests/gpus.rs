@@ -157,7 +157,7 @@ fn a_dead_owner_takes_nobody_along() {
         "--in",
         "count=2000000",
         "--repeat",
-        "300",
+        "1500",
         "--concurrency",
         "8",
     ];
@@ -173,7 +173,7 @@ fn a_dead_owner_takes_nobody_along() {
     let figures = String::from_utf8_lossy(&output.stdout).into_owned();
     let figures: Json = serde_json::from_str(figures.lines().next().unwrap()).unwrap();
     let (done, failed) = (figures["done"].as_u64().unwrap(), figures["failed"].as_u64().unwrap());
-    assert_eq!(done + failed, 300, "every request ends: {figures}");
+    assert_eq!(done + failed, 1500, "every request ends: {figures}");
     // Those that `invert` was answering when it was killed cannot be replayed.
     assert!(failed <= 8, "{figures}");
     up.wait_for_rest();

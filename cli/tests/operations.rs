@@ -9,19 +9,17 @@
 
 mod common;
 #[path = "common/up.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
 mod up;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::outcome;
 use serde_json::Value as Json;
-use up::{Up, signal};
+use up::{Signal, Up, signal};
 
 /// Words on two workers.
 const TWO: &str = "
@@ -43,6 +41,9 @@ fn state(up: &Up) -> PathBuf {
 }
 
 fn is_alive(pid: &str) -> bool {
+    if pid.is_empty() {
+        return false;
+    }
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
@@ -140,8 +141,7 @@ fn workers_of_other_hosts_are_not_waited_for() {
     let plan = up.folder.path().join("speak.plan");
     fs::write(&plan, compiled.replace("worker w1 host \"here\"", "worker w1 host \"there\"")).unwrap();
     let plan = plan.to_str().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = format!("127.0.0.1:{port}");
+    let listen = up::place(1);
     let args = ["up", plan, "--host", "here", "--listen", &listen];
 
     let late = up.run(&[&args[..], &["--load-within", "0"]].concat());
@@ -173,7 +173,7 @@ fn workers_of_other_hosts_are_not_waited_for() {
 /// What only one worker has is not taken out of service by a drain that does not say so.
 #[test]
 fn the_last_replica_is_not_drained_by_mistake() {
-    let up = Up::new("speak", TWO, &["--wait-for-workers", "0"]);
+    let up = Up::new("speak", TWO, &["--wait-for-workers", "2"]);
     up.run(&["drain", "speak", "w1"]).good();
     let refused = up.run(&["drain", "speak", "w0"]);
     insta::assert_snapshot!(refused.stderr, @"error: w0 is the last worker that is ready and has words: without it, requests for that wait and are refused. `corn scale` starts others where the plan has room; --force drains it all the same\n");
@@ -208,7 +208,7 @@ fn logs_are_of_one_plan() {
     up.wait("being followed", |_| followed().contains("w0-2"));
     up.run(&["update", "speak", &other(&up, 2)]).good();
     up.wait("the next being followed", |_| followed().contains("w0-3"));
-    signal("-INT", &follows.id().to_string());
+    signal(Signal::INT, &follows.id().to_string());
     assert!(follows.wait().unwrap().success());
     up.wait("the end of what was before", |up| status(up)["leaving"].is_null());
     assert_eq!(whose(&logs(&[])), BTreeSet::from(["w0-2", "w0-3", "w1-2", "w1-3"]));
@@ -301,7 +301,7 @@ fn a_worker_that_cannot_be_started_ends_nothing() {
     let log = state(&up).join("logs/w1.log");
     fs::remove_file(&log).unwrap();
     fs::create_dir(&log).unwrap();
-    signal("-KILL", &up.pid(1));
+    signal(Signal::KILL, &up.pid(1));
     up.wait("what stands in the way", |up| up.said().contains("w1 cannot be started: "));
     assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
     let listed = up.run(&["ps", "speak"]).good().stdout;
@@ -328,7 +328,7 @@ fn workers_come_back_after_the_program_was_replaced() {
     fs::remove_file(&program).unwrap();
     fs::write(&program, "another program").unwrap();
     let before = up.pid(1);
-    signal("-KILL", &before);
+    signal(Signal::KILL, &before);
     up.wait("w1 coming back", |up| up.workers()[1]["standing"] == "ready" && up.pid(1) != before);
     assert_eq!(up.call("Still here.").good().stdout, "Still here. ");
 }

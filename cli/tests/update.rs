@@ -13,13 +13,13 @@ mod up;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use up::{Up, figures, signal};
+use up::{Signal, Up, figures, signal};
 
 /// Words as they came.
 const BEFORE: &str = "
@@ -84,7 +84,7 @@ fn sockets(up: &Up) -> Vec<String> {
 /// Asks for more than anybody takes: it is under way until it is read, or given up.
 fn asked_for_much(up: &Up) -> Child {
     let file = up.folder.path().join("much.txt");
-    fs::write(&file, "word ".repeat(200_000)).unwrap();
+    fs::write(&file, "word ".repeat(50_000)).unwrap();
     let prompt = format!("prompt=@{}", file.display());
     let args = ["call", "talk", "--route", "talk", "--in", &prompt];
     let mut asked = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -93,6 +93,9 @@ fn asked_for_much(up: &Up) -> Child {
 }
 
 fn is_alive(pid: &str) -> bool {
+    if pid.is_empty() {
+        return false;
+    }
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
@@ -139,14 +142,13 @@ fn an_update_under_load_loses_no_request() {
     update(&up).good();
     assert_eq!(chat(&mut connection, "One two."), "ONE TWO. ");
     assert_eq!(up.call("Still here.").good().stdout, "STILL HERE. ");
-    let leaving = &status(&up)["leaving"];
-    assert_eq!(leaving["in_flight"], 1, "{leaving}");
+    up.wait("all being over but what nobody reads", |up| status(up)["leaving"]["in_flight"] == 1);
     assert_eq!(update(&up).code, 4, "one at a time");
     let gone = up.run(&["call", "talk", "--route", "gone", "--in", "prompt=x"]);
     assert!(gone.code == 2 && gone.stderr.contains("'gone'"), "{}", gone.stderr);
     let mut rest = String::new();
     much.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
-    assert!(rest == "word ".repeat(199_999) && much.wait().unwrap().success(), "{} bytes", rest.len());
+    assert!(rest == "word ".repeat(49_999) && much.wait().unwrap().success(), "{} bytes", rest.len());
     let (figures, said) = figures(load);
     assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(1000), Some(0)), "{said}");
     up.wait("the end of what was before", |up| status(up)["leaving"].is_null());
@@ -189,7 +191,7 @@ fn stopped_update(up: &Up) -> (Child, String) {
     let args = ["update", up.name, file.to_str().unwrap()];
     let updating = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = written(up, up.name, "w0-2");
-    signal("-STOP", &pid);
+    signal(Signal::STOP, &pid);
     (updating, pid)
 }
 
@@ -202,7 +204,7 @@ fn an_update_that_is_not_ready_holds_no_request_up() {
     assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(500), Some(0)), "{said}");
     assert!(updating.try_wait().unwrap().is_none(), "it waits for w0");
     assert!(!status(&up)["coming"].is_null());
-    signal("-CONT", &pid);
+    signal(Signal::CONT, &pid);
     let output = updating.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(up.call("Now.").good().stdout, "NOW. ");
@@ -216,12 +218,12 @@ fn a_deployment_that_is_not_ready_holds_no_other_up() {
     fs::write(&file, AFTER).unwrap();
     let mut other = up.corn(&["up", file.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap();
     let pid = written(&up, "other", "w0");
-    signal("-STOP", &pid);
+    signal(Signal::STOP, &pid);
     let (figures, said) = figures(up.load(500, 4));
     let ended = other.try_wait().unwrap();
     let listed = up.run(&["ps", "other", "--json"]);
     // Whatever came of it, nothing of the other is left behind.
-    signal("-CONT", &pid);
+    signal(Signal::CONT, &pid);
     up.run(&["down", "other"]).good();
     other.wait().unwrap();
     assert_eq!((figures["done"].as_u64(), figures["failed"].as_u64()), (Some(500), Some(0)), "{said}");
@@ -241,7 +243,7 @@ fn an_update_that_fails_changes_nothing() {
     // On a single core there is none beside it.
     let workers = status(&up)["coming"]["workers"].as_array().map_or(0, Vec::len);
     let beside = (workers > 1).then(|| written(&up, up.name, "w1-2"));
-    signal("-KILL", &pid);
+    signal(Signal::KILL, &pid);
     let output = updating.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{said}");
@@ -252,7 +254,7 @@ fn an_update_that_fails_changes_nothing() {
     up.wait("the end of the worker beside it", |_| beside.as_ref().is_none_or(|pid| !is_alive(pid)));
 
     let (updating, pid) = stopped_update(&up);
-    signal("-INT", &updating.id().to_string());
+    signal(Signal::INT, &updating.id().to_string());
     assert_eq!(updating.wait_with_output().unwrap().status.code(), Some(130));
     up.wait("the end of the update", as_before);
     assert!(!is_alive(&pid));
@@ -328,7 +330,7 @@ fn who_waits_for_workers_hears_of_an_update() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains("an update replaced the plan"), "{said}");
     }
-    signal("-INT", &much.id().to_string());
+    signal(Signal::INT, &much.id().to_string());
     much.wait_with_output().unwrap();
     assert_eq!(up.call("Now.").good().stdout, "NOW. ");
 }
@@ -349,10 +351,9 @@ place speak on two { words: on here upper: on there }
 struct There(Child);
 
 impl There {
-    fn join(up: &Up, port: u16, worker: &str) -> Self {
+    fn join(up: &Up, at: &str, worker: &str) -> Self {
         let token = up.folder.path().join("state").join(up.name).join("token");
-        let join = format!("127.0.0.1:{port}");
-        let args = ["worker", "--join", &join, "--as", worker, "--token-file", token.to_str().unwrap()];
+        let args = ["worker", "--join", at, "--as", worker, "--token-file", token.to_str().unwrap()];
         Self(up.corn(&args).stderr(Stdio::null()).spawn().unwrap())
     }
 }
@@ -364,10 +365,6 @@ impl Drop for There {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A deployment over several hosts is updated when it is up, and not before; workers of other hosts join the plan that
 /// comes at a place of its own, and end with the plan that leaves.
 #[test]
@@ -375,11 +372,10 @@ fn workers_of_other_hosts_join_an_update() {
     let folder = up::folder();
     let mut up = Up { folder, name: "talk", process: None };
     fs::write(up.file(), TWO_HOSTS).unwrap();
-    let (first, second) = (free_port(), free_port());
-    let listens = |port: u16| format!("127.0.0.1:{port}");
+    let (first, second) = (up::place(2), up::place(3));
     let program = up.file().to_str().unwrap().to_owned();
     let log = fs::File::create(up.folder.path().join("up.log")).unwrap();
-    let args = ["up", &program, "--host", "here", "--listen", &listens(first)];
+    let args = ["up", &program, "--host", "here", "--listen", &first];
     up.process = Some(up.corn(&args).stderr(log).spawn().unwrap());
     up.wait("waiting for the other host", |up| up.said().contains(" of host 'there'"));
     let plan = up.run(&["compile", &program]).good().stdout;
@@ -390,20 +386,20 @@ fn workers_of_other_hosts_join_an_update() {
     };
     let worker = there(&plan);
     up.wait("the coordinator being there", |up| up.run(&["ps", "talk"]).code == 0);
-    let early = up.run(&["update", "talk", &program, "--listen", &listens(second)]);
+    let early = up.run(&["update", "talk", &program, "--listen", &second]);
     assert!(early.code == 4 && early.stderr.contains("it is not up yet"), "{}", early.stderr);
-    let mut before = There::join(&up, first, &worker);
+    let mut before = There::join(&up, &first, &worker);
     up.wait("it is up", |up| up.said().contains(" is up: "));
     assert_eq!(up.call("One.").good().stdout, "ONE. ");
 
     fs::write(up.file(), TWO_HOSTS.replace("stream<text max 1KiB>", "stream<text max 2KiB>")).unwrap();
     let refused = up.run(&["update", "talk", &program]);
     assert!(refused.code != 0 && refused.stderr.contains("--listen"), "{}", refused.stderr);
-    let args = ["update", "talk", &program, "--listen", &listens(second)];
+    let args = ["update", "talk", &program, "--listen", &second];
     let updating = up.corn(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     up.wait("the next plan loading", |up| !status(up)["coming"].is_null());
     assert_eq!(up.call("Two.").good().stdout, "TWO. ");
-    let _now = There::join(&up, second, &worker);
+    let _now = There::join(&up, &second, &worker);
     let output = updating.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(up.call("Three.").good().stdout, "THREE. ");

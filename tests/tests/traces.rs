@@ -113,7 +113,8 @@ async fn processes_tell_what_a_traced_request_takes() {
     let plan = plan("chain.corn", CHAIN);
     let (token, unix) = (Token::random().unwrap(), folder.path().join("workers.sock"));
     let seen = Arc::new(Seen::default());
-    let listening = Listening { unix: unix.clone(), tcp: None, token: token.clone(), waits: Duration::ZERO };
+    let listening =
+        Listening { unix: unix.clone(), tcp: None, token: token.clone(), waits: Duration::from_secs(10) };
     let observer = Arc::clone(&seen) as Arc<dyn Observer>;
     let switchboard = Switchboard::start().unwrap();
     let deployment = Deployment::start(&plan, &listening, observer, &switchboard).unwrap();

@@ -1,10 +1,14 @@
 //! A deployment of real processes, in a world of its own.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value as Json;
 
 use crate::common::{Outcome, command, outcome};
@@ -124,8 +128,15 @@ impl Drop for Up {
     }
 }
 
-pub(crate) fn signal(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+/// Sends a signal, without a process that would have to begin first.
+pub(crate) fn signal(signal: Signal, pid: &str) {
+    kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Where nobody else listens: the address is of this process.
+pub(crate) fn place(last: u8) -> String {
+    let [_, _, a, b] = std::process::id().to_be_bytes();
+    format!("127.{a}.{b}.{last}:7070")
 }
 
 pub(crate) fn figures(load: Child) -> (Json, String) {

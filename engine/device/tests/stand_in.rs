@@ -103,7 +103,7 @@ fn contents_are_what_was_brought_and_made() {
 /// sooner.
 #[test]
 fn a_peer_reads_what_was_made() {
-    on("gpus=2,slow_us=50000", || {
+    on("gpus=2,slow_us=300000", || {
         let all = gpus();
         let (owner, reader) = (open(&all[0], 4 << 20), open(&all[1], 4 << 20));
         let made = owner.filled(100_001, 0x5a).unwrap();

@@ -13,7 +13,7 @@ use corn_core::{Audio, Image};
 use corn_media::{Format, write_image, write_wav};
 use corn_serve::Keys;
 use serde_json::{Value, json};
-use support::{PROGRAM, Server};
+use support::{PROGRAM, Server, without_deadline};
 use tokio::io::AsyncReadExt;
 
 const CHAT: &str = "/v1/chat/completions";
@@ -422,7 +422,7 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_away_gives_everything_back() {
-    let server = Server::start(PROGRAM, 4, None).await;
+    let server = Server::start(&without_deadline(), 4, None).await;
     let streamed = with(chat("endless", "go"), "stream", json!(true)).to_string();
     let mut stream = server.send("POST", CHAT, &JSON, streamed.as_bytes()).await;
     read_some(&mut stream).await;
@@ -493,7 +493,7 @@ async fn too_many_are_told_to_come_back() {
             under_way.push(server.send("POST", CHAT, &JSON, body.as_bytes()).await);
             // Waits behind the others while there is room, and then leaves its place to the next of them.
             let ask = chat("parrot", "me too");
-            let asked = tokio::time::timeout(Duration::from_millis(50), server.post(CHAT, &ask)).await;
+            let asked = tokio::time::timeout(Duration::from_millis(200), server.post(CHAT, &ask)).await;
             if let Some(reply) = asked.ok().filter(|reply| reply.status == 429) {
                 return reply;
             }

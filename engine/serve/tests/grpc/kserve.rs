@@ -282,7 +282,7 @@ async fn a_stream_ends_with_its_deadline() {
     let host = host(PROGRAM).await;
     let endless = with(typed("endless", Vec::new()), "upto", ParameterChoice::Int64Param(0));
     let mut request = tonic::Request::new(tokio_stream::iter([endless]));
-    request.metadata_mut().insert("grpc-timeout", "1S".parse().unwrap());
+    request.metadata_mut().insert("grpc-timeout", "3S".parse().unwrap());
     let mut responses = client(&host).await.model_stream_infer(request).await.unwrap().into_inner();
     let last: Result<String, Status> = loop {
         match responses.message().await {

@@ -336,7 +336,7 @@ async fn a_call_that_ends_early_ends_the_work() {
 async fn a_deadline_ends_the_work() {
     let host = host(PROGRAM).await;
     let mut request = Request::new(ask("endless", &[("upto", int(0))], &[]));
-    request.metadata_mut().insert("grpc-timeout", "1S".parse().unwrap());
+    request.metadata_mut().insert("grpc-timeout", "3S".parse().unwrap());
     let mut stream = host.native().await.stream(request).await.unwrap().into_inner();
     let status = loop {
         match stream.message().await {

@@ -92,7 +92,7 @@ def deadline_and_cancel(client):
     late = "StatusCode.DEADLINE_EXCEEDED"
     fails(lambda: client.infer("endless", [count_input(0)], client_timeout=0.3), late)
     fails(lambda: client.infer("endless", [count_input(0)], timeout=300_000), late)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     ended = threading.Event()
     seen = []
 
@@ -103,7 +103,7 @@ def deadline_and_cancel(client):
     call = client.async_infer("endless", [count_input(0)], callback)
     time.sleep(0.2)
     call.cancel()
-    assert ended.wait(5) and "CANCELLED" in str(seen[0].status()), seen
+    assert ended.wait(20) and "CANCELLED" in str(seen[0].status()), seen
 
 
 def stream(url):

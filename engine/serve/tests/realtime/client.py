@@ -13,7 +13,7 @@ import openai
 from openai import AsyncOpenAI, OpenAI
 
 # A session that hangs says where.
-faulthandler.dump_traceback_later(40, exit=True)
+faulthandler.dump_traceback_later(120, exit=True)
 BASE = f"http://{sys.argv[1]}/v1"
 
 

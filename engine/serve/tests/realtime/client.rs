@@ -12,7 +12,7 @@ use crate::support::python::python;
 use crate::support::{PROGRAM, Server};
 
 /// How long all sessions together may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(150);
 const CLIENT: [&str; 2] = ["openai==3.54.0", "websockets==15.0.1"];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,13 @@ use tokio::sync::oneshot;
 /// Every endpoint, by graphs of reference components and of the models below.
 pub(crate) const PROGRAM: &str = include_str!("served.corn");
 
+/// The same, where what never ends has no deadline.
+pub(crate) fn without_deadline() -> String {
+    let program = PROGRAM.replace("    deadline 3s\n", "");
+    assert_ne!(program, PROGRAM);
+    program
+}
+
 struct NoModules;
 
 impl Sources for NoModules {
