@@ -58,12 +58,14 @@ pub(crate) fn update(args: &Update) -> Result<(), Failure> {
         let (load_within, drain_within) =
             (Duration::from_secs(args.load_within), Duration::from_secs(args.drain_within));
         let outcome = tokio::select! {
-            outcome = remote.update(plan.plan(), args.listen.as_deref(), load_within, drain_within) => outcome,
-            fault = show(&mut watched, &bars) => Err(fault),
+            // Listened for before anything is asked.
+            biased;
             () = told_to_stop() => {
                 let message = format!("interrupted: '{}' goes on as it was", args.name);
                 Err(Fault::new(Blame::Cancelled, message))
             }
+            outcome = remote.update(plan.plan(), args.listen.as_deref(), load_within, drain_within) => outcome,
+            fault = show(&mut watched, &bars) => Err(fault),
         };
         bars.clear();
         outcome?;

@@ -97,9 +97,9 @@ impl Sockets {
                 Ok(()) = served.changed() => {
                     let next = Arc::clone(&served.borrow_and_update());
                     let opened = open(&next, &listening, &health, &intake)?;
+                    let _ = now.next.set(Arc::clone(&next));
                     say_http.send_replace(opened.http);
                     say_grpc.send_replace(opened.grpc);
-                    let _ = now.next.set(Arc::clone(&next));
                     let before = std::mem::replace(&mut now, next);
                     tokio::spawn(all_ended(std::mem::replace(&mut in_use, opened.in_use), before));
                 }
