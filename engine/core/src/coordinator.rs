@@ -377,15 +377,11 @@ impl Coordinator {
     }
 
     fn lost(&mut self, now_us: u64, seat: Seat, actions: &mut Vec<CoordinatorAction>) {
-        let was_draining = self.roster.is_draining(seat.worker);
         if !self.roster.leave(seat) {
             return;
         }
         self.roster.note_lacking(now_us, self.plan.plan());
         self.asked.retain(|(worker, peer)| *worker != seat && *peer != seat);
-        if was_draining {
-            actions.push(CoordinatorAction::Drained(seat.worker));
-        }
         let others = self.roster.seats();
         actions.extend(others.map(|worker| CoordinatorAction::PeerLost { worker, peer: seat }));
         let numbers: Vec<u64> = self.flights.keys().copied().collect();

@@ -299,10 +299,18 @@ impl Replay {
     }
 
     fn push(&mut self, slot: usize, datum: Datum, scope: &mut Scope<'_>) -> Result<(), Fault> {
+        self.put(slot, datum, scope).map_err(|problem| {
+            let (recording, value) = (self.header.recording, self.program.slots[slot].value);
+            let name = &scope.plan.recordings[recording].values[value].name;
+            Fault::component(format!("value '{name}': {problem}"))
+        })
+    }
+
+    /// As [`Self::push`], where whoever calls knows what to call the value.
+    fn put(&mut self, slot: usize, datum: Datum, scope: &mut Scope<'_>) -> Result<(), String> {
         let program = Arc::clone(&self.program);
         let plan = &program.slots[slot];
-        let wrong = |problem: &str| Fault::component(format!("{}: {problem}", plan.value));
-        datum.check_type(&plan.ty).map_err(|problem| wrong(&problem))?;
+        datum.check_type(&plan.ty)?;
         if let Some(number) = plan.ends {
             self.look_at_until(number, &datum);
         }
@@ -312,7 +320,7 @@ impl Replay {
             Ok(released) => self.give_back(slot, released, scope),
             Err(problem) => {
                 scope.ledger.release(bytes);
-                return Err(wrong(problem));
+                return Err(problem.to_owned());
             }
         }
         self.wake_users(slot);

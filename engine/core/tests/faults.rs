@@ -316,6 +316,16 @@ fn a_worker_that_drains_finishes_what_it_has() {
     assert!(desk.talk(4)[0].contains("s0 on w0 (epoch 1)"));
 }
 
+/// A worker that is lost while it drains has not finished what it had.
+#[test]
+fn a_worker_that_is_lost_while_it_drains_is_not_idle() {
+    let mut desk = Desk::new();
+    desk.talk(0);
+    desk.tell(CoordinatorEvent::Drain(WorkerId(0)));
+    let lines = desk.tell(CoordinatorEvent::Lost(seat(0, 0)));
+    assert!(!lines.iter().any(|line| line.contains("idle")), "{lines:?}");
+}
+
 /// Urgent ones first, oldest first inside a class, and whoever waits long enough goes before later urgent ones.
 #[test]
 fn priority_is_worth_some_waiting() {

@@ -200,7 +200,7 @@ impl Replay {
             return Ok(());
         }
         let name = &component.outputs[port as usize].name;
-        self.push(slot, item, scope).map_err(|fault| emitted_wrong(&component.name, name, &fault.message))
+        self.put(slot, item, scope).map_err(|problem| emitted_wrong(&component.name, name, &problem))
     }
 
     fn call_done(&mut self, site: CallSite, run: &RunPlan, scope: &mut Scope<'_>) -> Result<(), Fault> {
