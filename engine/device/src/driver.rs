@@ -20,8 +20,8 @@ pub(crate) use graph::{Graph, Recorder};
 pub(crate) use launch::{Given, Kernel};
 pub(crate) use stream::{Event, Stream};
 
-/// Every function of the driver that is called here.
-const CALLED: [&str; 46] = [
+/// Every function of the driver that is called here and not in [`graph`].
+const CALLED: [&str; 40] = [
     "cuInit",
     "cuGetErrorName",
     "cuDeviceGet",
@@ -62,12 +62,6 @@ const CALLED: [&str; 46] = [
     "cuModuleLoadDataEx",
     "cuModuleGetFunction",
     "cuLaunchKernel",
-    "cuStreamBeginCapture_v2",
-    "cuStreamEndCapture",
-    "cuGraphInstantiateWithFlags",
-    "cuGraphLaunch",
-    "cuGraphDestroy",
-    "cuGraphExecDestroy",
 ];
 
 /// What the driver did not do.
@@ -144,11 +138,7 @@ pub(crate) fn open() -> Result<(), String> {
         if !unsafe { sys::is_culib_present() } {
             return Err("libcuda.so.1 is not found".to_owned());
         }
-        // SAFETY: it is present, as just seen, so this does not panic.
-        let library = unsafe { sys::culib() };
-        // SAFETY: only whether the symbol is there is looked at.
-        let lacks = |name: &&str| unsafe { library.get::<*const c_void>(name.as_bytes()) }.is_err();
-        if let Some(name) = CALLED.iter().find(|name| lacks(name)) {
+        if let Some(name) = lacks(&CALLED) {
             return Err(format!("libcuda.so.1 is too old: it has no {name}"));
         }
         // SAFETY: takes no pointer.
@@ -156,6 +146,15 @@ pub(crate) fn open() -> Result<(), String> {
             .map_err(|refused| format!("the driver does not start: {refused}"))
     };
     OPENED.get_or_init(open).clone()
+}
+
+/// The first of these functions that the driver, which is present, has not.
+fn lacks<'a>(names: &[&'a str]) -> Option<&'a str> {
+    // SAFETY: it is present, so this does not panic.
+    let library = unsafe { sys::culib() };
+    // SAFETY: only whether the symbol is there is looked at.
+    let lacks = |name: &&&str| unsafe { library.get::<*const c_void>(name.as_bytes()) }.is_err();
+    names.iter().find(lacks).copied()
 }
 
 /// How many devices the process sees, once the driver is open.
@@ -407,6 +406,11 @@ impl Span {
 
     pub(crate) const fn mapping(&self) -> &Arc<Mapping> {
         &self.map
+    }
+
+    /// Whether its memory stays until what was enqueued in `work` is done.
+    pub(crate) fn is_of(&self, work: &Arc<Stream>) -> bool {
+        Arc::ptr_eq(&self.map.work, work)
     }
 
     /// `bytes` of it from `offset`, if they lie inside.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use corn_core::Fault;
 use half::f16;
 
-pub use matrix::{Form, Matrix, Numbers};
+pub use matrix::{Block, Form, Matrix, Numbers};
 
 use crate::array::{Array, Space};
 use crate::driver::{Given, Graph, Kernel, Recorder, Refused};
@@ -64,9 +64,12 @@ const ROW_TILE: u32 = 8;
 /// Threads of a block of each kernel.
 const THREADS: u32 = 256;
 const ATTENTION_THREADS: u32 = 512;
-/// What a block of a linear kernel does, and how long: what a tile of inputs takes where each multiprocessor has one such block
-/// at most, and where each has as many as it holds. As measured on an H200, in units of which the last takes 100.
-struct Linear {
+/// Tiles of rows that a block of each linear kernel for few rows has. All have a tile of outputs.
+const FEW: [u32; 3] = [1, 2, 4];
+
+/// What a block of a linear kernel for many rows does, and how long a tile of inputs takes: where each multiprocessor
+/// has one such block at most, and where each has `held` together. As measured on an H200; the last takes 100.
+struct Many {
     outputs: u32,
     rows: u32,
     alone: u32,
@@ -74,15 +77,15 @@ struct Linear {
     together: u32,
 }
 
-const LINEARS: [Linear; 7] = [
-    Linear { outputs: TILE, rows: ROW_TILE, alone: 0, held: 0, together: 0 },
-    Linear { outputs: TILE, rows: 2 * ROW_TILE, alone: 0, held: 0, together: 0 },
-    Linear { outputs: TILE, rows: 4 * ROW_TILE, alone: 0, held: 0, together: 0 },
-    Linear { outputs: TILE, rows: 8 * ROW_TILE, alone: 16, held: 1, together: 16 },
-    Linear { outputs: 64, rows: 128, alone: 70, held: 2, together: 120 },
-    Linear { outputs: 128, rows: 64, alone: 85, held: 2, together: 120 },
-    Linear { outputs: 128, rows: 128, alone: 100, held: 1, together: 100 },
+const MANY: [Many; 4] = [
+    Many { outputs: TILE, rows: 8 * ROW_TILE, alone: 16, held: 1, together: 16 },
+    Many { outputs: 64, rows: 128, alone: 70, held: 2, together: 120 },
+    Many { outputs: 128, rows: 64, alone: 85, held: 2, together: 120 },
+    Many { outputs: 128, rows: 128, alone: 100, held: 1, together: 100 },
 ];
+
+/// Linear kernels for each form of weights: those for few rows, and those for many.
+const LINEARS: usize = FEW.len() + MANY.len();
 
 /// Query heads of a block of attention.
 const TOGETHER: u32 = 4;
@@ -107,8 +110,8 @@ pub struct Recorded {
 }
 
 struct Kernels {
-    /// For each form of weights, those of [`LINEARS`].
-    linear: [[Kernel; LINEARS.len()]; 3],
+    /// For each form of weights, those of [`FEW`] and of [`MANY`].
+    linear: [[Kernel; LINEARS]; 3],
     /// That blocks of linear layers are shared among.
     multiprocessors: u32,
     /// For heads of 1 to 4 units.
@@ -155,8 +158,8 @@ impl Shape {
     }
 }
 
-/// The tokens that a pass goes over. Each list has an element for each row, but for `tables`. What stands in the lists is
-/// not looked at here: slots and tables must be of pages that there are.
+/// The tokens that a pass goes over. Each list has an element for each row, but for `tables`. What stands in the lists
+/// is not looked at here: slots and tables must be of pages that there are.
 pub struct Tokens {
     /// Where each is in its conversation.
     pub positions: Array<u32>,
@@ -170,20 +173,21 @@ pub struct Tokens {
     pub tables: Array<u32>,
 }
 
-impl Linear {
-    /// Which of [`LINEARS`] is done first.
-    fn best(rows: u32, outputs: u32, multiprocessors: u32) -> usize {
-        let few = LINEARS.iter().position(|linear| rows <= linear.rows).filter(|size| *size < 3);
-        let takes = |linear: &Self| {
-            let blocks = rows.div_ceil(linear.rows) * outputs.div_ceil(linear.outputs);
-            if blocks <= multiprocessors {
-                linear.alone
-            } else {
-                blocks.div_ceil(multiprocessors * linear.held) * linear.together
-            }
-        };
-        few.unwrap_or_else(|| (3..LINEARS.len()).min_by_key(|size| takes(&LINEARS[*size])).unwrap_or(3))
+/// Which linear kernel is done first, and the outputs and rows of a block of it.
+fn best_linear(rows: u32, outputs: u32, multiprocessors: u32) -> (usize, [u32; 2]) {
+    if let Some(few) = FEW.iter().position(|tiles| rows <= tiles * ROW_TILE) {
+        return (few, [TILE, FEW[few] * ROW_TILE]);
     }
+    let takes = |many: &Many| {
+        let blocks = u64::from(rows.div_ceil(many.rows)) * u64::from(outputs.div_ceil(many.outputs));
+        if blocks <= u64::from(multiprocessors) {
+            u64::from(many.alone)
+        } else {
+            blocks.div_ceil(u64::from(multiprocessors) * u64::from(many.held)) * u64::from(many.together)
+        }
+    };
+    let best = (0..MANY.len()).min_by_key(|many| takes(&MANY[*many])).unwrap_or(0);
+    (FEW.len() + best, [MANY[best].outputs, MANY[best].rows])
 }
 
 impl Rows {
@@ -247,8 +251,8 @@ impl Transformer {
 
     /// What `work` does with the transformer that it is given, to be done as often as wanted. It is not done now.
     ///
-    /// Enqueueing it takes the host as long as one kernel, so this is for what is done again and again with arrays in the same
-    /// places and as many rows.
+    /// Enqueueing it takes the host as long as one kernel, so this is for what is done again and again with arrays in
+    /// the same places and as many rows. Fails where the driver is older than CUDA 11.4.
     pub fn record(&self, work: impl FnOnce(&Self) -> Result<(), Fault>) -> Result<Recorded, Fault> {
         let failed = |refused: Refused| self.gpu.failed(&refused);
         let recorder = Recorder::new(self.gpu.context()).map_err(failed)?;
@@ -272,9 +276,8 @@ impl Transformer {
         let Matrix { form, weights, scales, outputs, inputs } = matrix;
         assert!(from.has_room(rows, *inputs), "rows fit the layer");
         assert!(to.len() >= u64::from(rows) * u64::from(*outputs), "there is room for the products");
-        let size = Linear::best(rows, *outputs, self.kernels.multiprocessors);
-        let Linear { outputs: over, rows: across, .. } = LINEARS[size];
-        let (form, alike) = form.kernel();
+        let (size, [over, across]) = best_linear(rows, *outputs, self.kernels.multiprocessors);
+        let (which, alike_log2) = form.kernel();
         let given = [
             Given::At(weights.span()),
             Given::At(scales.span()),
@@ -284,10 +287,10 @@ impl Transformer {
             Given::Int(*outputs),
             Given::Int(*inputs),
             Given::Int(u32::from(adds)),
-            Given::Int(alike),
+            Given::Int(alike_log2),
         ];
         let blocks = [rows.div_ceil(across), outputs.div_ceil(over), 1];
-        self.launch(&self.kernels.linear[form][size], blocks, THREADS, &given)
+        self.launch(&self.kernels.linear[which][size], blocks, THREADS, &given)
     }
 
     /// The rows `which` of `from` (`width` wide, `from` has as many as they name), each over its root mean square and
@@ -392,6 +395,8 @@ impl Transformer {
         if blocks.contains(&0) {
             return Ok(());
         }
+        let is_here = |given: &Given<'_>| !matches!(given, Given::At(span) if !span.is_of(self.gpu.work()));
+        assert!(given.iter().all(is_here), "arrays lie on the transformer's GPU");
         let launched = match &self.recorder {
             Some(recorder) => recorder.launch(kernel, blocks, threads, given),
             None => self.gpu.work().launch(kernel, blocks, threads, given),
@@ -421,6 +426,20 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use sha2::{Digest, Sha256};
+
+    use super::best_linear;
+
+    /// Few rows have a kernel of their size; of many, what leaves no multiprocessor idle is taken.
+    #[test]
+    fn the_kernel_that_is_done_first_is_taken() {
+        let chosen = |rows, outputs, multiprocessors| best_linear(rows, outputs, multiprocessors);
+        assert_eq!([1, 8, 9, 17, 32].map(|rows| chosen(rows, 4096, 132).0), [0, 0, 1, 2, 2]);
+        assert_eq!(chosen(33, 4096, 132), (3, [16, 64]));
+        assert_eq!(chosen(64, 28_672, 132), (5, [128, 64]));
+        assert_eq!(chosen(256, 4096, 132), (4, [64, 128]));
+        assert_eq!(chosen(256, 28_672, 132), (6, [128, 128]));
+        assert_eq!(chosen(256, 28_672, 1), (6, [128, 128]));
+    }
 
     #[test]
     fn the_kernels_are_made_of_their_source() {

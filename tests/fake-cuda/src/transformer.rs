@@ -75,9 +75,19 @@ impl<T: Copy> At<T> {
 pub(crate) fn work(name: &[u8], blocks: [usize; 3], parameters: *mut *mut c_void) -> Option<Kernel> {
     // SAFETY: each of these kernels takes so many.
     let given = |count| unsafe { Given::read(parameters, count) };
-    if let Some(name) = name.strip_prefix(b"corn_linear_") {
-        let (given, bits) = (given(9), name.split(|byte| *byte == b'_').next()?);
-        let bits = std::str::from_utf8(bits).ok()?.parse().ok()?;
+    if let Some(name) = std::str::from_utf8(name).ok()?.strip_prefix("corn_linear_") {
+        let (given, (bits, size)) = (given(9), name.split_once('_')?);
+        let bits = bits.parse().ok()?;
+        let [over, across] = match size.split_once('x') {
+            Some((outputs, rows)) => [outputs.parse().ok()?, rows.parse().ok()?],
+            None => [16, size.parse::<usize>().ok()? * 8],
+        };
+        let (rows, outputs) = (given.int(4), given.int(5));
+        assert_eq!(
+            blocks,
+            [rows.div_ceil(across), outputs.div_ceil(over), 1],
+            "blocks cover what is asked for"
+        );
         return Some(Arc::new(move || linear(&given, bits)));
     }
     Some(match name {
@@ -114,7 +124,7 @@ fn packed(row: usize, k: usize, width: usize) -> usize {
 /// The weights of an output, kept as so many bits each.
 fn weights(given: &Given, bits: usize, output: usize) -> Vec<f32> {
     let (weights, scales) = (given.bytes(0), given.halves(1));
-    let (inputs, alike) = (given.int(6), given.int(8));
+    let (inputs, alike_log2) = (given.int(6), given.int(8));
     let weight = |input: usize| {
         let tile = output / 16 * (inputs / 16) + input / 16;
         let thread = (tile * 32 + output % 8 * 4 + input % 8 / 2) * bits;
@@ -124,7 +134,7 @@ fn weights(given: &Given, bits: usize, output: usize) -> Vec<f32> {
             8 => weights.get(thread + lower * 4 + later * 2 + odd),
             _ => weights.get(thread + odd * 2 + later) >> (lower * 4) & 15,
         };
-        let block = output / 16 * ((inputs / 16) >> alike) + ((input / 16) >> alike);
+        let block = output / 16 * ((inputs / 16) >> alike_log2) + ((input / 16) >> alike_log2);
         let at = (block * 16 + output % 8 * 2 + lower) * 2;
         let [scale, offset] = [scales.get(at), scales.get(at + 1)].map(f64::from);
         f16::from_f64(f64::from(number).mul_add(scale, offset)).to_f32()

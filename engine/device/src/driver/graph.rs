@@ -4,7 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys;
 
-use super::{Context, Did, Given, Kernel, Mapping, Stream, check};
+use super::{Context, Did, Given, Kernel, Mapping, Refused, Stream, check, lacks};
+
+/// What is called here. Drivers of CUDA 11.4 and later have it.
+const CALLED: [&str; 6] = [
+    "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+];
 
 /// Records what is launched. It has a stream of its own, since others go on with theirs meanwhile.
 pub(crate) struct Recorder {
@@ -15,8 +25,12 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(context: &Arc<Context>) -> Did<Self> {
+        if let Some(name) = lacks(&CALLED) {
+            let error = format!("it is too old: it has no {name}");
+            return Err(Refused { call: "the driver", error, is_final: false });
+        }
         let stream = Stream::new(context)?;
-        // Of other threads nothing is refused meanwhile, and this one only launches.
+        // Of other threads nothing is refused meanwhile.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is there, and nothing is captured in it.
         let began = unsafe { sys::cuStreamBeginCapture_v2(stream.raw, mode) };
@@ -39,18 +53,36 @@ impl Recorder {
 
     /// What was recorded.
     pub(crate) fn end(self) -> Did<Graph> {
-        self.stream.context.bind()?;
-        let mut graph = std::ptr::null_mut();
-        // SAFETY: captured since `new`; writes the graph where it is told to.
-        check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(self.stream.raw, &raw mut graph) })?;
+        let graph = self.stop()?;
         let mut raw = std::ptr::null_mut();
         // SAFETY: the graph is there; writes where it is told to.
         let made = unsafe { sys::cuGraphInstantiateWithFlags(&raw mut raw, graph, 0) };
-        // SAFETY: made above, and needed no more.
+        // SAFETY: made by `stop`, and needed no more.
         let _ = unsafe { sys::cuGraphDestroy(graph) };
         check("cuGraphInstantiate", made)?;
-        let mappings = self.mappings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mappings = std::mem::take(&mut *self.mappings.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Graph { raw: Mutex::new(raw), context: Arc::clone(&self.stream.context), _mappings: mappings })
+    }
+
+    /// Ends the capture, if it has not ended.
+    fn stop(&self) -> Did<sys::CUgraph> {
+        self.stream.context.bind()?;
+        let mut graph = std::ptr::null_mut();
+        // SAFETY: the stream is there; writes the graph where it is told to.
+        check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(self.stream.raw, &raw mut graph) })?;
+        Ok(graph)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // Of one that was ended this is refused.
+        if let Ok(graph) = self.stop()
+            && !graph.is_null()
+        {
+            // SAFETY: made just now, and needed by nobody.
+            let _ = unsafe { sys::cuGraphDestroy(graph) };
+        }
     }
 }
 

@@ -11,16 +11,19 @@ use crate::array::{Array, Space};
 pub enum Form {
     /// In half precision.
     Halves,
-    /// As numbers of 8 bits, with a scale and an offset for each output and block of so many inputs, 16 or 32.
-    Eights {
-        /// Inputs of a block.
-        block: u32,
-    },
+    /// As numbers of 8 bits, with a scale and an offset for each output and block of inputs.
+    Eights(Block),
     /// The same of 4 bits.
-    Fours {
-        /// Inputs of a block.
-        block: u32,
-    },
+    Fours(Block),
+}
+
+/// How many inputs have the same scale and offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Block {
+    /// 16.
+    Of16,
+    /// 32.
+    Of32,
 }
 
 /// Weights as numbers: each stands for itself times the scale of its block, and the block's offset.
@@ -47,27 +50,27 @@ impl Form {
     const fn bits(self) -> u32 {
         match self {
             Self::Halves => 16,
-            Self::Eights { .. } => 8,
-            Self::Fours { .. } => 4,
+            Self::Eights(_) => 8,
+            Self::Fours(_) => 4,
         }
     }
 
-    const fn block(self) -> Option<u32> {
+    const fn block(self) -> Option<Block> {
         match self {
             Self::Halves => None,
-            Self::Eights { block } | Self::Fours { block } => Some(block),
+            Self::Eights(block) | Self::Fours(block) => Some(block),
         }
     }
 
     /// What keeps weights of both as well as these do.
     #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        match (self.block(), other.block()) {
-            (Some(one), Some(two)) => {
-                let block = if one < two { one } else { two };
-                if self.bits() + other.bits() == 8 { Self::Fours { block } } else { Self::Eights { block } }
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Halves, _) | (_, Self::Halves) => Self::Halves,
+            (Self::Fours(one), Self::Fours(two)) => Self::Fours(one.min(two)),
+            (Self::Eights(one) | Self::Fours(one), Self::Eights(two) | Self::Fours(two)) => {
+                Self::Eights(one.min(two))
             }
-            _ => Self::Halves,
         }
     }
 
@@ -75,8 +78,8 @@ impl Form {
     pub(super) const fn kernel(self) -> (usize, u32) {
         match self {
             Self::Halves => (0, 0),
-            Self::Eights { block } => (1, block / TILE / 2),
-            Self::Fours { block } => (2, block / TILE / 2),
+            Self::Eights(block) => (1, block.tiles_log2()),
+            Self::Fours(block) => (2, block.tiles_log2()),
         }
     }
 
@@ -84,10 +87,24 @@ impl Form {
     const fn sizes(self, outputs: u32, inputs: u32) -> (u64, u64) {
         let outputs = outputs.next_multiple_of(TILE) as u64;
         let scales = match self.block() {
-            Some(block) => outputs * (inputs / block) as u64 * 2,
+            Some(block) => outputs * (inputs / block.inputs()) as u64 * 2,
             None => 0,
         };
         (outputs * inputs as u64 * self.bits() as u64 / 8, scales)
+    }
+}
+
+impl Block {
+    /// Inputs of a block.
+    pub const fn inputs(self) -> u32 {
+        TILE << self.tiles_log2()
+    }
+
+    const fn tiles_log2(self) -> u32 {
+        match self {
+            Self::Of16 => 0,
+            Self::Of32 => 1,
+        }
     }
 }
 
@@ -98,7 +115,8 @@ impl Numbers {
         let (Some(from), Some(to)) = (self.form.block(), form.block()) else {
             unreachable!("numbers are widened to numbers");
         };
-        let times = (from / to) as usize;
+        assert_eq!(self.form.with(form), form, "the other keeps these as well");
+        let times = (from.inputs() / to.inputs()) as usize;
         if times > 1 {
             self.scales = self.scales.iter().flat_map(|pair| std::iter::repeat_n(*pair, times)).collect();
         }
@@ -120,55 +138,63 @@ impl Matrix {
         Space::bytes_of::<u8>(bytes) + Space::bytes_of::<f16>(scales)
     }
 
-    /// A matrix of `weights`, `outputs` rows of `inputs`, in half precision, which must hold them. `inputs` is a
-    /// multiple of 16.
-    pub fn new(space: &mut Space, outputs: u32, inputs: u32, weights: &[f32]) -> Result<Self, Fault> {
+    /// A matrix of `weights`, `outputs` rows of `inputs`, which is a multiple of 16. `threads` lay them out.
+    pub fn new(
+        space: &mut Space,
+        outputs: u32,
+        inputs: u32,
+        weights: &[f16],
+        threads: usize,
+    ) -> Result<Self, Fault> {
         assert_eq!(weights.len() as u64, u64::from(outputs) * u64::from(inputs), "each weight is given");
-        let mut packed = Vec::with_capacity(Form::Halves.sizes(outputs, inputs).0 as usize / 2);
-        let inputs_ = inputs as usize;
-        let weight = |output: usize, input: usize| {
-            f16::from_f32(weights.get(output * inputs_ + input).copied().unwrap_or(0.0))
-        };
-        each_thread(outputs, inputs, |g, t| {
-            for (output, input) in [(g, t), (g + 8, t), (g, t + 8), (g + 8, t + 8)] {
-                packed.extend([weight(output, input), weight(output, input + 1)]);
-            }
-        });
-        if let Some(weight) = packed.iter().find(|weight| !weight.is_finite()) {
+        if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
             return Err(not_a_number(*weight));
         }
+        let columns = inputs as usize;
+        let weight =
+            |output: usize, input: usize| weights.get(output * columns + input).copied().unwrap_or_default();
+        let packed = packed(outputs, inputs, 8, threads, |to: &mut [f16], g, t| {
+            for (pair, (output, input)) in
+                to.chunks_exact_mut(2).zip([(g, t), (g + 8, t), (g, t + 8), (g + 8, t + 8)])
+            {
+                pair.copy_from_slice(&[weight(output, input), weight(output, input + 1)]);
+            }
+        });
         Self::place(space, Form::Halves, [outputs, inputs], bytemuck::cast_slice(&packed), &[])
     }
 
-    /// A matrix of `outputs` rows of `inputs`, which is a multiple of the form's blocks.
-    pub fn of_numbers(space: &mut Space, outputs: u32, inputs: u32, from: &Numbers) -> Result<Self, Fault> {
-        let block = from.form.block().expect("numbers come in blocks") as usize;
-        let (numbers, blocks) = (u64::from(outputs) * u64::from(inputs), inputs as usize / block);
-        assert!((inputs as usize).is_multiple_of(block), "inputs come in blocks");
-        assert_eq!(from.numbers.len() as u64, numbers, "each weight is given");
+    /// A matrix of `outputs` rows of `inputs`, which is a multiple of the form's blocks. `threads` lay them out.
+    pub fn of_numbers(
+        space: &mut Space,
+        outputs: u32,
+        inputs: u32,
+        from: &Numbers,
+        threads: usize,
+    ) -> Result<Self, Fault> {
+        let block = from.form.block().expect("numbers come in blocks").inputs() as usize;
+        let (columns, blocks) = (inputs as usize, inputs as usize / block);
+        assert!(columns.is_multiple_of(block), "inputs come in blocks");
+        assert_eq!(from.numbers.len(), outputs as usize * columns, "each weight is given");
         assert_eq!(from.scales.len(), outputs as usize * blocks, "each block has a scale");
-        let largest = if from.form.bits() == 4 { 15.0 } else { 255.0 };
-        for [scale, offset] in &from.scales {
+        for ([scale, offset], numbers) in from.scales.iter().zip(from.numbers.chunks_exact(block)) {
+            let largest = f32::from(numbers.iter().copied().max().unwrap_or(0));
             let far = f16::from_f32(scale.to_f32().mul_add(largest, offset.to_f32()));
             if let Some(weight) = [*scale, *offset, far].iter().find(|weight| !weight.is_finite()) {
                 return Err(not_a_number(*weight));
             }
         }
-        let inputs_ = inputs as usize;
         let number = |output: usize, input: usize| {
-            from.numbers.get(output * inputs_ + input).copied().unwrap_or_default()
+            from.numbers.get(output * columns + input).copied().unwrap_or_default()
         };
-        let mut packed = Vec::with_capacity(from.form.sizes(outputs, inputs).0 as usize);
-        each_thread(outputs, inputs, |g, t| {
-            if from.form.bits() == 8 {
-                for output in [g, g + 8] {
-                    packed.extend([t, t + 1, t + 8, t + 9].map(|input| number(output, input)));
+        let bytes = from.form.bits() as usize;
+        let packed = packed(outputs, inputs, bytes, threads, |to: &mut [u8], g, t| {
+            if bytes == 8 {
+                for (four, output) in to.chunks_exact_mut(4).zip([g, g + 8]) {
+                    four.copy_from_slice(&[t, t + 1, t + 8, t + 9].map(|input| number(output, input)));
                 }
             } else {
-                for t in [t, t + 1] {
-                    for t in [t, t + 8] {
-                        packed.push(number(g, t) | number(g + 8, t) << 4);
-                    }
+                for (byte, input) in to.iter_mut().zip([t, t + 8, t + 1, t + 9]) {
+                    *byte = number(g, input) & 15 | number(g + 8, input) << 4;
                 }
             }
         });
@@ -190,26 +216,37 @@ impl Matrix {
         weights: &[u8],
         scales: &[f16],
     ) -> Result<Self, Fault> {
-        assert!(inputs.is_multiple_of(TILE), "inputs come in tiles");
         Ok(Self { form, weights: space.array_of(weights)?, scales: space.array_of(scales)?, outputs, inputs })
-    }
-
-    /// Elements of the rows it gives.
-    pub const fn outputs(&self) -> u32 {
-        self.outputs
     }
 }
 
-/// Calls `each` with the first output and the first input of each thread's part of each tile, in the order in which
-/// they lie.
-fn each_thread(outputs: u32, inputs: u32, mut each: impl FnMut(usize, usize)) {
-    for first_output in (0..outputs as usize).step_by(TILE as usize) {
-        for first_input in (0..inputs as usize).step_by(TILE as usize) {
-            for thread in 0..32 {
-                each(first_output + thread / 4, first_input + thread % 4 * 2);
-            }
+/// What lies in a matrix: `each` puts so many elements for the first output and the first input of a thread's part of a
+/// tile. Those beyond the last output are to be 0.
+fn packed<T: Clone + Default + Send>(
+    outputs: u32,
+    inputs: u32,
+    elements: usize,
+    threads: usize,
+    each: impl Fn(&mut [T], usize, usize) + Sync,
+) -> Vec<T> {
+    assert!(inputs.is_multiple_of(TILE), "inputs come in tiles");
+    let (tile, tiles) = (TILE as usize, (inputs / TILE) as usize);
+    let rows_of_tiles = outputs.div_ceil(TILE) as usize;
+    let mut all = vec![T::default(); rows_of_tiles * tiles * 32 * elements];
+    let share = rows_of_tiles.div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        for (first, part) in (0..).step_by(share).zip(all.chunks_mut(share * tiles * 32 * elements)) {
+            let each = &each;
+            scope.spawn(move || {
+                for (index, to) in part.chunks_exact_mut(elements).enumerate() {
+                    let (thread, of) = (index % 32, index / 32);
+                    let (row, column) = (first + of / tiles, of % tiles);
+                    each(to, row * tile + thread / 4, column * tile + thread % 4 * 2);
+                }
+            });
         }
-    }
+    });
+    all
 }
 
 fn not_a_number(weight: f16) -> Fault {

@@ -5,15 +5,15 @@
 use std::array::from_fn;
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use corn_device::transformer::{Form, Numbers};
+use corn_device::transformer::{Block, Form, Numbers};
 use half::f16;
 
 /// How a GPU keeps weights that a file has as `dtype`.
 pub(super) const fn form(dtype: GgmlDType) -> Form {
     match dtype {
-        GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q4K => Form::Fours { block: 32 },
-        GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 | GgmlDType::Q5K => Form::Eights { block: 32 },
-        GgmlDType::Q6K => Form::Eights { block: 16 },
+        GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q4K => Form::Fours(Block::Of32),
+        GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 | GgmlDType::Q5K => Form::Eights(Block::Of32),
+        GgmlDType::Q6K => Form::Eights(Block::Of16),
         _ => Form::Halves,
     }
 }
@@ -32,8 +32,13 @@ pub(super) fn numbers(tensor: &QTensor) -> candle_core::Result<Numbers> {
         GgmlDType::Q6K => (q6_k, form(dtype)),
         other => candle_core::bail!("{other:?} is kept as halves"),
     };
+    let count = tensor.shape().elem_count();
+    let blocks = match form {
+        Form::Halves => 0,
+        Form::Eights(block) | Form::Fours(block) => count / block.inputs() as usize,
+    };
     let mut numbers =
-        Numbers { form, numbers: Vec::with_capacity(tensor.shape().elem_count()), scales: Vec::new() };
+        Numbers { form, numbers: Vec::with_capacity(count), scales: Vec::with_capacity(blocks) };
     for block in tensor.data()?.chunks_exact(dtype.type_size()) {
         take(block, &mut numbers);
     }
@@ -143,11 +148,12 @@ mod tests {
             let expected: Vec<f32> =
                 tensor.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             let Numbers { form, numbers, scales } = numbers(&tensor).unwrap();
-            let (Form::Eights { block } | Form::Fours { block }) = form else { panic!("{dtype:?}") };
-            assert_eq!((numbers.len(), scales.len()), (1024, 1024 / block as usize));
-            assert!(!matches!(form, Form::Fours { .. }) || numbers.iter().all(|number| *number < 16));
+            let (Form::Eights(block) | Form::Fours(block)) = form else { panic!("{dtype:?}") };
+            let block = block.inputs() as usize;
+            assert_eq!((numbers.len(), scales.len()), (1024, 1024 / block));
+            assert!(!matches!(form, Form::Fours(_)) || numbers.iter().all(|number| *number < 16));
             for (index, (number, expected)) in numbers.iter().zip(&expected).enumerate() {
-                let [scale, offset] = scales[index / block as usize].map(f16::to_f32);
+                let [scale, offset] = scales[index / block].map(f16::to_f32);
                 let weight = scale.mul_add(f32::from(*number), offset);
                 let bound = 0.001 * (offset.abs() + scale.abs() * f32::from(*number));
                 assert!((weight - expected).abs() <= bound, "{dtype:?} {index}: {weight} and not {expected}");

@@ -1,7 +1,7 @@
 //! The Llama network on a GPU: rows of tokens in, logits out, as [`super::network`] does it on the host.
 //!
-//! Weights are kept as the file has them where the kernels know how, and in half precision otherwise; keys and values
-//! in half precision. Those of a conversation lie in
+//! Weights are kept as the file has them where the kernels know how, and in half precision otherwise. Keys and values
+//! are in half precision; those of a conversation lie in
 //! pages of 32 tokens, taken from a pool that is made when the model is loaded, and conversations that begin alike
 //! share the pages of their beginning. A row's sums are made in an order of its own, so every conversation gets, to
 //! the token, what it would get alone. Tokens are looked up, and the next one is chosen, on the host.
@@ -10,10 +10,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::quantized::QTensor;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use corn_core::{Blame, Fault};
 use corn_device::transformer::{
-    Form, HEAD_UNIT, MOST_HEAD_UNITS, Matrix, PAGE_TOKENS, Pages, Recorded, Rows, Shape, Tokens, Transformer,
+    Form, HEAD_UNIT, MOST_HEAD_UNITS, Matrix, Numbers, PAGE_TOKENS, Pages, Recorded, Rows, Shape, Tokens,
+    Transformer,
 };
 use corn_device::{Array, Gpu, Landing, Space};
 use corn_plan::Bytes;
@@ -38,7 +39,13 @@ const MOST_OUTPUTS: usize = 65_535 * TILE;
 const MOST_OPEN: usize = 65_535 - CHUNK;
 
 /// Most conversations whose passes are recorded. Where more take part, the GPU has more to do than launching takes.
-const MOST_RECORDED: usize = 64;
+const MOST_RECORDED: usize = 16;
+
+/// What the driver takes for a kernel of a recorded pass, about.
+const RECORDED_BYTES: u64 = 10 << 10;
+
+/// Kernels of a layer in a pass.
+const KERNELS: usize = 9;
 
 const PAGE: usize = PAGE_TOKENS as usize;
 
@@ -74,9 +81,9 @@ pub(super) struct Network {
     pages: Pages,
     pool: Arc<Pool>,
     work: Work,
-    /// Passes that only write, by how many conversations take part less one: a token of each goes in, and its logits come
-    /// out. All such passes differ in what is brought alone.
-    writing: Box<[OnceLock<Recorded>]>,
+    /// Passes that only write, by how many conversations take part less one: a token of each goes in, and its logits
+    /// come out. All such passes differ in what is brought alone. `None` where the driver does not record them.
+    writing: Box<[OnceLock<Option<Recorded>>]>,
     bytes: u64,
 }
 
@@ -163,8 +170,13 @@ impl Memory {
 }
 
 impl Network {
-    /// Reads the weights, and takes the memory that conversations within `bounds` need.
-    pub(super) fn load(file: &mut Gguf<'_>, place: &OnGpu, bounds: Bounds) -> Result<Self, Fault> {
+    /// Reads the weights, which `threads` lay out, and takes the memory that conversations within `bounds` need.
+    pub(super) fn load(
+        file: &mut Gguf<'_>,
+        place: &OnGpu,
+        bounds: Bounds,
+        threads: usize,
+    ) -> Result<Self, Fault> {
         let sizes = file.sizes()?;
         check(&sizes).map_err(|why| file.wrong(why))?;
         if bounds.open > MOST_OPEN {
@@ -173,9 +185,16 @@ impl Network {
                 "it says `batch {open}`, and on a GPU takes {MOST_OPEN} at most"
             )));
         }
+        if bounds.open.saturating_mul(room(bounds.context)) / PAGE > u32::MAX as usize {
+            let Bounds { open, context } = bounds;
+            return Err(Fault::setup(format!(
+                "{open} conversations of {context} tokens are more than a GPU remembers"
+            )));
+        }
         let needed = needed_bytes(file, &sizes, bounds);
         if needed.all() > place.memory_bytes {
-            let Needed { weights, pages, work } = needed;
+            let Needed { weights, pages, work, recorded } = needed;
+            let work = work.saturating_add(recorded);
             let Bounds { open, context } = bounds;
             return Err(Fault::setup(format!(
                 "it says `memory {}`, and takes {:#} of its GPU: {:#} for weights, {:#} for what {open} conversations \
@@ -188,15 +207,16 @@ impl Network {
             )));
         }
         let transformer = Transformer::load(&place.gpu)?;
-        let mut space = Space::new(&place.gpu, needed.all())?;
+        let mut space = Space::new(&place.gpu, needed.placed())?;
         let embeddings = file.tensor(EMBEDDINGS, &[sizes.vocabulary, sizes.hidden])?;
         let (name, outputs) = output(file, &sizes);
+        let mut loading = Loading { file, space: &mut space, threads };
         let output = if name == EMBEDDINGS {
-            matrix(&mut space, &[&embeddings]).while_doing("reading the embeddings")??
+            loading.matrix(&[(name, outputs)], sizes.hidden, Some(&embeddings))?
         } else {
-            read_matrix(file, &mut space, &[(name, outputs)], sizes.hidden)?
+            loading.matrix(&[(name, outputs)], sizes.hidden, None)?
         };
-        let layers = (0..sizes.layers).map(|index| Layer::load(file, &mut space, &sizes, index));
+        let layers = (0..sizes.layers).map(|index| loading.layer(&sizes, index));
         let layers = layers.collect::<Result<_, _>>()?;
         let norm = space.array_of(&file.floats("output_norm.weight", sizes.hidden)?)?;
         let turns = space.array_of(&turns(file, &sizes)?)?;
@@ -277,28 +297,16 @@ impl Network {
             transformer.norm(&state, &self.norm, &wanted, normal, self.sizes.epsilon)?;
             transformer.linear(&self.output, normal, logits, answers as u32, false)
         };
-        let only_writes = rows == feeds.len() && rows == answers;
-        match self.writing.get(rows.wrapping_sub(1)).filter(|_| only_writes) {
-            Some(writing) => self.recorded(writing, pass)?.run()?,
+        let writing = self.writing.get(rows.wrapping_sub(1)).filter(|_| rows == answers);
+        // What fails to be recorded can still be done, or says why not.
+        match writing.and_then(|place| place.get_or_init(|| self.transformer.record(pass).ok()).as_ref()) {
+            Some(recorded) => recorded.run()?,
             None => pass(&self.transformer)?,
         }
         for feed in feeds {
             feed.memory.tokens += feed.tokens.len();
         }
         self.work.logits.read(&mut to[..answers * self.sizes.vocabulary])
-    }
-
-    /// What is in `place`, or `pass` once it is recorded there.
-    fn recorded<'a>(
-        &self,
-        place: &'a OnceLock<Recorded>,
-        pass: impl FnOnce(&Transformer) -> Result<(), Fault>,
-    ) -> Result<&'a Recorded, Fault> {
-        if let Some(recorded) = place.get() {
-            return Ok(recorded);
-        }
-        let recorded = self.transformer.record(pass)?;
-        Ok(place.get_or_init(|| recorded))
     }
 
     /// Takes `state`, a row for each token, through all layers.
@@ -352,10 +360,10 @@ impl Step {
 }
 
 /// What a linear layer is made of: the names of tensors, each with its outputs.
-type Parts = Vec<(String, usize)>;
+type Parts = [(String, usize)];
 
 /// The linear layers of a layer, each with its inputs: projections, attention output, gate and up, down.
-fn linears(sizes: &Sizes, index: usize) -> [(Parts, usize); 4] {
+fn linears(sizes: &Sizes, index: usize) -> [(Vec<(String, usize)>, usize); 4] {
     let Sizes { hidden, inner, heads, .. } = *sizes;
     let queries = heads.queries * heads.width;
     let key_values = heads.key_values * heads.width;
@@ -378,25 +386,78 @@ fn output(file: &Gguf<'_>, sizes: &Sizes) -> (String, usize) {
     (name.to_owned(), sizes.vocabulary)
 }
 
-impl Layer {
-    fn load(file: &mut Gguf<'_>, space: &mut Space, sizes: &Sizes, index: usize) -> Result<Self, Fault> {
-        let name = |name: &str| format!("blk.{index}.{name}.weight");
-        let floats = |file: &mut Gguf<'_>, space: &mut Space, part: &str| {
-            space.array_of(&file.floats(&name(part), sizes.hidden)?)
-        };
+/// Reads layers from a file, and lays them out in a space.
+struct Loading<'a, 'b> {
+    file: &'a mut Gguf<'b>,
+    space: &'a mut Space,
+    threads: usize,
+}
+
+impl Loading<'_, '_> {
+    fn layer(&mut self, sizes: &Sizes, index: usize) -> Result<Layer, Fault> {
         let [projections, attention_output, gate_up, down] = linears(sizes, index);
-        let linear = |file: &mut Gguf<'_>, space: &mut Space, (parts, inputs): (Parts, usize)| {
-            read_matrix(file, space, &parts, inputs)
-        };
-        Ok(Self {
-            attention_norm: floats(file, space, "attn_norm")?,
-            projections: linear(file, space, projections)?,
-            attention_output: linear(file, space, attention_output)?,
-            feed_norm: floats(file, space, "ffn_norm")?,
-            gate_up: linear(file, space, gate_up)?,
-            down: linear(file, space, down)?,
+        Ok(Layer {
+            attention_norm: self.norm(index, "attn_norm", sizes)?,
+            projections: self.matrix(&projections.0, projections.1, None)?,
+            attention_output: self.matrix(&attention_output.0, attention_output.1, None)?,
+            feed_norm: self.norm(index, "ffn_norm", sizes)?,
+            gate_up: self.matrix(&gate_up.0, gate_up.1, None)?,
+            down: self.matrix(&down.0, down.1, None)?,
         })
     }
+
+    fn norm(&mut self, index: usize, name: &str, sizes: &Sizes) -> Result<Array<f32>, Fault> {
+        self.space.array_of(&self.file.floats(&format!("blk.{index}.{name}.weight"), sizes.hidden)?)
+    }
+
+    /// A linear layer of one or more tensors; `known` is the first, if it has been read.
+    fn matrix(&mut self, parts: &Parts, inputs: usize, known: Option<&QTensor>) -> Result<Matrix, Fault> {
+        let form = form(self.file, parts);
+        let outputs: usize = parts.iter().map(|(_, outputs)| outputs).sum();
+        let (mut halves, mut numbers) = (Vec::new(), None::<Numbers>);
+        for (name, outputs) in parts {
+            let read;
+            let tensor = if let Some(known) = known {
+                known
+            } else {
+                read = self.file.tensor(name, &[*outputs, inputs])?;
+                &read
+            };
+            if form == Form::Halves {
+                let mut more = to_halves(tensor).while_doing("reading weights")?;
+                if halves.is_empty() {
+                    halves = more;
+                } else {
+                    halves.append(&mut more);
+                }
+                continue;
+            }
+            let more = blocks::numbers(tensor).while_doing("reading weights")?.widened(form);
+            match &mut numbers {
+                Some(numbers) => numbers.append(more),
+                None => numbers = Some(more),
+            }
+        }
+        let (outputs, inputs) = (outputs as u32, inputs as u32);
+        let made = match &numbers {
+            Some(numbers) => Matrix::of_numbers(self.space, outputs, inputs, numbers, self.threads),
+            None => Matrix::new(self.space, outputs, inputs, &halves, self.threads),
+        };
+        made.map_err(|fault| {
+            let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+            self.file.wrong(format_args!("{}: {}", names.join(", "), fault.message))
+        })
+    }
+}
+
+/// How a linear layer's weights are kept, by what the file says of its tensors.
+fn form(file: &Gguf<'_>, parts: &Parts) -> Form {
+    let forms = parts.iter().map(|(name, _)| file.dtype(name).map_or(Form::Halves, blocks::form));
+    forms.reduce(Form::with).unwrap_or(Form::Halves)
+}
+
+fn to_halves(tensor: &QTensor) -> candle_core::Result<Vec<f16>> {
+    tensor.dequantize(&Device::Cpu)?.to_dtype(DType::F16)?.flatten_all()?.to_vec1()
 }
 
 impl Work {
@@ -460,7 +521,8 @@ fn check(sizes: &Sizes) -> Result<(), String> {
         return Err(format!("its rows are {width} wide, and on a GPU they are a multiple of {TILE}"));
     }
     let projected = heads.queries.saturating_add(2 * heads.key_values).saturating_mul(heads.width);
-    match [projected, 2 * inner, sizes.vocabulary].into_iter().find(|outputs| *outputs > MOST_OUTPUTS) {
+    match [projected, 2 * inner, hidden, sizes.vocabulary].into_iter().find(|outputs| *outputs > MOST_OUTPUTS)
+    {
         Some(outputs) => Err(format!("a layer has {outputs} outputs, and on a GPU at most {MOST_OUTPUTS}")),
         None => Ok(()),
     }
@@ -471,11 +533,17 @@ struct Needed {
     weights: u64,
     pages: u64,
     work: u64,
+    /// That the driver takes for recorded passes.
+    recorded: u64,
 }
 
 impl Needed {
+    const fn placed(&self) -> u64 {
+        self.weights.saturating_add(self.pages).saturating_add(self.work)
+    }
+
     const fn all(&self) -> u64 {
-        self.weights + self.pages + self.work
+        self.placed().saturating_add(self.recorded)
     }
 }
 
@@ -483,22 +551,22 @@ fn needed_bytes(file: &Gguf<'_>, sizes: &Sizes, bounds: Bounds) -> Needed {
     let Sizes { hidden, inner, heads, vocabulary, rotated, .. } = *sizes;
     let halves = Space::bytes_of::<f16>;
     let floats = |count: usize| Space::bytes_of::<f32>(count as u64);
-    let matrix = |parts: &[(String, usize)], inputs: usize| {
-        let forms = parts.iter().map(|(name, _)| file.dtype(name).map_or(Form::Halves, blocks::form));
+    let matrix = |parts: &Parts, inputs: usize| {
         let outputs: usize = parts.iter().map(|(_, outputs)| outputs).sum();
-        Matrix::bytes(forms.reduce(Form::with).unwrap_or(Form::Halves), outputs as u32, inputs as u32)
+        Matrix::bytes(form(file, parts), outputs as u32, inputs as u32)
     };
     let layers = (0..sizes.layers).map(|index| {
-        let linears = linears(sizes, index).iter().map(|(parts, inputs)| matrix(parts, *inputs)).sum::<u64>();
-        linears + 2 * floats(hidden)
+        let linears = linears(sizes, index);
+        linears.iter().map(|(parts, inputs)| matrix(parts, *inputs)).sum::<u64>() + 2 * floats(hidden)
     });
-    let weights = layers.sum::<u64>() + floats(hidden) + matrix(&[output(file, sizes)], hidden);
+    let weights = layers.fold(0, u64::saturating_add);
+    let rest = floats(hidden) + matrix(&[output(file, sizes)], hidden) + floats(rotated / 2);
     let rows = most_rows(bounds);
     let in_tiles = |width: usize| halves(Rows::elements(rows as u32, width as u32));
     let (seen, projected) = (heads.queries * heads.width, shape(sizes).projected() as usize);
     let step = Space::bytes_of::<u32>(step_numbers(sizes, bounds));
     Needed {
-        weights: weights + floats(rotated / 2),
+        weights: weights.saturating_add(rest),
         pages: halves(shape(sizes).page_elements() * u64::from(page_count(bounds))),
         work: step
             + in_tiles(hidden)
@@ -507,42 +575,8 @@ fn needed_bytes(file: &Gguf<'_>, sizes: &Sizes, bounds: Bounds) -> Needed {
             + floats(2 * rows * inner)
             + in_tiles(inner)
             + floats(bounds.open * vocabulary),
+        recorded: bounds.open.min(MOST_RECORDED) as u64
+            * (KERNELS * sizes.layers + 2) as u64
+            * RECORDED_BYTES,
     }
-}
-
-fn floats(tensor: &QTensor) -> candle_core::Result<Vec<f32>> {
-    tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()
-}
-
-/// A linear layer of one or more tensors, each with its outputs.
-fn read_matrix(
-    file: &mut Gguf<'_>,
-    space: &mut Space,
-    parts: &[(String, usize)],
-    inputs: usize,
-) -> Result<Matrix, Fault> {
-    let tensors = parts.iter().map(|(name, outputs)| file.tensor(name, &[*outputs, inputs]));
-    let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
-    matrix(space, &tensors.iter().collect::<Vec<_>>()).while_doing("reading weights")?
-}
-
-/// The same of tensors that are read.
-fn matrix(space: &mut Space, tensors: &[&QTensor]) -> candle_core::Result<Result<Matrix, Fault>> {
-    let (_, inputs) = tensors[0].shape().dims2()?;
-    let outputs: usize = tensors.iter().map(|tensor| tensor.shape().elem_count() / inputs).sum();
-    let [outputs, inputs] = [outputs, inputs].map(|count| count as u32);
-    let forms = tensors.iter().map(|tensor| blocks::form(tensor.dtype()));
-    let form = forms.reduce(Form::with).unwrap_or(Form::Halves);
-    if form == Form::Halves {
-        let mut weights = Vec::new();
-        for tensor in tensors {
-            weights.append(&mut floats(tensor)?);
-        }
-        return Ok(Matrix::new(space, outputs, inputs, &weights));
-    }
-    let mut all = blocks::numbers(tensors[0])?.widened(form);
-    for tensor in &tensors[1..] {
-        all.append(blocks::numbers(tensor)?.widened(form));
-    }
-    Ok(Matrix::of_numbers(space, outputs, inputs, &all))
 }

@@ -94,9 +94,9 @@ pub(super) fn load(
     let context = options.int("context", made_for.min(DEFAULT_CONTEXT) as i64, 1..=made_for as i64)? as usize;
     let max_open = place.batch.max.max(1) as usize;
     let network = match &place.gpu {
-        Some(place) => {
+        Some(on) => {
             let bounds = gpu::Bounds { open: max_open, context };
-            Network::Gpu(gpu::Network::load(&mut file, place, bounds)?.into())
+            Network::Gpu(gpu::Network::load(&mut file, on, bounds, place.cpus as usize)?.into())
         }
         None => Network::Host(network::Network::load(&mut file, place.cpus)?.into()),
     };
@@ -106,12 +106,14 @@ pub(super) fn load(
     }
     let grammars = Grammars::new(&vocabulary)?;
     let template = Template::load(&file, &vocabulary)?;
-    // The first pass arranges the weights for the processor, or brings the kernels of long passes to the GPU; no request
-    // should wait for that.
-    let mut memory = network.empty_memory();
-    let first = vec![0; network.first_tokens().min(context)];
+    // The first passes arrange the weights for the processor, or bring the kernels of long passes and of one token to
+    // the GPU; no request should wait for that.
     let mut logits = network.logits();
-    network.forward(&mut [Feed { tokens: &first, memory: &mut memory, wants_logits: true }], &mut logits)?;
+    for tokens in network.first_passes() {
+        let (first, mut memory) = (vec![0; (*tokens).min(context)], network.empty_memory());
+        let feed = Feed { tokens: &first, memory: &mut memory, wants_logits: true };
+        network.forward(&mut [feed], &mut logits)?;
+    }
     let keeps = options.int("prefix_cache", i64::from(u32::MAX), 0..=i64::from(u32::MAX))? as usize;
     let reader = Reader { vocabulary, grammars, template, defaults, context };
     let (waiting, open, parked, kept) = Default::default();

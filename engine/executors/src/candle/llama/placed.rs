@@ -72,11 +72,11 @@ impl Network {
         }
     }
 
-    /// Tokens of a pass after which no other is slow.
-    pub(super) const fn first_tokens(&self) -> usize {
+    /// Tokens of passes after which no other is slow.
+    pub(super) const fn first_passes(&self) -> &'static [usize] {
         match self {
-            Self::Host(_) => 2,
-            Self::Gpu(_) => gpu::CHUNK,
+            Self::Host(_) => &[2],
+            Self::Gpu(_) => &[gpu::CHUNK, 1],
         }
     }
 
