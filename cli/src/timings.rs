@@ -1,12 +1,12 @@
-//! `--timings`: what each component took, and what was left for replaying.
+//! `--timings`: what each component took, and what was left for replaying or what handing over took.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use corn_core::message::CallTrace;
-use corn_engine::Observer;
-use corn_plan::{ComponentId, Plan};
+use corn_engine::{Observer, RequestTrace};
+use corn_plan::{Bytes, ComponentId, Plan, Recording, StageId};
 use serde_json::{Value as Json, json};
 
 /// Collects what an engine does for one request.
@@ -37,9 +37,10 @@ impl Observer for Timings {
 /// The times of one request, in µs since it was submitted.
 pub(crate) struct Report {
     rows: Vec<Row>,
+    hand_overs: Vec<HandedOver>,
     total_us: u64,
-    /// How long at least one component worked.
-    working_us: u64,
+    /// How long at least one component worked; `None` if only their processes know.
+    working_us: Option<u64>,
 }
 
 /// One component; its calls together.
@@ -55,41 +56,108 @@ struct Row {
     batch: Option<f64>,
 }
 
+/// What was handed over of one value on one way.
+struct HandedOver {
+    value: String,
+    from: String,
+    to: String,
+    transport: &'static str,
+    items: u64,
+    bytes: u64,
+    /// Of all items together.
+    took_us: u64,
+    most_us: u64,
+}
+
+/// The calls of the last attempt, by component, in the order in which they started.
+fn rows(plan: &Plan, calls: &[CallTrace], from_us: u64) -> BTreeMap<ComponentId, Row> {
+    let last = calls.iter().map(|call| call.request.attempt).max();
+    let since = |us: u64| us.saturating_sub(from_us);
+    let mut rows = BTreeMap::new();
+    for call in calls.iter().filter(|call| Some(call.request.attempt) == last) {
+        let row = rows.entry(call.component).or_insert_with(|| Row {
+            component: plan.components[call.component].name.clone(),
+            calls: 0,
+            started_us: u64::MAX,
+            first_us: None,
+            ended_us: 0,
+            busy_us: 0,
+            items: 0,
+            batch: None,
+        });
+        row.calls += 1;
+        row.started_us = row.started_us.min(since(call.started_us));
+        row.first_us = row.first_us.into_iter().chain(call.first_us.map(since)).min();
+        row.ended_us = row.ended_us.max(since(call.ended_us));
+        row.items += call.items;
+    }
+    rows
+}
+
+/// In the order in which they began.
+fn sorted(rows: BTreeMap<ComponentId, Row>) -> Vec<Row> {
+    let mut rows: Vec<Row> = rows.into_values().collect();
+    rows.sort_by_key(|row| row.started_us);
+    rows
+}
+
 impl Timings {
     /// The report of a request that ran from `from_us` to `to_us` of the engine's clock.
     pub(crate) fn report(&self, plan: &Plan, from_us: u64, to_us: u64) -> Report {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        let mean = |(batches, calls): &(u64, u64)| *calls as f64 / *batches as f64;
-        let since = |us: u64| us.saturating_sub(from_us);
-        let mut rows: BTreeMap<ComponentId, Row> = BTreeMap::new();
-        for call in calls.iter() {
-            let row = rows.entry(call.component).or_insert_with(|| Row {
-                component: plan.components[call.component].name.clone(),
-                calls: 0,
-                started_us: u64::MAX,
-                first_us: None,
-                ended_us: 0,
-                busy_us: 0,
-                items: 0,
-                batch: batches.get(&call.component).map(mean),
-            });
-            row.calls += 1;
-            row.started_us = row.started_us.min(since(call.started_us));
-            row.first_us = row.first_us.into_iter().chain(call.first_us.map(since)).min();
-            row.ended_us = row.ended_us.max(since(call.ended_us));
-            row.items += call.items;
+        let mut rows = rows(plan, &calls, from_us);
+        for (component, row) in &mut rows {
+            row.batch = batches.get(component).map(|(batches, calls)| *calls as f64 / *batches as f64);
         }
         for (component, from, to) in busy.iter() {
             if let Some(row) = rows.get_mut(component) {
                 row.busy_us += to - from;
             }
         }
-        let mut rows: Vec<Row> = rows.into_values().collect();
-        rows.sort_by_key(|row| row.started_us);
         let intervals = busy.iter().map(|(_, from, to)| ((*from).max(from_us), (*to).min(to_us)));
-        Report { rows, total_us: to_us - from_us, working_us: union(intervals.collect()) }
+        let working_us = Some(union(intervals.collect()));
+        Report { rows: sorted(rows), hand_overs: Vec::new(), total_us: to_us - from_us, working_us }
+    }
+}
+
+impl Report {
+    /// Of what a deployment says of a request that took so long from `from_us`, in µs since 1970.
+    pub(crate) fn of_deployed(
+        plan: &Plan,
+        recording: &Recording,
+        trace: &RequestTrace,
+        from_us: u64,
+        total_us: u64,
+    ) -> Self {
+        let stage = |stage: StageId| -> String {
+            let names = plan.stages[stage].components.iter().map(|id| plan.components[*id].name.as_str());
+            names.collect::<Vec<_>>().join("+")
+        };
+        let last = trace.hand_overs.iter().map(|handed| handed.request.attempt).max();
+        let mut ways: BTreeMap<_, HandedOver> = BTreeMap::new();
+        for handed in trace.hand_overs.iter().filter(|handed| Some(handed.request.attempt) == last) {
+            let transport = handed.transport.name();
+            let way = ways.entry((handed.from, handed.to, handed.value, transport));
+            let way = way.or_insert_with(|| HandedOver {
+                value: recording.values[handed.value].name.clone(),
+                from: stage(handed.from),
+                to: stage(handed.to),
+                transport,
+                items: 0,
+                bytes: 0,
+                took_us: 0,
+                most_us: 0,
+            });
+            let took_us = handed.taken_us.saturating_sub(handed.sent_us);
+            way.items += 1;
+            way.bytes += handed.bytes;
+            way.took_us += took_us;
+            way.most_us = way.most_us.max(took_us);
+        }
+        let rows = sorted(rows(plan, &trace.calls, from_us));
+        Self { rows, hand_overs: ways.into_values().collect(), total_us, working_us: None }
     }
 }
 
@@ -107,48 +175,109 @@ fn union(mut intervals: Vec<(u64, u64)>) -> u64 {
     covered
 }
 
+fn ms(us: u64) -> String {
+    format!("{:.1}", us as f64 / 1000.0)
+}
+
 impl Report {
-    /// A table for people.
+    /// Tables for people.
     pub(crate) fn to_text(&self) -> String {
-        let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
         let width = self.rows.iter().map(|row| row.component.len()).max().unwrap_or(0).max(9);
+        let knows_work = self.working_us.is_some();
         let mut text = format!(
-            "{:width$}  {:>5}  {:>10}  {:>10}  {:>10}  {:>10}  {:>6}  {:>6}   (ms since the request)\n",
-            "component", "calls", "started", "first item", "ended", "worked", "items", "batch"
+            "{:width$}  {:>5}  {:>10}  {:>10}  {:>10}",
+            "component", "calls", "started", "first item", "ended"
         );
+        let more = if knows_work {
+            format!("  {:>10}  {:>6}  {:>6}", "worked", "items", "batch")
+        } else {
+            format!("  {:>6}", "items")
+        };
+        text += &more;
+        text += "   (ms since the request)\n";
         for row in &self.rows {
             let (started, ended, busy) = (ms(row.started_us), ms(row.ended_us), ms(row.busy_us));
             let first = row.first_us.map_or_else(|| "-".to_owned(), ms);
             let batch = row.batch.map_or_else(|| "-".to_owned(), |batch| format!("{batch:.1}"));
             let (name, calls, items) = (&row.component, row.calls, row.items);
             // Writing to a string succeeds.
-            let _ = writeln!(
-                text,
-                "{name:width$}  {calls:>5}  {started:>10}  {first:>10}  {ended:>10}  {busy:>10}  {items:>6}  {batch:>6}"
-            );
+            let _ = write!(text, "{name:width$}  {calls:>5}  {started:>10}  {first:>10}  {ended:>10}");
+            let _ = if knows_work {
+                writeln!(text, "  {busy:>10}  {items:>6}  {batch:>6}")
+            } else {
+                writeln!(text, "  {items:>6}")
+            };
         }
-        let own = self.total_us.saturating_sub(self.working_us);
-        let share = 100.0 * own as f64 / self.total_us.max(1) as f64;
-        let (total, working, own) = (ms(self.total_us), ms(self.working_us), ms(own));
+        self.hand_overs_to(&mut text);
+        let total = ms(self.total_us);
+        let _ = match self.working_us {
+            Some(working_us) => {
+                let own = self.total_us.saturating_sub(working_us);
+                let share = 100.0 * own as f64 / self.total_us.max(1) as f64;
+                let (working, own) = (ms(working_us), ms(own));
+                writeln!(
+                    text,
+                    "total {total} ms: components worked for {working} ms, replaying took {own} ms ({share:.2} %)"
+                )
+            }
+            None => writeln!(text, "total {total} ms, from here and back"),
+        };
+        text
+    }
+
+    fn hand_overs_to(&self, text: &mut String) {
+        if self.hand_overs.is_empty() {
+            return;
+        }
+        let ways = self.hand_overs.iter().map(|way| format!("{} -> {}", way.from, way.to));
+        let ways: Vec<String> = ways.collect();
+        let width = |longest: Option<usize>, title: &str| longest.unwrap_or(0).max(title.len());
+        let value = width(self.hand_overs.iter().map(|way| way.value.len()).max(), "handed over");
+        let way = width(ways.iter().map(String::len).max(), "from -> to");
         let _ = writeln!(
             text,
-            "total {total} ms: components worked for {working} ms, replaying took {own} ms ({share:.2} %)"
+            "{:value$}  {:way$}  {:7}  {:>6}  {:>9}  {:>9}  {:>9}   (ms on the way)",
+            "handed over", "from -> to", "by", "items", "together", "mean", "longest"
         );
-        text
+        for (handed, route) in self.hand_overs.iter().zip(&ways) {
+            let HandedOver { value: name, transport, items, took_us, most_us, .. } = handed;
+            let bytes = format!("{:#}", Bytes(handed.bytes));
+            let (mean, most) = (took_us.div_ceil(*items), *most_us);
+            let [mean, most] = [mean, most].map(|us| format!("{:.3}", us as f64 / 1000.0));
+            let _ = writeln!(
+                text,
+                "{name:value$}  {route:way$}  {transport:7}  {items:>6}  {bytes:>9}  {mean:>9}  {most:>9}"
+            );
+        }
     }
 
     /// The same for scripts, in µs.
     pub(crate) fn to_json(&self) -> Json {
-        let rows = self.rows.iter().map(|row| {
-            json!({
-                "component": row.component, "calls": row.calls, "started_us": row.started_us, "first_item_us": row.first_us,
-                "ended_us": row.ended_us, "worked_us": row.busy_us, "items": row.items, "mean_batch": row.batch,
-            })
+        let calls = self.rows.iter().map(|row| {
+            let mut call = json!({
+                "component": row.component, "calls": row.calls, "started_us": row.started_us,
+                "first_item_us": row.first_us, "ended_us": row.ended_us, "items": row.items,
+            });
+            if self.working_us.is_some() {
+                call["worked_us"] = json!(row.busy_us);
+                call["mean_batch"] = json!(row.batch);
+            }
+            call
         });
-        json!({
-            "calls": rows.collect::<Vec<_>>(), "total_us": self.total_us, "worked_us": self.working_us,
-            "replay_us": self.total_us.saturating_sub(self.working_us),
-        })
+        let mut report = json!({ "calls": calls.collect::<Vec<_>>(), "total_us": self.total_us });
+        if let Some(working_us) = self.working_us {
+            report["worked_us"] = json!(working_us);
+            report["replay_us"] = json!(self.total_us.saturating_sub(working_us));
+        } else {
+            let hand_overs = self.hand_overs.iter().map(|way| {
+                json!({
+                    "value": way.value, "from": way.from, "to": way.to, "by": way.transport, "items": way.items,
+                    "bytes": way.bytes, "took_us": way.took_us, "longest_us": way.most_us,
+                })
+            });
+            report["hand_overs"] = hand_overs.collect();
+        }
+        report
     }
 }
 

@@ -90,6 +90,40 @@ fn chain(stages: usize) -> String {
     format!("{program}{graph}\ncluster one {{ node here {{ cpu 16 memory 8GiB }} }}\n{place}\n")
 }
 
+/// What a request took is said by the processes that it went through: each call, and each hand-over between them.
+#[test]
+fn a_call_says_what_it_took() {
+    let up = Up::new("chain", &chain(3), &[]);
+    let asked = ["call", "chain", "--in", "text=corn", "--timings"];
+    let said: Json =
+        serde_json::from_str(&up.run(&[&asked[..], &["--json"]].concat()).good().stdout).unwrap();
+    let (timings, us) = (&said["timings"], |of: &Json, name: &str| of[name].as_u64().unwrap());
+    assert_eq!(said["outputs"]["result"], "CORN");
+    let calls = timings["calls"].as_array().unwrap();
+    let names: Vec<&str> = calls.iter().map(|call| call["component"].as_str().unwrap()).collect();
+    assert_eq!(names, ["s0", "s1", "s2"]);
+    assert!(calls.iter().all(|call| (us(call, "calls"), us(call, "items")) == (1, 1)), "{timings}");
+    assert!(calls.iter().all(|call| us(call, "started_us") <= us(call, "ended_us")), "{timings}");
+    let ways: Vec<[&str; 3]> = (timings["hand_overs"].as_array().unwrap().iter())
+        .map(|way| ["from", "to", "by"].map(|what| way[what].as_str().unwrap()))
+        .collect();
+    assert_eq!(ways, [["s0", "s1", "shm"], ["s1", "s2", "shm"]]);
+    assert!(timings["hand_overs"].as_array().unwrap().iter().all(|way| us(way, "bytes") == 4), "{timings}");
+    assert!(us(timings, "total_us") > 0, "{timings}");
+
+    let written = up.run(&asked).good();
+    assert_eq!(written.stdout, "CORN");
+    let lines: Vec<&str> = written.stderr.lines().collect();
+    assert!(
+        lines.len() == 8 && lines[0].starts_with("component") && lines[4].starts_with("handed over"),
+        "{lines:#?}"
+    );
+    // Nothing is told of what is refused, and nothing waits for it.
+    let refused = up.run(&["call", "chain", "--in", &format!("text={}", "x".repeat(65)), "--timings"]);
+    assert!(refused.code != 0 && refused.stderr.contains("over the bound of 64 bytes"), "{}", refused.stderr);
+    up.wait_for_rest();
+}
+
 /// How many messages the workers have sent, by kind.
 fn sent(up: &Up) -> BTreeMap<String, u64> {
     let mut sent = BTreeMap::new();

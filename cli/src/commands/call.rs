@@ -8,14 +8,14 @@ mod whom;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{ArgGroup, Args};
 use corn_core::message::Priority;
 use corn_core::{Blame, Fault};
 use corn_engine::Ask;
-use corn_plan::RecordingId;
 use corn_plan::ids::Id;
+use corn_plan::{Plan, RecordingId};
 use serde_json::json;
 
 use crate::commands::call::load::load;
@@ -23,19 +23,20 @@ use crate::commands::call::measured::Measured;
 use crate::commands::call::server::Reach;
 use crate::commands::call::whom::{Deployment, Whom};
 use crate::commands::ps::local;
-use crate::commands::{print, told_to_stop};
+use crate::commands::{print, say, told_to_stop};
 use crate::failure::Failure;
 use crate::request::answer::take;
 use crate::request::outputs::Outputs;
 use crate::request::way::{Way, Ways};
 use crate::request::{Binding, bindings, inputs};
 use crate::state::State;
+use crate::timings::Report;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("whom").args(["name", "at"]).required(true))]
 #[command(after_help = "\
 Examples:
-  corn call assistant --in speech=@question.wav --out voice=answer.wav
+  corn call assistant --in speech=@question.wav --out voice=answer.wav --timings
   corn call hello --in prompt=\"Name three colours\"
   corn call shout --in text=hello --repeat 10000 --concurrency 64
   corn call --at http://localhost:8001 --in prompt=\"Name three colours\"
@@ -60,6 +61,9 @@ pub(crate) struct Call {
     /// Print one JSON object when it is over.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print what each component took, and each hand-over between stages, to standard error.
+    #[arg(long, conflicts_with_all = ["repeat", "at"])]
+    timings: bool,
     /// Give up when it takes longer than this, such as 30s or 2min.
     #[arg(long, value_name = "DURATION", value_parser = crate::args::duration)]
     deadline: Option<Duration>,
@@ -118,9 +122,41 @@ async fn deployed(
         inputs: inputs::read(way, given)?,
         deadline: args.deadline,
         priority: args.priority,
-        is_traced: false,
+        is_traced: args.timings,
     };
-    answered(args, &Deployment { state: state.clone(), plan: plan.hash(), ask }, way, asked, measured).await
+    let deployment = Deployment { state: state.clone(), plan: plan.hash(), ask };
+    if args.timings {
+        return timed(args, &deployment, plan.plan(), way, asked).await;
+    }
+    answered(args, &deployment, way, asked, measured).await
+}
+
+/// Asks once, and says what it took.
+async fn timed(
+    args: &Call,
+    whom: &Deployment,
+    plan: &Plan,
+    way: &Way,
+    asked: &[Binding],
+) -> Result<(), Failure> {
+    let mut outputs = Outputs::open(way, asked, args.json)?;
+    let line = whom.connect().await?;
+    let (began, from) = (Instant::now(), SystemTime::now());
+    let mut took = Duration::ZERO;
+    let mut answer = whom.ask(line).await;
+    take(&mut answer, &mut outputs, || took = began.elapsed()).await?;
+    let report = outputs.finish()?;
+    let trace = answer.trace().await?;
+    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let from_us = us(from.duration_since(UNIX_EPOCH).unwrap_or_default());
+    let recording = &plan.recordings[whom.ask.recording];
+    let timings = Report::of_deployed(plan, recording, &trace, from_us, us(took));
+    if args.json {
+        let timings = timings.to_json();
+        return print(&format!("{}\n", json!({ "route": way.route, "outputs": report, "timings": timings })));
+    }
+    say(timings.to_text().trim_end());
+    Ok(())
 }
 
 /// Asks, once or as often as is wanted.

@@ -13,10 +13,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::generations::Translated;
+use super::noted::Note;
 use super::{Deployment, Generations, Standing, Status, Switchboard};
 use crate::client::Piece;
 use crate::engine::Ask;
-use crate::wire::control::{read, write};
+use crate::wire::control::{Called, Handed, read, write};
 use crate::wire::link::{Inbox, Outbox, Socket};
 use crate::wire::{Frame, Writer};
 
@@ -63,6 +65,8 @@ pub(crate) enum Reply {
     Done,
     /// It cannot be.
     Refused(String),
+    /// What the request took that is over.
+    Traced { calls: Vec<Called>, hand_overs: Vec<Handed> },
 }
 
 /// What whoever runs a deployment has to see to.
@@ -175,9 +179,9 @@ async fn answer(socket: Socket, generations: Arc<Generations>, orders: Unbounded
                 };
                 send(&out, &Frame::Control(write(&reply)));
             }
-            Ok(Frame::Ask { plan, recording, inputs, deadline_us, priority }) => {
+            Ok(Frame::Ask { plan, recording, inputs, deadline_us, priority, is_traced }) => {
                 let deadline = deadline_us.map(Duration::from_micros);
-                let ask = Ask { recording, inputs, deadline, priority, is_traced: false };
+                let ask = Ask { recording, inputs, deadline, priority, is_traced };
                 call(plan, ask, &generations, &out, &mut inbox).await;
             }
             _ => return,
@@ -287,21 +291,49 @@ fn scaled(plan: &Plan, component: &str, replicas: u32) -> Result<Order, String> 
     Ok(Order::Keep { kept: kept.to_vec(), gone: gone.to_vec() })
 }
 
-/// Answers a request. Whoever asked cancels it by going away.
+/// Whoever asked has gone.
+struct Gone;
+
+/// Answers a request, and says what it took if it is traced. Whoever asked cancels it by going away.
 async fn call(plan: PlanHash, ask: Ask, generations: &Generations, out: &Outbox, inbox: &mut Inbox) {
-    let mut answer = match generations.submit(plan, ask) {
-        Ok(answer) => answer,
+    let is_traced = ask.is_traced;
+    let note = match generations.submit(plan, ask) {
+        Ok(answer) => match passed_on(answer, out, inbox).await {
+            Ok(note) => note,
+            Err(Gone) => return,
+        },
         Err(fault) => {
             send(out, &Frame::Piece(Some(Piece::Failed(fault))));
-            return send(out, &Frame::Piece(None));
+            send(out, &Frame::Piece(None));
+            None
         }
     };
+    if !is_traced {
+        return;
+    }
+    let (calls, hand_overs) = match note {
+        None => (Vec::new(), Vec::new()),
+        Some(note) => tokio::select! {
+            whole = note.whole() => whole,
+            // Nothing is said while an answer comes; so this is the end of the connection.
+            _ = inbox.next() => return,
+        },
+    };
+    send(out, &Frame::Control(write(&Reply::Traced { calls, hand_overs })));
+}
+
+/// Passes an answer on. Gives what will be told of it, if it is traced and has not failed.
+async fn passed_on(mut answer: Translated, out: &Outbox, inbox: &mut Inbox) -> Result<Option<Note>, Gone> {
+    let mut note = answer.note();
     let mut left = answer.outputs();
     let pieces = async {
         while left > 0
             && let Some(piece) = answer.next().await
         {
             left -= usize::from(matches!(piece, Piece::End { .. }));
+            if matches!(piece, Piece::Failed(_)) {
+                note = None;
+            }
             out.queue(written(&Frame::Piece(Some(piece))));
             // What is there already crosses in the same write.
             if left > 0 && !answer.has_next() {
@@ -312,9 +344,12 @@ async fn call(plan: PlanHash, ask: Ask, generations: &Generations, out: &Outbox,
         out.flush();
     };
     tokio::select! {
-        () = pieces => answer.leave(),
-        // Nothing is said while an answer comes; so this is the end of the connection, and `answer` cancels.
-        _ = inbox.next() => {}
+        () = pieces => {
+            answer.leave();
+            Ok(note)
+        }
+        // As above; `answer` cancels.
+        _ = inbox.next() => Err(Gone),
     }
 }
 

@@ -10,6 +10,7 @@ use corn_plan::{PlanHash, Recording, Verified};
 use futures_util::future::select_all;
 use tokio::sync::watch;
 
+use super::noted::Note;
 use super::{Deployment, Status};
 use crate::client::{Answer, Piece};
 use crate::engine::Ask;
@@ -38,6 +39,8 @@ pub(crate) struct Translated {
     answer: Answer,
     /// Where each output of it stands in the recording that was asked for.
     outputs: Vec<usize>,
+    /// What will be told of it, if it is traced.
+    note: Option<Note>,
 }
 
 impl Generations {
@@ -136,13 +139,13 @@ impl Generations {
         let asked = &known.recordings[ask.recording];
         if plan == now.engine().plan().hash() {
             let outputs = (0..asked.outputs.len()).collect();
-            return Ok(Translated { answer: now.engine().submit(ask), outputs });
+            return Ok(Translated::submit(&now, ask, outputs));
         }
         let engine = now.engine();
         let wanted: Vec<String> = asked.outputs.iter().map(|output| output.name.clone()).collect();
         let recording = engine.look_up(&engine.signature(&asked.graph, &ask.inputs, &wanted))?;
         let outputs = translate(asked, &engine.plan().plan().recordings[recording])?;
-        Ok(Translated { answer: engine.submit(Ask { recording, ..ask }), outputs })
+        Ok(Translated::submit(&now, Ask { recording, ..ask }, outputs))
     }
 
     /// Never the same again once something has changed: what is counted by one that went is made up for.
@@ -183,6 +186,18 @@ fn translate(asked: &Recording, found: &Recording) -> Result<Vec<usize>, Fault> 
 }
 
 impl Translated {
+    fn submit(deployment: &Deployment, ask: Ask, outputs: Vec<usize>) -> Self {
+        let is_traced = ask.is_traced;
+        let answer = deployment.engine().submit(ask);
+        let note = is_traced.then(|| deployment.note(answer.request()));
+        Self { answer, outputs, note }
+    }
+
+    /// What will be told of it, if it is traced.
+    pub(super) const fn note(&mut self) -> Option<Note> {
+        self.note.take()
+    }
+
     /// How many outputs there are.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs.len()

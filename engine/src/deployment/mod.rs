@@ -7,6 +7,7 @@
 mod control;
 mod generations;
 mod members;
+mod noted;
 mod remote;
 mod switchboard;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use corn_core::Fault;
 use corn_core::coordinator::Patience;
-use corn_core::message::{CoordinatorEvent, Seat, WorkerEvent};
+use corn_core::message::{CoordinatorEvent, RequestId, Seat, WorkerEvent};
 use corn_plan::{RecordingId, Verified, WorkerId};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -39,11 +40,12 @@ use crate::wire::link::{Inbox, Outbox, Socket};
 pub use control::{Order, Update, serve_control};
 pub use generations::Generations;
 pub use members::{Member, SeenGpu, Standing, Started, Status};
-pub use remote::{Remote, RemoteAnswer};
+pub use remote::{Remote, RemoteAnswer, RequestTrace};
 pub use switchboard::Switchboard;
 
 use members::Members;
 pub(crate) use members::host_name;
+use noted::{Note, Noted};
 
 /// A worker that is silent gets no new replays after this.
 const SUSPECT_AFTER: Duration = Duration::from_secs(1);
@@ -84,7 +86,7 @@ pub(crate) struct Shared {
     /// How often something about the workers has changed.
     changes: watch::Sender<u64>,
     sent: Sent,
-    observer: Arc<dyn Observer>,
+    observer: Arc<Noted>,
 }
 
 impl Deployment {
@@ -107,8 +109,9 @@ impl Deployment {
         let idle = move |worker| {
             let _ = drained.send(worker);
         };
-        let (engine, told) =
-            Engine::without_workers(Arc::clone(plan), &recordings, patience, Arc::clone(&observer), idle);
+        let observer = Arc::new(Noted::new(observer));
+        let watched = Arc::clone(&observer) as Arc<dyn Observer>;
+        let (engine, told) = Engine::without_workers(Arc::clone(plan), &recordings, patience, watched, idle);
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             engine: Arc::clone(&engine),
@@ -157,6 +160,11 @@ impl Deployment {
     }
 
     /// What it replays, as text.
+    /// What is told of `request`, which was traced and just submitted.
+    pub(crate) fn note(&self, request: RequestId) -> Note {
+        self.shared.observer.note(request, self.engine.desk.clock)
+    }
+
     pub(crate) fn plan_text(&self) -> &str {
         &self.shared.plan_text
     }
@@ -424,8 +432,12 @@ async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
             Ok(Frame::Alive(vitals)) => shared.lock().alive(seat, vitals),
             Ok(Frame::Control(json)) => match read(&json) {
                 Ok(Control::Worked(work)) => shared.lock().worked(seat, work),
-                Ok(Control::Called(called)) => shared.observer.call(&called.trace(engine.desk.clock)),
-                Ok(Control::Handed(handed)) => shared.observer.hand_over(&handed.trace(engine.desk.clock)),
+                Ok(Control::Called(called)) => {
+                    shared.observer.call(&called.trace(|us| engine.desk.clock.of_unix_us(us)));
+                }
+                Ok(Control::Handed(handed)) => {
+                    shared.observer.hand_over(&handed.trace(|us| engine.desk.clock.of_unix_us(us)));
+                }
                 _ => return,
             },
             _ => return,

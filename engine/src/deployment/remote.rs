@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use corn_core::Fault;
+use corn_core::message::CallTrace;
 use corn_plan::{Plan, PlanHash, Verified, WorkerId, verify};
 
 use super::Status;
 use super::control::{Command, Reply};
 use crate::client::Piece;
 use crate::engine::Ask;
+use crate::observe::HandOverTrace;
 use crate::wire::Frame;
 use crate::wire::control::{read, write};
 use crate::wire::link::{Inbox, Outbox, Socket};
@@ -106,13 +108,12 @@ impl Remote {
         self.order(&Command::Down).await
     }
 
-    /// Asks for the answer to a request, which is not traced; `plan` is the one that its recording is of. Dropping it
-    /// cancels the request.
+    /// Asks for the answer to a request; `plan` is the one that its recording is of. Dropping it cancels the request.
     pub fn call(self, plan: PlanHash, ask: Ask) -> RemoteAnswer {
-        let Ask { recording, inputs, deadline, priority, .. } = ask;
+        let Ask { recording, inputs, deadline, priority, is_traced } = ask;
         let deadline_us = deadline.map(|deadline| u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
-        self.send(&Frame::Ask { plan, recording, inputs, deadline_us, priority });
-        RemoteAnswer { remote: self, is_over: false }
+        self.send(&Frame::Ask { plan, recording, inputs, deadline_us, priority, is_traced });
+        RemoteAnswer { remote: self, is_over: false, is_traced }
     }
 
     async fn order(&mut self, command: &Command) -> Result<(), Fault> {
@@ -154,6 +155,17 @@ fn nonsense() -> Fault {
 pub struct RemoteAnswer {
     remote: Remote,
     is_over: bool,
+    /// What it took is said when it is over, and was not taken yet.
+    is_traced: bool,
+}
+
+/// What a request took; times are in µs since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestTrace {
+    /// The calls that have ended.
+    pub calls: Vec<CallTrace>,
+    /// What came to another stage.
+    pub hand_overs: Vec<HandOverTrace>,
 }
 
 impl RemoteAnswer {
@@ -173,13 +185,29 @@ impl RemoteAnswer {
         }
     }
 
+    /// What a traced request took, once its last piece has come and everything that it held is given back; nothing of one
+    /// that failed.
+    pub async fn trace(&mut self) -> Result<RequestTrace, Fault> {
+        if !self.is_over || !std::mem::take(&mut self.is_traced) {
+            return Ok(RequestTrace::default());
+        }
+        let Frame::Control(json) = self.remote.frame().await? else { return Err(nonsense()) };
+        match read(&json) {
+            Ok(Reply::Traced { calls, hand_overs }) => Ok(RequestTrace {
+                calls: calls.iter().map(|call| call.trace(|us| us)).collect(),
+                hand_overs: hand_overs.iter().map(|handed| handed.trace(|us| us)).collect(),
+            }),
+            _ => Err(nonsense()),
+        }
+    }
+
     /// The connection, for the next request, if this one is over.
     pub fn into_remote(self) -> Option<Remote> {
-        self.is_over.then_some(self.remote)
+        (self.is_over && !self.is_traced).then_some(self.remote)
     }
 
     fn broken(&mut self, fault: Fault) -> Piece {
-        self.is_over = true;
+        (self.is_over, self.is_traced) = (true, false);
         Piece::Failed(fault)
     }
 }

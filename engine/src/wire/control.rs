@@ -11,7 +11,7 @@ use crate::deployment::SeenGpu;
 use crate::observe::HandOverTrace;
 
 /// The version of everything in [`crate::wire`]; both ends must have the same.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Something said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,22 +129,22 @@ impl Called {
         }
     }
 
-    /// The trace, by `clock`.
-    pub(crate) fn trace(&self, clock: Clock) -> CallTrace {
+    /// The trace; `of` makes times since 1970 those that are wanted.
+    pub(crate) fn trace(&self, of: impl Fn(u64) -> u64) -> CallTrace {
         CallTrace {
             request: RequestId { number: self.request, attempt: self.attempt },
             component: ComponentId(self.component),
-            started_us: clock.of_unix_us(self.started_us),
-            first_us: self.first_us.map(|us| clock.of_unix_us(us)),
-            ended_us: clock.of_unix_us(self.ended_us),
+            started_us: of(self.started_us),
+            first_us: self.first_us.map(&of),
+            ended_us: of(self.ended_us),
             items: self.items,
         }
     }
 }
 
 impl Handed {
-    /// Of a trace whose times are in µs since 1970.
-    pub(crate) fn new(trace: &HandOverTrace) -> Self {
+    /// Of a trace; `of` makes its times those since 1970.
+    pub(crate) fn new(trace: &HandOverTrace, of: impl Fn(u64) -> u64) -> Self {
         Self {
             request: trace.request.number,
             attempt: trace.request.attempt,
@@ -153,13 +153,13 @@ impl Handed {
             value: trace.value.0,
             transport: trace.transport.name().to_owned(),
             bytes: trace.bytes,
-            sent_us: trace.sent_us,
-            taken_us: trace.taken_us,
+            sent_us: of(trace.sent_us),
+            taken_us: of(trace.taken_us),
         }
     }
 
-    /// The trace, by `clock`.
-    pub(crate) fn trace(&self, clock: Clock) -> HandOverTrace {
+    /// As [`Called::trace`].
+    pub(crate) fn trace(&self, of: impl Fn(u64) -> u64) -> HandOverTrace {
         HandOverTrace {
             request: RequestId { number: self.request, attempt: self.attempt },
             from: StageId(self.from),
@@ -170,8 +170,8 @@ impl Handed {
                 .find(|transport| transport.name() == self.transport)
                 .unwrap_or(Transport::SharedMemory),
             bytes: self.bytes,
-            sent_us: clock.of_unix_us(self.sent_us),
-            taken_us: clock.of_unix_us(self.taken_us),
+            sent_us: of(self.sent_us),
+            taken_us: of(self.taken_us),
         }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) enum Frame {
         inputs: Vec<(String, Datum)>,
         deadline_us: Option<u64>,
         priority: Priority,
+        is_traced: bool,
     },
     /// A piece of the answer to that; `None` when it is over.
     Piece(Option<Piece>),
@@ -224,7 +225,7 @@ impl Frame {
                 to.u8(ALIVE);
                 vitals.each().into_iter().for_each(|value| to.u64(value));
             }
-            Self::Ask { plan, recording, inputs, deadline_us, priority } => {
+            Self::Ask { plan, recording, inputs, deadline_us, priority, is_traced } => {
                 to.u8(ASK);
                 to.u64(plan.0);
                 to.u32(recording.0);
@@ -236,6 +237,7 @@ impl Frame {
                 to.option(*deadline_us, Writer::u64);
                 to.u8(PRIORITIES.iter().position(|known| known == priority).expect("every class is listed")
                     as u8);
+                to.u8(u8::from(*is_traced));
             }
             Self::Piece(piece) => {
                 to.u8(PIECE);
@@ -444,7 +446,8 @@ fn get_ask(from: &mut Reader<'_>) -> Result<Frame, Malformed> {
     let deadline_us = from.option(Reader::u64)?;
     let priority = PRIORITIES.get(usize::from(from.u8()?)).copied();
     let priority = priority.ok_or_else(|| Malformed("a priority that does not exist".to_owned()))?;
-    Ok(Frame::Ask { plan, recording, inputs, deadline_us, priority })
+    let is_traced = from.u8()? != 0;
+    Ok(Frame::Ask { plan, recording, inputs, deadline_us, priority, is_traced })
 }
 
 fn put_piece(to: &mut Writer, piece: Option<&Piece>, lender: &mut Option<&mut dyn Lend>) -> Result<(), Full> {

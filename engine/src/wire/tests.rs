@@ -188,6 +188,7 @@ fn frames() -> Vec<Frame> {
             inputs: vec![("prompt".to_owned(), Datum::text("hi"))],
             deadline_us: Some(5),
             priority: Priority::High,
+            is_traced: true,
         },
         Frame::Piece(Some(piece)),
         Frame::Piece(Some(Piece::Failed(fault))),
