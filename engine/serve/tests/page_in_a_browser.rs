@@ -60,7 +60,11 @@ async fn a_newcomer_finds_what_there_is_and_tries_it() {
     let status = tokio::time::timeout(PATIENCE, command.status()).await;
     let said = std::fs::read_to_string(&log).unwrap();
     assert!(status.is_ok_and(|status| status.unwrap().success()), "{said}");
-    assert!(said.trim_end().ends_with("all as expected"), "{said}");
+    if let Some(why) = said.lines().find(|line| line.starts_with("SKIPPED")) {
+        eprintln!("{why}");
+    } else {
+        assert!(said.trim_end().ends_with("all as expected"), "{said}");
+    }
     open.idle().await;
     open.stop().await;
     locked.stop().await;

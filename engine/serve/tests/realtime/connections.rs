@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Talk, response};
-use crate::support::{PROGRAM, Server};
+use crate::support::{PROGRAM, Server, may_open};
 
 const SERVICE_RESTART: u16 = 1001;
 const TOO_LARGE: u16 = 1009;
@@ -158,6 +158,9 @@ fn memory_bytes() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_idle_sessions_cost_little_and_end_together() {
+    if !may_open(3000) {
+        return;
+    }
     let server = Server::start(PROGRAM, 4, None).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let tasks_before = tasks();

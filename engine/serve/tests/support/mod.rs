@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "test code: what is wrong here fails the test")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped must be seen to be")]
 
 pub(crate) mod certificates;
 pub(crate) mod changes;
@@ -36,6 +37,19 @@ pub(crate) fn without_deadline() -> String {
     let program = PROGRAM.replace("    deadline 3s\n", "");
     assert_ne!(program, PROGRAM);
     program
+}
+
+/// Whether this process may have so many open files: a connection is one at both of its ends, and many systems let a
+/// process have few unless it asks for more.
+pub(crate) fn may_open(files: u64) -> bool {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    let is_enough = maximum.is_none_or(|maximum| maximum >= files);
+    if !is_enough {
+        eprintln!("SKIPPED: no more than {maximum:?} files may be open here, and {files} are needed");
+    }
+    is_enough
 }
 
 struct NoModules;
