@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::memory::host;
 use crate::{
-    CAPTURES, ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, NOT_READY, SUCCESS,
-    Status, is_refused, machine, put, transformer,
+    CAPTURES, ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, NOT_READY,
+    OUT_OF_MEMORY, SUCCESS, Status, is_refused, machine, put, transformer,
 };
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -124,6 +124,9 @@ pub extern "C" fn cuStreamQuery(_stream: *mut Stream) -> Status {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuStreamBeginCapture_v2(stream: *mut Stream, _mode: c_uint) -> Status {
+    if is_refused("cuStreamBeginCapture_v2") {
+        return OUT_OF_MEMORY;
+    }
     // SAFETY: a handle that `cuStreamCreate` gave, and that was not destroyed.
     let Some(stream) = (unsafe { stream.as_ref() }) else { return INVALID_HANDLE };
     let began = stream.captured().replace(Vec::new());
@@ -144,6 +147,9 @@ pub extern "C" fn cuGraphInstantiateWithFlags(
     graph: *const Graph,
     _flags: u64,
 ) -> Status {
+    if is_refused("cuGraphInstantiateWithFlags") {
+        return OUT_OF_MEMORY;
+    }
     // SAFETY: a handle that `cuStreamEndCapture` gave, and that was not destroyed.
     let Some(graph) = (unsafe { graph.as_ref() }) else { return INVALID_HANDLE };
     put(executable, Box::into_raw(Box::new(Graph(graph.0.clone()))))

@@ -457,7 +457,11 @@ fn form(file: &Gguf<'_>, parts: &Parts) -> Form {
 }
 
 fn to_halves(tensor: &QTensor) -> candle_core::Result<Vec<f16>> {
-    tensor.dequantize(&Device::Cpu)?.to_dtype(DType::F16)?.flatten_all()?.to_vec1()
+    let floats = tensor.dequantize(&Device::Cpu)?;
+    let halves = floats.to_dtype(DType::F16)?;
+    // There may be gigabytes of them.
+    drop(floats);
+    halves.flatten_all()?.to_vec1()
 }
 
 impl Work {

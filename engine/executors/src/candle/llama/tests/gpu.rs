@@ -19,7 +19,7 @@ fn gpu() -> OnGpu {
 }
 
 fn place(max_open: u32, gpu: Option<OnGpu>) -> Place {
-    Place { cpus: 1, batch: Batch { max: max_open, within_ms: 0 }, gpu }
+    Place { cpus: 3, batch: Batch { max: max_open, within_ms: 0 }, gpu }
 }
 
 /// A file of a network with heads so wide.
@@ -80,6 +80,22 @@ fn a_gpu_writes_what_the_host_writes() {
             assert_eq!(written, greedy(&mut host, prompt), "{prompt}");
         }
     });
+}
+
+/// A driver that records no passes does what they do all the same.
+#[test]
+fn a_driver_without_graphs_is_as_good() {
+    for refused in ["cuStreamBeginCapture_v2", "cuGraphInstantiateWithFlags"] {
+        // What is inside has a process of its own, which knows what it is refused.
+        let inside = || {
+            let (_folder, path) = file(WIDTH, Some(GgmlDType::F32));
+            let options = [("max_tokens", Literal::Int(24))];
+            let mut host = load_on(&path, &options, &place(1, None)).unwrap();
+            let mut gpu = load_on(&path, &options, &place(1, Some(gpu()))).unwrap();
+            assert_eq!(greedy(&mut gpu, "Hello!"), greedy(&mut host, "Hello!"));
+        };
+        on(&format!("gpus=1,refuse={refused}"), inside);
+    }
 }
 
 /// Numbers with scales say the same as the halves that they stand for.
