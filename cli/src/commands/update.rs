@@ -1,6 +1,9 @@
 //! `corn update`: another plan for a deployment that serves.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
@@ -57,15 +60,20 @@ pub(crate) fn update(args: &Update) -> Result<(), Failure> {
         let bars = Bars::new(false);
         let (load_within, drain_within) =
             (Duration::from_secs(args.load_within), Duration::from_secs(args.drain_within));
+        let interrupted = || {
+            let message = format!("interrupted: '{}' goes on as it was", args.name);
+            Fault::new(Blame::Cancelled, message)
+        };
+        // Listened for before anything is asked.
+        let mut stop = pin!(told_to_stop());
+        if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context))).await.is_ready() {
+            return Err(Failure::Fault(interrupted()));
+        }
         let outcome = tokio::select! {
-            // Listened for before anything is asked.
             biased;
-            () = told_to_stop() => {
-                let message = format!("interrupted: '{}' goes on as it was", args.name);
-                Err(Fault::new(Blame::Cancelled, message))
-            }
             outcome = remote.update(plan.plan(), args.listen.as_deref(), load_within, drain_within) => outcome,
             fault = show(&mut watched, &bars) => Err(fault),
+            () = stop => Err(interrupted()),
         };
         bars.clear();
         outcome?;
