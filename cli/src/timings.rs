@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use corn_core::message::CallTrace;
-use corn_engine::{Observer, RequestTrace};
-use corn_plan::{Bytes, ComponentId, Plan, Recording, StageId};
+use corn_engine::{HandOverTimes, Observer, RequestTimes};
+use corn_plan::{Bytes, ComponentId, Plan};
 use serde_json::{Value as Json, json};
 
 /// Collects what an engine does for one request.
@@ -37,7 +37,7 @@ impl Observer for Timings {
 /// The times of one request, in µs since it was submitted.
 pub(crate) struct Report {
     rows: Vec<Row>,
-    hand_overs: Vec<HandedOver>,
+    hand_overs: Vec<HandOverTimes>,
     total_us: u64,
     /// How long at least one component worked; `None` if only their processes know.
     working_us: Option<u64>,
@@ -50,55 +50,11 @@ struct Row {
     started_us: u64,
     first_us: Option<u64>,
     ended_us: u64,
+    items: u64,
+    /// How long it worked, where that is known.
     busy_us: u64,
-    items: u64,
-    /// Calls in a batch on the average; `None` if each has its turns alone.
+    /// Calls in a batch on the average; `None` if each has its turns alone, or only its process knows.
     batch: Option<f64>,
-}
-
-/// What was handed over of one value on one way.
-struct HandedOver {
-    value: String,
-    from: String,
-    to: String,
-    transport: &'static str,
-    items: u64,
-    bytes: u64,
-    /// Of all items together.
-    took_us: u64,
-    most_us: u64,
-}
-
-/// The calls of the last attempt, by component, in the order in which they started.
-fn rows(plan: &Plan, calls: &[CallTrace], from_us: u64) -> BTreeMap<ComponentId, Row> {
-    let last = calls.iter().map(|call| call.request.attempt).max();
-    let since = |us: u64| us.saturating_sub(from_us);
-    let mut rows = BTreeMap::new();
-    for call in calls.iter().filter(|call| Some(call.request.attempt) == last) {
-        let row = rows.entry(call.component).or_insert_with(|| Row {
-            component: plan.components[call.component].name.clone(),
-            calls: 0,
-            started_us: u64::MAX,
-            first_us: None,
-            ended_us: 0,
-            busy_us: 0,
-            items: 0,
-            batch: None,
-        });
-        row.calls += 1;
-        row.started_us = row.started_us.min(since(call.started_us));
-        row.first_us = row.first_us.into_iter().chain(call.first_us.map(since)).min();
-        row.ended_us = row.ended_us.max(since(call.ended_us));
-        row.items += call.items;
-    }
-    rows
-}
-
-/// In the order in which they began.
-fn sorted(rows: BTreeMap<ComponentId, Row>) -> Vec<Row> {
-    let mut rows: Vec<Row> = rows.into_values().collect();
-    rows.sort_by_key(|row| row.started_us);
-    rows
 }
 
 impl Timings {
@@ -107,57 +63,53 @@ impl Timings {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = rows(plan, &calls, from_us);
-        for (component, row) in &mut rows {
-            row.batch = batches.get(component).map(|(batches, calls)| *calls as f64 / *batches as f64);
+        let mean = |(batches, calls): &(u64, u64)| *calls as f64 / *batches as f64;
+        let since = |us: u64| us.saturating_sub(from_us);
+        let mut rows: BTreeMap<ComponentId, Row> = BTreeMap::new();
+        for call in calls.iter() {
+            let row = rows.entry(call.component).or_insert_with(|| Row {
+                component: plan.components[call.component].name.clone(),
+                calls: 0,
+                started_us: u64::MAX,
+                first_us: None,
+                ended_us: 0,
+                items: 0,
+                busy_us: 0,
+                batch: batches.get(&call.component).map(mean),
+            });
+            row.calls += u64::from(call.calls);
+            row.started_us = row.started_us.min(since(call.started_us));
+            row.first_us = row.first_us.into_iter().chain(call.first_us.map(since)).min();
+            row.ended_us = row.ended_us.max(since(call.ended_us));
+            row.items += call.items;
         }
         for (component, from, to) in busy.iter() {
             if let Some(row) = rows.get_mut(component) {
                 row.busy_us += to - from;
             }
         }
+        let mut rows: Vec<Row> = rows.into_values().collect();
+        rows.sort_by_key(|row| row.started_us);
         let intervals = busy.iter().map(|(_, from, to)| ((*from).max(from_us), (*to).min(to_us)));
         let working_us = Some(union(intervals.collect()));
-        Report { rows: sorted(rows), hand_overs: Vec::new(), total_us: to_us - from_us, working_us }
+        Report { rows, hand_overs: Vec::new(), total_us: to_us - from_us, working_us }
     }
 }
 
 impl Report {
-    /// Of what a deployment says of a request that took so long from `from_us`, in µs since 1970.
-    pub(crate) fn of_deployed(
-        plan: &Plan,
-        recording: &Recording,
-        trace: &RequestTrace,
-        from_us: u64,
-        total_us: u64,
-    ) -> Self {
-        let stage = |stage: StageId| -> String {
-            let names = plan.stages[stage].components.iter().map(|id| plan.components[*id].name.as_str());
-            names.collect::<Vec<_>>().join("+")
-        };
-        let last = trace.hand_overs.iter().map(|handed| handed.request.attempt).max();
-        let mut ways: BTreeMap<_, HandedOver> = BTreeMap::new();
-        for handed in trace.hand_overs.iter().filter(|handed| Some(handed.request.attempt) == last) {
-            let transport = handed.transport.name();
-            let way = ways.entry((handed.from, handed.to, handed.value, transport));
-            let way = way.or_insert_with(|| HandedOver {
-                value: recording.values[handed.value].name.clone(),
-                from: stage(handed.from),
-                to: stage(handed.to),
-                transport,
-                items: 0,
-                bytes: 0,
-                took_us: 0,
-                most_us: 0,
-            });
-            let took_us = handed.taken_us.saturating_sub(handed.sent_us);
-            way.items += 1;
-            way.bytes += handed.bytes;
-            way.took_us += took_us;
-            way.most_us = way.most_us.max(took_us);
-        }
-        let rows = sorted(rows(plan, &trace.calls, from_us));
-        Self { rows, hand_overs: ways.into_values().collect(), total_us, working_us: None }
+    /// Of what a deployment says of a request that took so long.
+    pub(crate) fn of_deployed(times: RequestTimes, total_us: u64) -> Self {
+        let rows = times.calls.into_iter().map(|calls| Row {
+            component: calls.component,
+            calls: calls.calls,
+            started_us: calls.started_us,
+            first_us: calls.first_us,
+            ended_us: calls.ended_us,
+            items: calls.items,
+            busy_us: 0,
+            batch: None,
+        });
+        Self { rows: rows.collect(), hand_overs: times.hand_overs, total_us, working_us: None }
     }
 }
 
@@ -240,10 +192,10 @@ impl Report {
             "handed over", "from -> to", "by", "items", "together", "mean", "longest"
         );
         for (handed, route) in self.hand_overs.iter().zip(&ways) {
-            let HandedOver { value: name, transport, items, took_us, most_us, .. } = handed;
+            let HandOverTimes { value: name, transport, items, took_us, longest_us, .. } = handed;
             let bytes = format!("{:#}", Bytes(handed.bytes));
-            let (mean, most) = (took_us.div_ceil(*items), *most_us);
-            let [mean, most] = [mean, most].map(|us| format!("{:.3}", us as f64 / 1000.0));
+            let mean = *took_us as f64 / (*items).max(1) as f64;
+            let [mean, most] = [mean, *longest_us as f64].map(|us| format!("{:.3}", us / 1000.0));
             let _ = writeln!(
                 text,
                 "{name:value$}  {route:way$}  {transport:7}  {items:>6}  {bytes:>9}  {mean:>9}  {most:>9}"
@@ -269,13 +221,7 @@ impl Report {
             report["worked_us"] = json!(working_us);
             report["replay_us"] = json!(self.total_us.saturating_sub(working_us));
         } else {
-            let hand_overs = self.hand_overs.iter().map(|way| {
-                json!({
-                    "value": way.value, "from": way.from, "to": way.to, "by": way.transport, "items": way.items,
-                    "bytes": way.bytes, "took_us": way.took_us, "longest_us": way.most_us,
-                })
-            });
-            report["hand_overs"] = hand_overs.collect();
+            report["hand_overs"] = json!(self.hand_overs);
         }
         report
     }

@@ -149,6 +149,9 @@ fn an_update_under_load_loses_no_request() {
     update(&up).good();
     assert_eq!(chat(&mut connection, "One two."), "ONE TWO. ");
     assert_eq!(up.call("Still here.").good().stdout, "STILL HERE. ");
+    let timed = ["call", "talk", "--route", "talk", "--in", "prompt=One two.", "--json", "--timings"];
+    let said: Json = serde_json::from_str(&up.run(&timed).good().stdout).unwrap();
+    assert!(said["timings"]["calls"].as_array().is_some_and(|calls| !calls.is_empty()), "{said}");
     up.wait("all being over but what nobody reads", |up| status(up)["leaving"]["in_flight"] == 1);
     assert_eq!(update(&up).code, 4, "one at a time");
     let gone = up.run(&["call", "talk", "--route", "gone", "--in", "prompt=x"]);

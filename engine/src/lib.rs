@@ -23,8 +23,8 @@ mod worker;
 pub use client::{Answer, Piece};
 pub use counts::{ComponentWork, EdgeWork, Times, Work};
 pub use deployment::{
-    Deployment, Generations, Listening, Member, Order, Remote, RemoteAnswer, RequestTrace, SeenGpu, Standing,
-    Started, Status, Switchboard, Update, serve_control,
+    CallTimes, Deployment, Generations, HandOverTimes, Listening, Member, Order, Remote, RemoteAnswer,
+    RequestTimes, SeenGpu, Standing, Started, Status, Switchboard, Update, serve_control,
 };
 pub use engine::{Ask, Engine};
 pub use observe::{HandOverTrace, NoObserver, Observer};

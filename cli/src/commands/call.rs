@@ -8,14 +8,14 @@ mod whom;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
 use corn_core::message::Priority;
 use corn_core::{Blame, Fault};
 use corn_engine::Ask;
+use corn_plan::RecordingId;
 use corn_plan::ids::Id;
-use corn_plan::{Plan, RecordingId};
 use serde_json::json;
 
 use crate::commands::call::load::load;
@@ -126,36 +126,35 @@ async fn deployed(
     };
     let deployment = Deployment { state: state.clone(), plan: plan.hash(), ask };
     if args.timings {
-        return timed(args, &deployment, plan.plan(), way, asked).await;
+        return timed(args, &deployment, way, asked).await;
     }
     answered(args, &deployment, way, asked, measured).await
 }
 
 /// Asks once, and says what it took.
-async fn timed(
-    args: &Call,
-    whom: &Deployment,
-    plan: &Plan,
-    way: &Way,
-    asked: &[Binding],
-) -> Result<(), Failure> {
+async fn timed(args: &Call, whom: &Deployment, way: &Way, asked: &[Binding]) -> Result<(), Failure> {
     let mut outputs = Outputs::open(way, asked, args.json)?;
     let line = whom.connect().await?;
-    let (began, from) = (Instant::now(), SystemTime::now());
+    let began = Instant::now();
     let mut took = Duration::ZERO;
     let mut answer = whom.ask(line).await;
     take(&mut answer, &mut outputs, || took = began.elapsed()).await?;
+    let times = answer.times().await;
     let report = outputs.finish()?;
-    let trace = answer.trace().await?;
-    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let from_us = us(from.duration_since(UNIX_EPOCH).unwrap_or_default());
-    let recording = &plan.recordings[whom.ask.recording];
-    let timings = Report::of_deployed(plan, recording, &trace, from_us, us(took));
+    let timings = match times {
+        Ok(times) => Some(Report::of_deployed(times, u64::try_from(took.as_micros()).unwrap_or(u64::MAX))),
+        Err(fault) => {
+            say(&format!("the answer is whole, and what it took is not known: {}", fault.message));
+            None
+        }
+    };
     if args.json {
-        let timings = timings.to_json();
+        let timings = timings.map(|timings| timings.to_json());
         return print(&format!("{}\n", json!({ "route": way.route, "outputs": report, "timings": timings })));
     }
-    say(timings.to_text().trim_end());
+    if let Some(timings) = timings {
+        say(timings.to_text().trim_end());
+    }
     Ok(())
 }
 

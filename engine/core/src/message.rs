@@ -225,6 +225,8 @@ pub struct CallTrace {
     pub request: RequestId,
     /// The component.
     pub component: ComponentId,
+    /// How many calls these are: one, or one for each item of a list.
+    pub calls: u32,
     /// When it was handed to the executor.
     pub started_us: u64,
     /// When its first item came, if one did.

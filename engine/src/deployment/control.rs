@@ -14,11 +14,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::generations::Translated;
-use super::noted::Note;
+use super::noted::{Note, RequestTimes};
 use super::{Deployment, Generations, Standing, Status, Switchboard};
 use crate::client::Piece;
 use crate::engine::Ask;
-use crate::wire::control::{Called, Handed, read, write};
+use crate::wire::control::{read, write};
 use crate::wire::link::{Inbox, Outbox, Socket};
 use crate::wire::{Frame, Writer};
 
@@ -66,7 +66,7 @@ pub(crate) enum Reply {
     /// It cannot be.
     Refused(String),
     /// What the request took that is over.
-    Traced { calls: Vec<Called>, hand_overs: Vec<Handed> },
+    Traced(RequestTimes),
 }
 
 /// What whoever runs a deployment has to see to.
@@ -311,15 +311,15 @@ async fn call(plan: PlanHash, ask: Ask, generations: &Generations, out: &Outbox,
     if !is_traced {
         return;
     }
-    let (calls, hand_overs) = match note {
-        None => (Vec::new(), Vec::new()),
+    let times = match note {
+        None => RequestTimes::default(),
         Some(note) => tokio::select! {
-            whole = note.whole() => whole,
+            times = note.whole() => times,
             // Nothing is said while an answer comes; so this is the end of the connection.
             _ = inbox.next() => return,
         },
     };
-    send(out, &Frame::Control(write(&Reply::Traced { calls, hand_overs })));
+    send(out, &Frame::Control(write(&Reply::Traced(times))));
 }
 
 /// Passes an answer on. Gives what will be told of it, if it is traced and has not failed.

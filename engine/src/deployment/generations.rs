@@ -187,9 +187,7 @@ fn translate(asked: &Recording, found: &Recording) -> Result<Vec<usize>, Fault> 
 
 impl Translated {
     fn submit(deployment: &Deployment, ask: Ask, outputs: Vec<usize>) -> Self {
-        let is_traced = ask.is_traced;
-        let answer = deployment.engine().submit(ask);
-        let note = is_traced.then(|| deployment.note(answer.request()));
+        let (answer, note) = deployment.submit(ask);
         Self { answer, outputs, note }
     }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use corn_core::Fault;
 use corn_core::coordinator::Patience;
-use corn_core::message::{CoordinatorEvent, RequestId, Seat, WorkerEvent};
+use corn_core::message::{CoordinatorEvent, Seat, WorkerEvent};
 use corn_plan::{RecordingId, Verified, WorkerId};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -27,9 +27,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::client::Message;
+use crate::client::{Answer, Message};
 use crate::counts::Sent;
-use crate::engine::Engine;
+use crate::engine::{Ask, Engine};
 use crate::observe::Observer;
 use crate::wire::Frame;
 use crate::wire::cipher::Side;
@@ -40,7 +40,8 @@ use crate::wire::link::{Inbox, Outbox, Socket};
 pub use control::{Order, Update, serve_control};
 pub use generations::Generations;
 pub use members::{Member, SeenGpu, Standing, Started, Status};
-pub use remote::{Remote, RemoteAnswer, RequestTrace};
+pub use noted::{CallTimes, HandOverTimes, RequestTimes};
+pub use remote::{Remote, RemoteAnswer};
 pub use switchboard::Switchboard;
 
 use members::Members;
@@ -149,6 +150,7 @@ impl Deployment {
                 () = stopped_by(stopped) => {}
             }
             end_all(&inside).await;
+            inside.observer.close();
         });
         is_bound.recv().unwrap_or_else(|_| Err(Fault::setup("the thread for links ended at once")))?;
         Ok(Self { engine, shared, stop, ended: Mutex::new(ended), _switchboard: switchboard.clone() })
@@ -159,12 +161,17 @@ impl Deployment {
         &self.engine
     }
 
-    /// What it replays, as text.
-    /// What is told of `request`, which was traced and just submitted.
-    pub(crate) fn note(&self, request: RequestId) -> Note {
-        self.shared.observer.note(request, self.engine.desk.clock)
+    /// Submits a request, and notes what is told of it if it is traced. To be called on the thread of the connections:
+    /// nothing is told meanwhile.
+    pub(crate) fn submit(&self, ask: Ask) -> (Answer, Option<Note>) {
+        let (is_traced, recording, from_us) = (ask.is_traced, ask.recording, self.engine.now_us());
+        let answer = self.engine.submit(ask);
+        let plan = Arc::clone(self.engine.plan());
+        let note = is_traced.then(|| self.shared.observer.note(answer.request(), plan, recording, from_us));
+        (answer, note)
     }
 
+    /// What it replays, as text.
     pub(crate) fn plan_text(&self) -> &str {
         &self.shared.plan_text
     }
@@ -207,6 +214,7 @@ impl Deployment {
     /// Every request under way fails with `fault`, and whichever comes.
     pub fn close(&self, fault: &Fault) {
         self.engine.desk.clients.close(fault);
+        self.shared.observer.close();
     }
 
     /// The workers, and what is under way.
@@ -433,10 +441,10 @@ async fn incoming(seat: Seat, inbox: &mut Inbox, shared: &Arc<Shared>) {
             Ok(Frame::Control(json)) => match read(&json) {
                 Ok(Control::Worked(work)) => shared.lock().worked(seat, work),
                 Ok(Control::Called(called)) => {
-                    shared.observer.call(&called.trace(|us| engine.desk.clock.of_unix_us(us)));
+                    shared.observer.call(&called.trace(engine.desk.clock));
                 }
                 Ok(Control::Handed(handed)) => {
-                    shared.observer.hand_over(&handed.trace(|us| engine.desk.clock.of_unix_us(us)));
+                    shared.observer.hand_over(&handed.trace(engine.desk.clock));
                 }
                 _ => return,
             },

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use corn_core::Fault;
-use corn_core::message::CallTrace;
 use corn_plan::{Plan, PlanHash, Verified, WorkerId, verify};
 
 use super::Status;
 use super::control::{Command, Reply};
+use super::noted::RequestTimes;
 use crate::client::Piece;
 use crate::engine::Ask;
-use crate::observe::HandOverTrace;
 use crate::wire::Frame;
 use crate::wire::control::{read, write};
 use crate::wire::link::{Inbox, Outbox, Socket};
@@ -159,15 +158,6 @@ pub struct RemoteAnswer {
     is_traced: bool,
 }
 
-/// What a request took; times are in µs since 1970.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestTrace {
-    /// The calls that have ended.
-    pub calls: Vec<CallTrace>,
-    /// What came to another stage.
-    pub hand_overs: Vec<HandOverTrace>,
-}
-
 impl RemoteAnswer {
     /// The next piece; `None` when the request is over.
     pub async fn next(&mut self) -> Option<Piece> {
@@ -185,18 +175,15 @@ impl RemoteAnswer {
         }
     }
 
-    /// What a traced request took, once its last piece has come and everything that it held is given back; nothing of one
-    /// that failed.
-    pub async fn trace(&mut self) -> Result<RequestTrace, Fault> {
+    /// What a traced request took, once its last piece has come and everything that it held is given back; nothing of
+    /// one that failed.
+    pub async fn times(&mut self) -> Result<RequestTimes, Fault> {
         if !self.is_over || !std::mem::take(&mut self.is_traced) {
-            return Ok(RequestTrace::default());
+            return Ok(RequestTimes::default());
         }
         let Frame::Control(json) = self.remote.frame().await? else { return Err(nonsense()) };
         match read(&json) {
-            Ok(Reply::Traced { calls, hand_overs }) => Ok(RequestTrace {
-                calls: calls.iter().map(|call| call.trace(|us| us)).collect(),
-                hand_overs: hand_overs.iter().map(|handed| handed.trace(|us| us)).collect(),
-            }),
+            Ok(Reply::Traced(times)) => Ok(times),
             _ => Err(nonsense()),
         }
     }

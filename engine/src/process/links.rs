@@ -300,7 +300,7 @@ impl Links {
     fn tell_handed(&self, hand_over: &HandOver, transport: Transport, sent_us: u64) {
         let taken_us = self.inner.clock.to_unix_us(self.inner.clock.now_us());
         if let Some(trace) = HandOverTrace::of(hand_over, transport, sent_us, taken_us) {
-            self.tell_late(&Frame::Control(write(&Control::Handed(Handed::new(&trace, |us| us)))));
+            self.tell_late(&Frame::Control(write(&Control::Handed(Handed::new(&trace)))));
         }
     }
 

@@ -94,6 +94,7 @@ pub(crate) struct Called {
     pub(crate) request: u64,
     pub(crate) attempt: u32,
     pub(crate) component: u32,
+    pub(crate) calls: u32,
     pub(crate) started_us: u64,
     pub(crate) first_us: Option<u64>,
     pub(crate) ended_us: u64,
@@ -122,6 +123,7 @@ impl Called {
             request: trace.request.number,
             attempt: trace.request.attempt,
             component: trace.component.0,
+            calls: trace.calls,
             started_us: clock.to_unix_us(trace.started_us),
             first_us: trace.first_us.map(|us| clock.to_unix_us(us)),
             ended_us: clock.to_unix_us(trace.ended_us),
@@ -129,22 +131,23 @@ impl Called {
         }
     }
 
-    /// The trace; `of` makes times since 1970 those that are wanted.
-    pub(crate) fn trace(&self, of: impl Fn(u64) -> u64) -> CallTrace {
+    /// The trace, by `clock`.
+    pub(crate) fn trace(&self, clock: Clock) -> CallTrace {
         CallTrace {
             request: RequestId { number: self.request, attempt: self.attempt },
             component: ComponentId(self.component),
-            started_us: of(self.started_us),
-            first_us: self.first_us.map(&of),
-            ended_us: of(self.ended_us),
+            calls: self.calls,
+            started_us: clock.of_unix_us(self.started_us),
+            first_us: self.first_us.map(|us| clock.of_unix_us(us)),
+            ended_us: clock.of_unix_us(self.ended_us),
             items: self.items,
         }
     }
 }
 
 impl Handed {
-    /// Of a trace; `of` makes its times those since 1970.
-    pub(crate) fn new(trace: &HandOverTrace, of: impl Fn(u64) -> u64) -> Self {
+    /// Of a trace whose times are in µs since 1970.
+    pub(crate) fn new(trace: &HandOverTrace) -> Self {
         Self {
             request: trace.request.number,
             attempt: trace.request.attempt,
@@ -153,13 +156,13 @@ impl Handed {
             value: trace.value.0,
             transport: trace.transport.name().to_owned(),
             bytes: trace.bytes,
-            sent_us: of(trace.sent_us),
-            taken_us: of(trace.taken_us),
+            sent_us: trace.sent_us,
+            taken_us: trace.taken_us,
         }
     }
 
-    /// As [`Called::trace`].
-    pub(crate) fn trace(&self, of: impl Fn(u64) -> u64) -> HandOverTrace {
+    /// The trace, by `clock`.
+    pub(crate) fn trace(&self, clock: Clock) -> HandOverTrace {
         HandOverTrace {
             request: RequestId { number: self.request, attempt: self.attempt },
             from: StageId(self.from),
@@ -170,8 +173,8 @@ impl Handed {
                 .find(|transport| transport.name() == self.transport)
                 .unwrap_or(Transport::SharedMemory),
             bytes: self.bytes,
-            sent_us: of(self.sent_us),
-            taken_us: of(self.taken_us),
+            sent_us: clock.of_unix_us(self.sent_us),
+            taken_us: clock.of_unix_us(self.taken_us),
         }
     }
 }

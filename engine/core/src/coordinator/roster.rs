@@ -221,7 +221,7 @@ impl Roster {
         self.loads[worker.index()] == 0
     }
 
-    pub(super) fn is_draining(&self, worker: WorkerId) -> bool {
+    fn is_draining(&self, worker: WorkerId) -> bool {
         self.lives[worker.index()].as_ref().is_some_and(|life| life.is_draining)
     }
 

@@ -117,6 +117,7 @@ impl Replay {
         CallTrace {
             request: self.header.request,
             component: run.component,
+            calls: 1,
             started_us: scope.now_us,
             first_us: None,
             ended_us: scope.now_us,
@@ -163,7 +164,7 @@ impl Replay {
             calls.push(id);
         }
         let made = run.results.iter().map(|_| vec![None; count]).collect();
-        let trace = self.trace(run, scope);
+        let trace = CallTrace { calls: calls.len() as u32, ..self.trace(run, scope) };
         self.steps[step].work = Work::Each(Each { open: calls.len(), calls, trace, made });
         if count == 0 { self.each_done(step, run, scope) } else { Ok(()) }
     }

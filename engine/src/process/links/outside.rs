@@ -14,6 +14,8 @@ impl Outside for Links {
     fn hand_over(&mut self, to: Seat, hand_over: HandOver) {
         if self.inner.seat.get() == Some(to) {
             self.count_item(&hand_over, Transport::Pointer);
+            let now_us = self.inner.clock.to_unix_us(self.inner.clock.now_us());
+            self.tell_handed(&hand_over, Transport::Pointer, now_us);
             let _ = self.inner.events.send(WorkerEvent::HandOver(hand_over));
             return;
         }
