@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use corn_core::message::CallTrace;
-use corn_engine::{HandOverTimes, Observer, RequestTimes};
+use corn_engine::{CallTimes, HandOverTimes, Observer, RequestTimes};
 use corn_plan::{Bytes, ComponentId, Plan};
 use serde_json::{Value as Json, json};
 
@@ -43,14 +43,9 @@ pub(crate) struct Report {
     working_us: Option<u64>,
 }
 
-/// One component; its calls together.
+/// One component.
 struct Row {
-    component: String,
-    calls: u64,
-    started_us: u64,
-    first_us: Option<u64>,
-    ended_us: u64,
-    items: u64,
+    times: CallTimes,
     /// How long it worked, where that is known.
     busy_us: u64,
     /// Calls in a batch on the average; `None` if each has its turns alone, or only its process knows.
@@ -64,24 +59,14 @@ impl Timings {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let mean = |(batches, calls): &(u64, u64)| *calls as f64 / *batches as f64;
-        let since = |us: u64| us.saturating_sub(from_us);
         let mut rows: BTreeMap<ComponentId, Row> = BTreeMap::new();
         for call in calls.iter() {
             let row = rows.entry(call.component).or_insert_with(|| Row {
-                component: plan.components[call.component].name.clone(),
-                calls: 0,
-                started_us: u64::MAX,
-                first_us: None,
-                ended_us: 0,
-                items: 0,
+                times: CallTimes::of(&plan.components[call.component].name),
                 busy_us: 0,
                 batch: batches.get(&call.component).map(mean),
             });
-            row.calls += u64::from(call.calls);
-            row.started_us = row.started_us.min(since(call.started_us));
-            row.first_us = row.first_us.into_iter().chain(call.first_us.map(since)).min();
-            row.ended_us = row.ended_us.max(since(call.ended_us));
-            row.items += call.items;
+            row.times.add(call, from_us);
         }
         for (component, from, to) in busy.iter() {
             if let Some(row) = rows.get_mut(component) {
@@ -89,7 +74,7 @@ impl Timings {
             }
         }
         let mut rows: Vec<Row> = rows.into_values().collect();
-        rows.sort_by_key(|row| row.started_us);
+        rows.sort_by_key(|row| row.times.started_us);
         let intervals = busy.iter().map(|(_, from, to)| ((*from).max(from_us), (*to).min(to_us)));
         let working_us = Some(union(intervals.collect()));
         Report { rows, hand_overs: Vec::new(), total_us: to_us - from_us, working_us }
@@ -99,16 +84,7 @@ impl Timings {
 impl Report {
     /// Of what a deployment says of a request that took so long.
     pub(crate) fn of_deployed(times: RequestTimes, total_us: u64) -> Self {
-        let rows = times.calls.into_iter().map(|calls| Row {
-            component: calls.component,
-            calls: calls.calls,
-            started_us: calls.started_us,
-            first_us: calls.first_us,
-            ended_us: calls.ended_us,
-            items: calls.items,
-            busy_us: 0,
-            batch: None,
-        });
+        let rows = times.calls.into_iter().map(|times| Row { times, busy_us: 0, batch: None });
         Self { rows: rows.collect(), hand_overs: times.hand_overs, total_us, working_us: None }
     }
 }
@@ -134,7 +110,7 @@ fn ms(us: u64) -> String {
 impl Report {
     /// Tables for people.
     pub(crate) fn to_text(&self) -> String {
-        let width = self.rows.iter().map(|row| row.component.len()).max().unwrap_or(0).max(9);
+        let width = self.rows.iter().map(|row| row.times.component.len()).max().unwrap_or(0).max(9);
         let knows_work = self.working_us.is_some();
         let mut text = format!(
             "{:width$}  {:>5}  {:>10}  {:>10}  {:>10}",
@@ -148,10 +124,10 @@ impl Report {
         text += &more;
         text += "   (ms since the request)\n";
         for row in &self.rows {
-            let (started, ended, busy) = (ms(row.started_us), ms(row.ended_us), ms(row.busy_us));
-            let first = row.first_us.map_or_else(|| "-".to_owned(), ms);
+            let CallTimes { component: name, calls, started_us, first_us, ended_us, items } = &row.times;
+            let (started, ended, busy) = (ms(*started_us), ms(*ended_us), ms(row.busy_us));
+            let first = first_us.map_or_else(|| "-".to_owned(), ms);
             let batch = row.batch.map_or_else(|| "-".to_owned(), |batch| format!("{batch:.1}"));
-            let (name, calls, items) = (&row.component, row.calls, row.items);
             // Writing to a string succeeds.
             let _ = write!(text, "{name:width$}  {calls:>5}  {started:>10}  {first:>10}  {ended:>10}");
             let _ = if knows_work {
@@ -206,9 +182,10 @@ impl Report {
     /// The same for scripts, in µs.
     pub(crate) fn to_json(&self) -> Json {
         let calls = self.rows.iter().map(|row| {
+            let CallTimes { component, calls, started_us, first_us, ended_us, items } = &row.times;
             let mut call = json!({
-                "component": row.component, "calls": row.calls, "started_us": row.started_us,
-                "first_item_us": row.first_us, "ended_us": row.ended_us, "items": row.items,
+                "component": component, "calls": calls, "started_us": started_us, "first_item_us": first_us,
+                "ended_us": ended_us, "items": items,
             });
             if self.working_us.is_some() {
                 call["worked_us"] = json!(row.busy_us);

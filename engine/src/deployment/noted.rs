@@ -71,40 +71,37 @@ pub(crate) struct Noted {
 pub(crate) struct Note {
     number: u64,
     noted: Arc<Noted>,
+    told: oneshot::Receiver<RequestTimes>,
+}
+
+/// What was told of the last attempt at a request, added up.
+struct Noting {
     plan: Arc<Verified>,
     recording: RecordingId,
-    told: oneshot::Receiver<Sums>,
-}
-
-struct Noting {
     /// When it was submitted.
     from_us: u64,
-    sums: Sums,
-    tell: oneshot::Sender<Sums>,
-}
-
-/// What was told of an attempt, added up.
-#[derive(Default)]
-struct Sums {
     attempt: u32,
-    calls: BTreeMap<ComponentId, Calls>,
-    hand_overs: BTreeMap<(StageId, StageId, ValueId, &'static str), HandOvers>,
+    calls: BTreeMap<ComponentId, CallTimes>,
+    hand_overs: BTreeMap<(StageId, StageId, ValueId, &'static str), HandOverTimes>,
+    tell: oneshot::Sender<RequestTimes>,
 }
 
-struct Calls {
-    count: u64,
-    started_us: u64,
-    first_us: Option<u64>,
-    ended_us: u64,
-    items: u64,
-}
+impl CallTimes {
+    /// None yet of a component.
+    pub fn of(component: &str) -> Self {
+        let component = component.to_owned();
+        Self { component, calls: 0, started_us: u64::MAX, first_us: None, ended_us: 0, items: 0 }
+    }
 
-#[derive(Default)]
-struct HandOvers {
-    items: u64,
-    bytes: u64,
-    took_us: u64,
-    longest_us: u64,
+    /// Adds a call of a request that was submitted at `from_us` of the same clock.
+    pub fn add(&mut self, trace: &CallTrace, from_us: u64) {
+        let since = |us: u64| us.saturating_sub(from_us);
+        self.calls += u64::from(trace.calls);
+        self.started_us = self.started_us.min(since(trace.started_us));
+        self.first_us = self.first_us.into_iter().chain(trace.first_us.map(since)).min();
+        self.ended_us = self.ended_us.max(since(trace.ended_us));
+        self.items += trace.items;
+    }
 }
 
 impl Noted {
@@ -122,9 +119,11 @@ impl Noted {
     ) -> Note {
         let (tell, told) = oneshot::channel();
         if let Some(wanted) = self.lock().as_mut() {
-            wanted.insert(request.number, Noting { from_us, sums: Sums::default(), tell });
+            let (attempt, calls, hand_overs) = Default::default();
+            let noting = Noting { plan, recording, from_us, attempt, calls, hand_overs, tell };
+            wanted.insert(request.number, noting);
         }
-        Note { number: request.number, noted: Arc::clone(self), plan, recording, told }
+        Note { number: request.number, noted: Arc::clone(self), told }
     }
 
     /// Nothing more is told: whoever waits for it gets nothing.
@@ -133,14 +132,16 @@ impl Noted {
     }
 
     /// Adds to what is known of an attempt at `request`, if that is wanted and there is none after it.
-    fn add(&self, request: RequestId, add: impl FnOnce(&mut Sums, u64)) {
+    fn add(&self, request: RequestId, add: impl FnOnce(&mut Noting)) {
         let mut wanted = self.lock();
         let Some(noting) = wanted.as_mut().and_then(|wanted| wanted.get_mut(&request.number)) else { return };
-        if request.attempt > noting.sums.attempt {
-            noting.sums = Sums { attempt: request.attempt, ..Sums::default() };
+        if request.attempt > noting.attempt {
+            noting.attempt = request.attempt;
+            noting.calls.clear();
+            noting.hand_overs.clear();
         }
-        if request.attempt == noting.sums.attempt {
-            add(&mut noting.sums, noting.from_us);
+        if request.attempt == noting.attempt {
+            add(noting);
         }
     }
 
@@ -152,8 +153,7 @@ impl Noted {
 impl Note {
     /// All of it, once the request is over.
     pub(super) async fn whole(mut self) -> RequestTimes {
-        let sums = (&mut self.told).await.unwrap_or_default();
-        sums.named(self.plan.plan(), self.recording)
+        (&mut self.told).await.unwrap_or_default()
     }
 }
 
@@ -165,62 +165,32 @@ impl Drop for Note {
     }
 }
 
-impl Sums {
-    fn named(self, plan: &Plan, recording: RecordingId) -> RequestTimes {
-        let stage = |stage: StageId| {
-            let names = plan.stages[stage].components.iter().map(|id| plan.components[*id].name.as_str());
-            names.collect::<Vec<_>>().join("+")
-        };
-        let calls = self.calls.into_iter().map(|(component, calls)| CallTimes {
-            component: plan.components[component].name.clone(),
-            calls: calls.count,
-            started_us: calls.started_us,
-            first_us: calls.first_us,
-            ended_us: calls.ended_us,
-            items: calls.items,
-        });
-        let mut calls: Vec<CallTimes> = calls.collect();
-        calls.sort_by_key(|calls| calls.started_us);
-        let hand_overs =
-            self.hand_overs.into_iter().map(|((from, to, value, transport), sum)| HandOverTimes {
-                value: plan.recordings[recording].values[value].name.clone(),
-                from: stage(from),
-                to: stage(to),
-                transport: transport.to_owned(),
-                items: sum.items,
-                bytes: sum.bytes,
-                took_us: sum.took_us,
-                longest_us: sum.longest_us,
-            });
-        RequestTimes { calls, hand_overs: hand_overs.collect() }
-    }
-}
-
 impl Observer for Noted {
     fn call(&self, trace: &CallTrace) {
-        self.add(trace.request, |sums, from_us| {
-            let since = |us: u64| us.saturating_sub(from_us);
-            let calls = sums.calls.entry(trace.component).or_insert(Calls {
-                count: 0,
-                started_us: u64::MAX,
-                first_us: None,
-                ended_us: 0,
-                items: 0,
-            });
-            calls.count += u64::from(trace.calls);
-            calls.started_us = calls.started_us.min(since(trace.started_us));
-            calls.first_us = calls.first_us.into_iter().chain(trace.first_us.map(since)).min();
-            calls.ended_us = calls.ended_us.max(since(trace.ended_us));
-            calls.items += trace.items;
+        self.add(trace.request, |noting| {
+            let name = || CallTimes::of(&noting.plan.plan().components[trace.component].name);
+            noting.calls.entry(trace.component).or_insert_with(name).add(trace, noting.from_us);
         });
         self.next.call(trace);
     }
 
     fn hand_over(&self, trace: &HandOverTrace) {
-        self.add(trace.request, |sums, _| {
-            let way = (trace.from, trace.to, trace.value, trace.transport.name());
+        self.add(trace.request, |noting| {
+            let plan = noting.plan.plan();
+            let transport = trace.transport.name();
+            let named = || HandOverTimes {
+                value: plan.recordings[noting.recording].values[trace.value].name.clone(),
+                from: components(plan, trace.from),
+                to: components(plan, trace.to),
+                transport: transport.to_owned(),
+                items: 0,
+                bytes: 0,
+                took_us: 0,
+                longest_us: 0,
+            };
+            let way = (trace.from, trace.to, trace.value, transport);
+            let sum = noting.hand_overs.entry(way).or_insert_with(named);
             let took_us = trace.taken_us.saturating_sub(trace.sent_us);
-            let sum = sums.hand_overs.entry(way).or_default();
             sum.items += 1;
             sum.bytes += trace.bytes;
             sum.took_us += took_us;
@@ -231,9 +201,11 @@ impl Observer for Noted {
 
     fn finished(&self, request: RequestId) {
         let noting = self.lock().as_mut().and_then(|wanted| wanted.remove(&request.number));
-        if let Some(Noting { sums, tell, .. }) = noting {
+        if let Some(Noting { calls, hand_overs, tell, .. }) = noting {
+            let mut calls: Vec<CallTimes> = calls.into_values().collect();
+            calls.sort_by_key(|calls| calls.started_us);
             // Whoever wanted it may have gone meanwhile.
-            let _ = tell.send(sums);
+            let _ = tell.send(RequestTimes { calls, hand_overs: hand_overs.into_values().collect() });
         }
         self.next.finished(request);
     }
@@ -245,4 +217,10 @@ impl Observer for Noted {
     fn batch(&self, component: ComponentId, calls: u32) {
         self.next.batch(component, calls);
     }
+}
+
+/// What a stage is of.
+fn components(plan: &Plan, stage: StageId) -> String {
+    let names = plan.stages[stage].components.iter().map(|id| plan.components[*id].name.as_str());
+    names.collect::<Vec<_>>().join("+")
 }
