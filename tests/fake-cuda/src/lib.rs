@@ -57,10 +57,11 @@ pub(crate) struct Machine {
 pub fn folder() -> std::io::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let built = test.parent().unwrap_or(&test);
-    let (library, folder) = (built.join("libcorn_fake_cuda.so"), built.join("fake-cuda"));
-    std::fs::metadata(&library)?;
+    let folder = built.join("fake-cuda");
+    std::fs::metadata(built.join("libcorn_fake_cuda.so"))?;
     std::fs::create_dir_all(&folder)?;
-    match std::os::unix::fs::symlink(library, folder.join("libcuda.so.1")) {
+    // As seen from the folder: a target folder may be moved.
+    match std::os::unix::fs::symlink("../libcorn_fake_cuda.so", folder.join("libcuda.so.1")) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(folder),
     }
